@@ -1,0 +1,57 @@
+# Linux and macOS. On Windows use environment.yml and the command n2n itself.
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/.complete
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 \
+	--nbval-sanitize-with notebooks/nbval_sanitize.cfg
+
+.PHONY: help setup train test lab notebooks html bench lint clean
+.NOTPARALLEL:
+
+help: ## say what can be made (ARGS="..." is handed to n2n: make train ARGS="--pairs 1000")
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## create .venv with everything in it; the other targets do so by themselves
+
+# The stamp comes last: a setup that was interrupted leaves none, and is taken up again.
+$(STAMP): pyproject.toml constraints.txt
+	@echo "Setting up .venv, which takes some minutes ..."
+	@rm -f $(STAMP)
+	@$(PYTHON) -m venv .venv
+	@PIP_USER=0 $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,bench]'
+	@touch $(STAMP)
+
+train: $(STAMP) ## train the report's network on photographs; write model, curves and pictures to out/
+	@$(BIN)/n2n train $(ARGS)
+
+test: $(STAMP) ## run the unit tests, then the lessons under nbval
+	@status=0; \
+	echo "Unit tests"; $(BIN)/python -m pytest tests || status=1; \
+	echo "Lessons"; $(BIN)/python -m pytest $(NBVAL) notebooks || status=1; \
+	exit $$status
+
+lab: $(STAMP) ## open the lessons in JupyterLab
+	@$(BIN)/jupyter lab notebooks
+
+notebooks: $(STAMP) ## re-execute all lessons and save them with fresh outputs
+	@$(BIN)/n2n notebooks $(ARGS)
+
+html: $(STAMP) ## write the lessons as web pages to build/html
+	@$(BIN)/jupyter nbconvert --to html --output-dir build/html notebooks/*.ipynb
+
+bench: $(STAMP) ## measure speed against PyTorch
+	@$(BIN)/n2n bench $(ARGS)
+
+lint: $(STAMP) ## check style, format and spelling
+	@status=0; \
+	echo "ruff check"; $(BIN)/ruff check . || status=1; \
+	echo "ruff format --check"; $(BIN)/ruff format --check . || status=1; \
+	echo "codespell"; $(BIN)/codespell || status=1; \
+	exit $$status
+
+clean: ## remove .venv, build and all caches; what was trained stays
+	@echo "Removing .venv, build and caches"
+	@rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@find n2n_lib tests notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

@@ -1,0 +1,546 @@
+"""The command line ``n2n``: train, denoise, evaluate, and keep the lessons fresh."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from n2n_lib import bench as benchmark
+from n2n_lib import data, files, plots
+from n2n_lib.evaluation import DO_NOTHING, Row, evaluate
+from n2n_lib.lessons import execute, find_lessons
+from n2n_lib.metrics import PSNR_DEFINITIONS
+from n2n_lib.model import DivergedError, Model, check_training_pairs
+from n2n_lib.networks import NETWORKS, find_network
+from n2n_lib.noise import make_noise, pixel_sampling
+
+app = typer.Typer(
+    name="n2n",
+    help="A denoiser that learns from noisy images only, in a framework built by hand.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+VALIDATION_COUNT = 1000
+"""Thumbnails of the two validation photographs that a table is computed on."""
+
+VALIDATION_SEED = 1_000_003
+"""Seed of those thumbnails, the same whatever the training seed is."""
+
+OURS = "our network"
+
+
+class Noise(str, Enum):
+    """The noise models by name."""
+
+    pixels = "pixels"
+    gaussian = "gaussian"
+    poisson = "poisson"
+    bernoulli = "bernoulli"
+
+
+class UsageError(ValueError):
+    """What the user asked for cannot be done."""
+
+
+NoiseOption = Annotated[Noise, typer.Option(help="Noise of the training and validation images.")]
+SigmaOption = Annotated[
+    float, typer.Option(help="Standard deviation of gaussian noise, in grey levels of 255.")
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of data, weights and order.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object as the last line of the output.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+ModelOption = Annotated[
+    Path | None, typer.Option(help="A saved model.", show_default="the one that is shipped")
+]
+
+
+@app.command()
+def train(
+    pairs: Annotated[int, typer.Option(help="Noisy pairs drawn from photographs.")] = 50_000,
+    epochs: Annotated[int, typer.Option(help="How often each pair is seen.")] = 8,
+    batch: Annotated[int, typer.Option(help="Pairs per step.")] = 16,
+    lr: Annotated[
+        float, typer.Option(help="First learning rate; falls to 0 along half a cosine.")
+    ] = 4.0,
+    network: Annotated[
+        str, typer.Option(help=f"Network to train: {', '.join(NETWORKS)}.")
+    ] = "report",
+    noise: NoiseOption = Noise.pixels,
+    sigma: SigmaOption = 25.0,
+    data_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="train_data.pkl of the course, a folder with it (and val_data.pkl), or a folder "
+            "of photographs.",
+            show_default="six photographs that come with the packages",
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    out: Annotated[Path, typer.Option(help="Folder for everything that is written.")] = Path("out"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run of the same settings.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a network on noisy pairs; write the model, its curves and a picture.
+
+    Writes model.pth, checkpoint.pth (after every epoch), curves.png, denoised.png and
+    results.json into the folder given with --out.
+    """
+    for value, name in ((pairs, "--pairs"), (epochs, "--epochs"), (batch, "--batch")):
+        _check_at_least(value, name, 1)
+    _check_seed(seed)
+    _check_positive(lr, "--lr")
+    make_noise(noise.value, sigma)
+    find_network(network)
+    console = Console(stderr=as_json)
+    started = time.perf_counter()
+    noisy1, noisy2, source = _training_pairs(data_path, pairs, noise.value, sigma, seed)
+    check_training_pairs(noisy1, noisy2)
+    noisy, clean = _validation_images(data_path, noise.value, sigma)
+    _make_writable(out)
+    checkpoint = out / "checkpoint.pth"
+    if checkpoint.exists() and not resume:
+        console.print(f"Starting anew; {checkpoint} of an earlier run will be replaced.")
+    console.print(f"{len(noisy1)} noisy pairs from {source}, {torch.get_num_threads()} threads.")
+
+    model = Model(network, seed=seed)
+    model.train(
+        noisy1,
+        noisy2,
+        epochs,
+        batch_size=batch,
+        lr=lr,
+        val_input=noisy,
+        val_target=clean,
+        seed=seed,
+        checkpoint=checkpoint,
+        resume=resume,
+        progress=not quiet,
+    )
+    trained = sum(model.history.seconds)
+    model.save_model(out / "model.pth")
+
+    console.print(f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ...")
+    rows = evaluate(noisy, clean, {OURS: model.predict}, sigma=_known_sigma(noise, sigma))
+    levels = {row.name: row.psnr for row in rows if row.name != OURS}
+    _save_figure(
+        plots.show_training(model.history.losses, model.history.val_psnr, levels),
+        out / "curves.png",
+    )
+    few = slice(0, min(6, len(noisy)))
+    _save_figure(
+        plots.show_denoising(noisy[few], model.predict(noisy[few]), clean[few], across=True),
+        out / "denoised.png",
+    )
+    results = _results(rows) | {
+        "seconds": round(trained, 3),
+        "seconds_total": round(time.perf_counter() - started, 3),
+        "pairs": len(noisy1),
+        "epochs": epochs,
+        "network": network,
+        "batch": batch,
+        "lr": lr,
+        "noise": noise.value,
+        "seed": seed,
+    }
+    files.write_atomically(
+        out / "results.json", lambda file: file.write(json.dumps(results, indent=2).encode())
+    )
+    _print_table(console, rows, f"{len(noisy)} validation images")
+    console.print(f"Wrote model.pth, curves.png, denoised.png and results.json to {out}.")
+    if as_json:
+        print(json.dumps(results))
+
+
+@app.command()
+def denoise(
+    images: Annotated[list[Path], typer.Argument(help="Image files of any size.")],
+    model: ModelOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("denoised"),
+    noise: Annotated[
+        Noise | None,
+        typer.Option(
+            help="Take the images for clean ones and add this noise first; the titles then tell "
+            "the PSNR.",
+            show_default="none: the images are noisy already",
+        ),
+    ] = None,
+    sigma: SigmaOption = 25.0,
+    block: Annotated[
+        int, typer.Option(help="With --noise pixels: the image shrinks by this factor.")
+    ] = 6,
+    seed: SeedOption = 0,
+) -> None:
+    """Clean images and draw each one beside its noisy version.
+
+    Writes NAME-denoised.png and NAME-comparison.png for every image.
+    """
+    _check_at_least(block, "--block", 1)
+    _check_seed(seed)
+    names = [path.stem for path in images]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"expected images of different names, got {name!r} twice")
+    if noise is not None:
+        make_noise(noise.value, sigma)
+    denoiser = _load_model(model)
+    for path in images:  # read every one before the first is written
+        image = data.load_image(path)
+        if noise is Noise.pixels and min(image.shape[1:]) < block:
+            size = tuple(image.shape[1:])
+            raise UsageError(f"expected {path} to have {block} or more pixels a side, got {size}")
+    _make_writable(out)
+    generator = torch.Generator().manual_seed(seed)
+    for path in images:
+        image = data.load_image(path)
+        if noise is None:
+            noisy, clean = image, None
+        elif noise is Noise.pixels:
+            noisy, clean = _sample_pixels(image, block, generator)
+        else:
+            clean = image
+            noisy = make_noise(noise.value, sigma)(data.to_unit(image), generator) * 255
+        cleaned = denoiser.predict(noisy)
+        target = out / f"{path.stem}-denoised.png"
+        data.save_image(cleaned, target)
+        shown = plots.show_images([noisy, cleaned], ["before", "after"], height=4.0)
+        if clean is not None:
+            shown = plots.show_denoising(noisy, cleaned, clean, height=4.0)
+        _save_figure(shown, out / f"{path.stem}-comparison.png")
+        print(f"{path} -> {target}")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    model: ModelOption = None,
+    data_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="val_data.pkl of the course, a folder with it, or a folder of clean photographs.",
+            show_default="two photographs that come with the packages",
+        ),
+    ] = None,
+    noise: NoiseOption = Noise.pixels,
+    sigma: SigmaOption = 25.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a model beside doing nothing and four classical methods."""
+    make_noise(noise.value, sigma)
+    denoiser = _load_model(model)
+    noisy, clean = _validation_images(data_path, noise.value, sigma, path_is_validation=True)
+    rows = evaluate(noisy, clean, {OURS: denoiser.predict}, sigma=_known_sigma(noise, sigma))
+    _print_table(Console(stderr=as_json), rows, f"{len(noisy)} images")
+    if as_json:
+        ours = rows[-1]
+        extra = {
+            "seconds": round(ours.seconds, 3),
+            "pairs": 0,
+            "epochs": 0,
+            "seed": VALIDATION_SEED,
+        }
+        print(json.dumps(_results(rows) | extra))
+
+
+@app.command()
+def notebooks(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Lessons to run.", show_default="all")
+    ] = None,
+    timeout: Annotated[int, typer.Option(help="Seconds that one cell may take.")] = 600,
+) -> None:
+    """Re-execute the lessons and save them with fresh outputs."""
+    _check_at_least(timeout, "--timeout", 1)
+    execute(paths or find_lessons(), timeout=timeout)
+
+
+@app.command()
+def bench(
+    seconds: Annotated[float, typer.Option(help="Time for each case, about.")] = 20.0,
+    cases: Annotated[
+        str, typer.Option(help="Measure only the cases whose name holds this text.")
+    ] = "",
+    compiled: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Measure torch.compile too.")
+    ] = True,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Measure peak memory too (Linux).")
+    ] = True,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Write all figures to this file.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw a bar chart to this file.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads.", show_default="PyTorch's choice")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure our speed beside PyTorch's: all rows in turn in one process, medians of many."""
+    _check_positive(seconds, "--seconds")
+    if threads is not None:
+        _check_at_least(threads, "--threads", 1)
+    chosen = tuple(case for case in benchmark.CASES if cases in case.name)
+    if not chosen:
+        names = ", ".join(repr(case.name) for case in benchmark.CASES)
+        raise UsageError(f"expected --cases to be part of a name out of {names}, got {cases!r}")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    console, limits = Console(), benchmark.machine()
+    console.print(
+        f"{limits['processor']}, {limits['threads']} threads, torch {limits['torch']}: products "
+        f"{limits['gigaflops']:.0f} Gflop/s (torch.mm {limits['gigaflops_mm']:.0f}), copies "
+        f"{limits['gigabytes_per_second']:.0f} GB/s"
+    )
+    results = []
+    for result in benchmark.run(
+        chosen, limits, compiled=compiled, memory=memory, seconds=seconds, progress=not quiet
+    ):
+        results.append(result)
+        _print_bench(console, result)
+    if json_path is not None:
+        content = {"machine": limits, "results": [asdict(result) for result in results]}
+        files.write_atomically(
+            json_path, lambda file: file.write(json.dumps(content, indent=2).encode())
+        )
+    if plot is not None:
+        speeds = {r.case: {row: r.ratio(row) for row in r.milliseconds} for r in results}
+        _save_figure(plots.show_speeds(speeds, reference="PyTorch's fastest"), plot)
+
+
+def _print_bench(console: Console, result: benchmark.Result) -> None:
+    table = Table(title=result.case, title_justify="left")
+    for heading in ("", "ms", "quartiles", "x best PyTorch", "MB", "x floor"):
+        table.add_column(heading, justify="left" if heading == "" else "right")
+    for row, median in result.milliseconds.items():
+        low, high = result.spread[row]
+        table.add_row(
+            row,
+            f"{median:.2f}",
+            f"{low:.2f}-{high:.2f}",
+            f"{result.ratio(row):.2f}",
+            f"{result.megabytes[row]:.0f}" if row in result.megabytes else "",
+            f"{median / result.floor:.1f}",
+            style="bold" if row == benchmark.OURS else None,
+        )
+    table.caption = (
+        f"floor {result.floor:.2f} ms: {result.multiplications / 1e9:.2f} G multiplications, "
+        f"{result.bytes / 1e6:.0f} MB"
+    )
+    console.print(table)
+
+
+# ---------------------------------------------------------------------- data
+
+
+def _training_pairs(
+    path: Path | None, count: int, noise: str, sigma: float, seed: int
+) -> tuple[Tensor, Tensor, str]:
+    """Return two noisy batches and where they come from. No clean image is made."""
+    found = _course_file(path, "train_data.pkl", any_name=True)
+    if found is not None:
+        first, second = data.load_pairs(found)
+        return first[:count], second[:count], str(found)
+    images = None if path is None else data.load_images(path)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = data.sample_pairs(
+        count, images=images, noise=noise, sigma=sigma, generator=generator, with_clean=False
+    )
+    number = len(images) if images is not None else len(data.photographs("train"))
+    return drawn.noisy1, drawn.noisy2, f"{number} photographs"
+
+
+def _validation_images(
+    path: Path | None, noise: str, sigma: float, path_is_validation: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return noisy and clean images: the course's, or thumbnails of photographs.
+
+    When training, `path` is training data, and only a ``val_data.pkl`` beside it is looked for.
+    """
+    found = _course_file(path, "val_data.pkl", any_name=path_is_validation)
+    if found is not None:
+        return data.load_pairs(found)
+    images = data.load_images(path) if path is not None and path_is_validation else None
+    generator = torch.Generator().manual_seed(VALIDATION_SEED)
+    drawn = data.sample_pairs(
+        VALIDATION_COUNT,
+        images=images,
+        split="validation",
+        noise=noise,
+        sigma=sigma,
+        generator=generator,
+    )
+    return drawn.noisy1, drawn.clean
+
+
+def _course_file(path: Path | None, name: str, any_name: bool) -> Path | None:
+    """Return the file of pairs that `path` is, or that lies in the folder or beside the file.
+
+    Parameters
+    ----------
+    path : Path or None
+        A folder, or a .pkl file.
+    name : str
+        Name of the file that is wanted: ``train_data.pkl`` or ``val_data.pkl``.
+    any_name : bool
+        Whether a .pkl file that has neither of these names is taken for the wanted one.
+    """
+    if path is None:
+        return None
+    if path.is_dir():
+        return path / name if (path / name).is_file() else None
+    if path.suffix != ".pkl":
+        raise UsageError(f"expected a folder or a .pkl file, got {path}")
+    if path.name == name or (any_name and path.name not in ("train_data.pkl", "val_data.pkl")):
+        return path
+    sibling = path.with_name(name)
+    return sibling if sibling.is_file() else None
+
+
+def _known_sigma(noise: Noise, sigma: float) -> float | None:
+    """Return the noise level that classical methods may be told."""
+    return sigma if noise is Noise.gaussian else None
+
+
+def _sample_pixels(image: Tensor, block: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Shrink an image twice: one random pixel of every block, and the mean of every block."""
+    height, width = (n // block for n in image.shape[1:])
+    crop = image[:, : height * block, : width * block]
+    noisy = pixel_sampling(crop, block, generator)
+    clean = crop.float().unflatten(2, (width, block)).unflatten(1, (height, block)).mean((2, 4))
+    return noisy, clean
+
+
+# ---------------------------------------------------------------------- output
+
+
+def _load_model(path: Path | None) -> Model:
+    model = Model()
+    model.load_pretrained_model(path)
+    return model
+
+
+def _results(rows: Sequence[Row]) -> dict:
+    """Lay the table out for machines."""
+    by_name = {row.name: row for row in rows}
+    nothing, ours = by_name[DO_NOTHING], by_name[OURS]
+    return {
+        "psnr_noisy": round(nothing.psnr, 4),
+        "psnr_denoised": round(ours.psnr, 4),
+        "psnr_definition": PSNR_DEFINITIONS["mean"],
+        "psnr_pooled_noisy": round(nothing.psnr_pooled, 4),
+        "psnr_pooled_denoised": round(ours.psnr_pooled, 4),
+        "ssim_noisy": round(nothing.ssim, 4),
+        "ssim_denoised": round(ours.ssim, 4),
+        "baselines": {
+            row.name: {
+                "psnr": round(row.psnr, 4),
+                "psnr_pooled": round(row.psnr_pooled, 4),
+                "ssim": round(row.ssim, 4),
+                "seconds": round(row.seconds, 3),
+            }
+            for row in rows
+            if row.name not in (DO_NOTHING, OURS)
+        },
+    }
+
+
+def _print_table(console: Console, rows: Sequence[Row], caption: str) -> None:
+    table = Table(caption=f"{caption}; PSNR: {PSNR_DEFINITIONS['mean']}; pooled: of all errors")
+    table.add_column("denoiser")
+    for heading in ("PSNR dB", "pooled dB", "SSIM", "seconds"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(
+            row.name,
+            f"{row.psnr:.2f}",
+            f"{row.psnr_pooled:.2f}",
+            f"{row.ssim:.3f}",
+            "" if row.name == DO_NOTHING else f"{row.seconds:.2f}",
+            style="bold" if row.name == OURS else None,
+        )
+    console.print(table)
+
+
+def _save_figure(figure: Figure, path: Path) -> None:
+    files.write_atomically(path, lambda file: figure.savefig(file, format="png"))
+
+
+def _make_writable(folder: Path) -> None:
+    """Create the folder and prove that a file can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"expected a folder that can be written to, got {folder}: {error.strerror}"
+        ) from None
+    files.check_writable(folder)
+
+
+def _check_at_least(value: int, name: str, minimum: int) -> None:
+    if value < minimum:
+        raise UsageError(f"expected {name} of at least {minimum}, got {value}")
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"expected --seed from 0 to 2**63 - 1, got {seed}")
+
+
+def _check_positive(value: float, name: str) -> None:
+    if not 0 < value < float("inf"):
+        raise UsageError(f"expected {name} to be a positive number, got {value}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    stopped = "n2n: stopped; a training run goes on with --resume"
+    try:
+        status = app(arguments, standalone_mode=False) or 0
+        if status == 130:  # how the command line reports Ctrl-C
+            print(stopped, file=sys.stderr)
+        sys.exit(status)
+    except (ValueError, OSError, DivergedError) as error:
+        print(f"n2n: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        print(stopped, file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise  # not the command line's own complaint about its arguments, but a bug
+        message = error.format_message()
+        if message:  # without a command there is none: the help has been shown instead
+            print(f"n2n: {message}{_given(error, arguments)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _given(error: Exception, arguments: Sequence[str] | None) -> str:
+    """Name the value that the command line could not read, which the message leaves out."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        for place, word in enumerate(words):
+            if word == option and place + 1 < len(words):
+                return f", got {words[place + 1]!r}"
+            if word.startswith(option + "="):
+                return f", got {word[len(option) + 1 :]!r}"
+    return ""

@@ -1,0 +1,563 @@
+"""The denoiser as a user sees it: images in, images out (lesson 08; section 3 of the report)."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from tqdm.auto import tqdm
+
+from n2n_lib import files
+from n2n_lib.data import to_unit
+from n2n_lib.losses import MSELoss
+from n2n_lib.metrics import psnr
+from n2n_lib.module import Module
+from n2n_lib.networks import Network, find_network
+from n2n_lib.optim import SGD, cosine
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Folder of the trained models that come with the library."""
+
+TILE = 512
+"""Side of the tiles in which `Model.predict` works through a large image, in pixels."""
+
+_FORMAT = "n2n model 1"
+_CHECKPOINT = "n2n checkpoint 1"
+
+
+class DivergedError(RuntimeError):
+    """Training produced a loss that is not a number; the weights of the last epoch are kept."""
+
+
+@dataclass
+class History:
+    """What happened during training.
+
+    Attributes
+    ----------
+    losses : list of float
+        Mean squared error of every step, values 0-1.
+    val_psnr : list of float
+        Validation PSNR in dB after every epoch (mean over images, peak 1), if there was any.
+    seconds : list of float
+        Time of every epoch, without validation.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    val_psnr: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        """Number of finished epochs."""
+        return len(self.seconds)
+
+
+class Model:
+    """A denoising network that is trained on pairs of noisy images.
+
+    Images go in and come out as 0-255, ``uint8`` or floating point, ``(N, 3, H, W)`` or
+    ``(3, H, W)``, of any height and width.
+
+    Parameters
+    ----------
+    network : str or Module
+        A name out of ``n2n_lib.networks.NETWORKS``, or a network of your own that maps images 0-1
+        to images 0-1 of the same size.
+    seed : int
+        Seed of the initial weights of a named network.
+    **arguments
+        Arguments of the named network's constructor.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If `network` is neither a name nor a module.
+
+    Examples
+    --------
+    >>> model = Model()
+    >>> model.load_pretrained_model()
+    >>> clean = model.predict(noisy)  # doctest: +SKIP
+    """
+
+    def __init__(self, network: str | Module = "report", *, seed: int = 0, **arguments) -> None:
+        if isinstance(network, Module):
+            if arguments:
+                raise TypeError(f"expected no arguments beside a module, got {sorted(arguments)}")
+            self.network_name, self.arguments = "custom", {}
+            self.network, self._multiple, self._halo = network, 1, None
+        elif isinstance(network, str):
+            self._adopt(network, arguments, torch.Generator().manual_seed(seed))
+        else:
+            got = type(network).__name__
+            raise TypeError(f"expected the name of a network or a Module, got {got}")
+        self.history = History()
+
+    def _adopt(self, name: str, arguments: dict, generator: torch.Generator | None = None) -> None:
+        entry: Network = find_network(name)
+        self.network = entry.build(**arguments, generator=generator)
+        self.network_name, self.arguments = name, dict(arguments)
+        self._multiple, self._halo = entry.multiple, entry.halo
+
+    # ------------------------------------------------------------------ predicting
+
+    def predict(self, test_input: Tensor) -> Tensor:
+        """Denoise images.
+
+        Parameters
+        ----------
+        test_input : Tensor
+            ``(N, 3, H, W)`` or ``(3, H, W)``, 0-255, ``uint8`` or floating point. Noise may push
+            values outside 0-255. Not changed.
+
+        Returns
+        -------
+        Tensor
+            Denoised images of the same shape and dtype, within 0-255.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the input is not such a tensor, is empty or holds a value that is not finite.
+        """
+        images = _check_images(test_input, "test_input")
+        batch = images if images.dim() == 4 else images.unsqueeze(0)
+        output = torch.empty(batch.shape, dtype=batch.dtype, device=batch.device)
+        with torch.no_grad():
+            per_chunk = max(1, TILE * TILE // (batch.shape[2] * batch.shape[3]))
+            for start in range(0, len(batch), per_chunk):
+                chunk = slice(start, start + per_chunk)
+                for tile, inner, source in self._tiles(*batch.shape[2:]):
+                    noisy = to_unit(batch[chunk][..., source[0], source[1]]).to(self._like())
+                    result = self._forward(noisy)[..., inner[0], inner[1]].clamp(0, 1) * 255
+                    if not output.is_floating_point():
+                        result = result.round()
+                    output[chunk][..., tile[0], tile[1]] = result.to(output)
+        return output if images.dim() == 4 else output[0]
+
+    def _tiles(self, height: int, width: int):
+        """Yield (place in the image, place in the tile's output, the tile's source) as slices.
+
+        A tile carries a border of ``halo`` pixels more than it keeps, so that it computes what the
+        whole image would have given.
+        """
+        if self._halo is None or max(height, width) <= TILE:
+            yield ((slice(0, height), slice(0, width)),) * 3
+            return
+        axes = []
+        for size in (height, width):
+            cuts = []
+            for start in range(0, size, TILE):
+                stop = min(start + TILE, size)
+                low, high = max(start - self._halo, 0), min(stop + self._halo, size)
+                cuts.append((slice(start, stop), slice(start - low, stop - low), slice(low, high)))
+            axes.append(cuts)
+        for row in axes[0]:
+            for column in axes[1]:
+                yield tuple(zip(row, column, strict=True))
+
+    def _forward(self, unit: Tensor) -> Tensor:
+        """Run the network on images 0-1 of any size: pad to the multiple it needs, crop back."""
+        height, width = unit.shape[2:]
+        padded = self._pad(unit)
+        output = self.network(padded)
+        if output.shape != padded.shape:
+            raise ValueError(
+                "expected a network that keeps the shape of its input, got "
+                f"{tuple(output.shape)} for {tuple(padded.shape)}"
+            )
+        return output[:, :, :height, :width]
+
+    def _pad(self, unit: Tensor) -> Tensor:
+        """Grow height and width to the next multiple by repeating the last row and column."""
+        bottom, right = (-n % self._multiple for n in unit.shape[2:])
+        return pad(unit, (0, right, 0, bottom), mode="replicate") if bottom or right else unit
+
+    def _like(self) -> Tensor:
+        """Return a tensor of the network's device and dtype."""
+        pairs = self.network.param()
+        return pairs[0][0] if pairs else torch.empty(0)
+
+    # ------------------------------------------------------------------ training
+
+    def train(
+        self,
+        train_input: Tensor,
+        train_target: Tensor,
+        num_epochs: int = 8,
+        *,
+        batch_size: int = 16,
+        lr: float = 4.0,
+        val_input: Tensor | None = None,
+        val_target: Tensor | None = None,
+        seed: int = 0,
+        checkpoint: str | os.PathLike | None = None,
+        resume: bool = False,
+        progress: bool = True,
+        on_epoch: Callable[[Model], None] | None = None,
+    ) -> History:
+        """Train on pairs of noisy images with mini-batch SGD; no clean image is needed.
+
+        Parameters
+        ----------
+        train_input, train_target : Tensor
+            ``(N, 3, H, W)``, 0-255, ``uint8`` or floating point: two independent noisy versions of
+            the same N scenes.
+        num_epochs : int
+            How often every pair is seen.
+        batch_size : int
+            Pairs per step; the last batch of an epoch may be smaller.
+        lr : float
+            Learning rate of the first step; it falls to 0 along half a cosine.
+        val_input, val_target : Tensor, optional
+            Noisy and clean images to report a PSNR on after every epoch. They only inform: no
+            decision depends on them.
+        seed : int
+            Seed of the order of the pairs.
+        checkpoint : path-like, optional
+            File that is written, atomically, after every epoch.
+        resume : bool
+            Continue from `checkpoint`, if it exists, to the very weights that a run without the
+            interruption would have given.
+        progress : bool
+            Whether to show a progress bar.
+        on_epoch : callable, optional
+            Called with this model after every epoch.
+
+        Returns
+        -------
+        History
+            Also kept as ``model.history``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described, if target and input are the same images (there is
+            no second noise to learn from), or if the checkpoint belongs to another run.
+        DivergedError
+            If the loss is no longer a number. The weights are those of the last finished epoch.
+
+        Notes
+        -----
+        Lehtinen et al. (2018), Noise2Noise: with zero-mean noise, the noisy target moves the
+        minimum of the mean squared error no further than the finite number of pairs does.
+        """
+        check_training_pairs(train_input, train_target)
+        _check_count(num_epochs, "num_epochs")
+        _check_count(batch_size, "batch_size")
+        if (val_input is None) != (val_target is None):
+            raise ValueError("expected val_input and val_target together, got only one of them")
+        if val_input is not None:
+            _check_pairs(val_input, val_target, "val_input", "val_target")
+
+        optimiser = SGD(self.network, lr)
+        if checkpoint is not None:
+            files.check_writable(Path(checkpoint).absolute().parent)
+        generator = torch.Generator().manual_seed(seed)
+        settings = {
+            "network": self.network_name,
+            "arguments": self.arguments,
+            "dtype": str(self._like().dtype),
+            "num_epochs": num_epochs,
+            "batch_size": batch_size,
+            "lr": lr,
+            "seed": seed,
+            "data": _fingerprint(train_input, train_target),
+        }
+        steps = math.ceil(len(train_input) / batch_size)
+        history = History()
+        if resume and checkpoint is not None and Path(checkpoint).exists():
+            history = self._restore(checkpoint, settings, steps, generator)
+        self.history, total = history, steps * num_epochs
+        bar = tqdm(
+            desc="training",
+            unit="step",
+            total=total,
+            initial=len(self.history.losses),
+            disable=not progress,
+            mininterval=0.5,
+        )
+        wanted, self.network.needs_input_grad = self.network.needs_input_grad, False
+        try:
+            with bar, torch.no_grad():
+                while self.history.epochs < num_epochs:
+                    rows = torch.randperm(len(train_input), generator=generator).split(batch_size)
+                    first = len(self.history.losses)
+                    rates = [cosine(lr, first + i, total) for i in range(len(rows))]
+                    self._train_epoch(train_input, train_target, rows, rates, optimiser, bar)
+                    if val_input is not None:
+                        denoised = to_unit(self.predict(val_input))
+                        self.history.val_psnr.append(psnr(denoised, to_unit(val_target)))
+                    if checkpoint is not None:
+                        self._write_checkpoint(checkpoint, settings, generator)
+                    if on_epoch is not None:
+                        on_epoch(self)
+                self._show(bar)
+        finally:
+            self.network.needs_input_grad = wanted
+        return self.history
+
+    def _train_epoch(
+        self,
+        train_input: Tensor,
+        train_target: Tensor,
+        batches: Sequence[Tensor],
+        rates: Sequence[float],
+        optimiser: SGD,
+        bar: tqdm,
+    ) -> None:
+        """Take one step per batch of row numbers; put the old weights back if it diverges."""
+        started, like = time.perf_counter(), self._like()
+        before = [parameter.clone() for parameter, _ in self.network.param()]
+        criterion = MSELoss(self.network)
+        losses = torch.empty(len(batches))
+        for step, (rows, optimiser.lr) in enumerate(zip(batches, rates, strict=True)):
+            x = self._pad(to_unit(train_input[rows]).to(like))  # (B, 3, H, W)
+            y = self._pad(to_unit(train_target[rows]).to(like))  # (B, 3, H, W)
+            losses[step] = criterion(self.network(x), y)
+            optimiser.zero_grad()
+            criterion.backward()
+            optimiser.step()
+            bar.update()
+            last = step == len(batches) - 1
+            if step % 50 == 49 or last:
+                self._show(bar, losses[step].item())
+                broken = losses[: step + 1][~torch.isfinite(losses[: step + 1])]
+                if len(broken) or (last and not self._finite()):
+                    self.network.set_params(before)
+                    what = (
+                        f"the loss became {broken[0].item()}" if len(broken) else "a weight broke"
+                    )
+                    raise DivergedError(
+                        f"{what} in epoch {self.history.epochs + 1}: expected a learning rate "
+                        f"small enough to train with, got {rates[0]:g}"
+                    )
+        self.history.losses += losses.tolist()
+        self.history.seconds.append(time.perf_counter() - started)
+
+    def _finite(self) -> bool:
+        return all(torch.isfinite(parameter).all() for parameter, _ in self.network.param())
+
+    def _show(self, bar: tqdm, loss: float | None = None) -> None:
+        """Write the loss and the validation PSNR behind the progress bar."""
+        if loss is None:
+            loss = self.history.losses[-1]
+        text = f"loss {loss:.5f}"
+        if self.history.val_psnr:
+            text += f", validation {self.history.val_psnr[-1]:.2f} dB"
+        bar.set_postfix_str(text, refresh=False)
+
+    def _write_checkpoint(self, path, settings: dict, generator: torch.Generator) -> None:
+        files.save(
+            {
+                "format": _CHECKPOINT,
+                "settings": settings,
+                "parameters": [parameter for parameter, _ in self.network.param()],
+                "generator": generator.get_state(),
+                "history": asdict(self.history),
+            },
+            path,
+        )
+
+    def _restore(self, path, settings: dict, steps: int, generator: torch.Generator) -> History:
+        """Take weights and generator from a checkpoint and return its history; all or nothing."""
+        content = files.load(path, "a checkpoint of n2n")
+        if not isinstance(content, dict) or content.get("format") != _CHECKPOINT:
+            raise ValueError(f"{path}: expected a checkpoint of n2n, got another kind of file")
+        try:
+            for name, value in settings.items():
+                if content["settings"][name] != value:
+                    raise _OtherRun(
+                        f"{path}: expected a checkpoint of a run with {name} = {value}, "
+                        f"got {content['settings'][name]}"
+                    )
+            history, parameters = History(**content["history"]), content["parameters"]
+            _check_history(history, steps)
+            _check_parameters(parameters)
+            torch.Generator().set_state(content["generator"])
+            self.network.set_params(parameters)
+        except _OtherRun:
+            raise
+        except Exception as error:  # a damaged file fails in many ways, all to say the same
+            raise ValueError(
+                f"{path}: expected a whole checkpoint of n2n, got a damaged one ({error})"
+            ) from None
+        generator.set_state(content["generator"])
+        return history
+
+    # ------------------------------------------------------------------ files
+
+    def save_model(self, path: str | os.PathLike) -> Path:
+        """Write the weights and the name and arguments of the network, atomically.
+
+        Parameters
+        ----------
+        path : path-like
+            Any name; ``.pth`` is customary. The folder must exist.
+
+        Returns
+        -------
+        Path
+            `path`.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written. An older file stays as it was.
+        """
+        return files.save(
+            {
+                "format": _FORMAT,
+                "network": self.network_name,
+                "arguments": self.arguments,
+                "parameters": [parameter.cpu() for parameter, _ in self.network.param()],
+            },
+            path,
+        )
+
+    def load_pretrained_model(self, path: str | os.PathLike | None = None) -> None:
+        """Become the network that a file holds.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            A file of `save_model`; default is the ``bestmodel.pth`` that comes with the library.
+            If it holds a network of your own (not one of ``NETWORKS``), build the `Model` around
+            that network first.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is not ours, is damaged, or names a network that is not known. The model
+            stays as it was.
+        """
+        path = WEIGHTS / "bestmodel.pth" if path is None else Path(path)
+        expected = "a model saved by n2n"
+        content = files.load(path, expected)
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise ValueError(f"{path}: expected {expected}, got another kind of file")
+        name, arguments = content.get("network"), content.get("arguments")
+        parameters = content.get("parameters")
+        if name == "custom" and self.network_name != "custom":
+            raise ValueError(
+                f"{path}: expected a network out of networks.NETWORKS, got one of your own; "
+                "load it into a Model built around that network"
+            )
+        try:
+            _check_parameters(parameters)
+            loaded = self if name == "custom" else Model(name, **arguments)
+            loaded.network.set_params(parameters)  # checks the shapes before it copies
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{path}: expected {expected}, got a damaged one: {error}") from None
+        if parameters:
+            loaded.network.to(parameters[0].dtype)
+            loaded.network.set_params(parameters)
+        if loaded is not self:
+            device = self._like().device
+            vars(self).update(vars(loaded))
+            self.network.to(device)
+
+    def to(self, device_or_dtype: torch.device | str | torch.dtype) -> Model:
+        """Move the network to a device or convert it to a floating-point dtype."""
+        self.network.to(device_or_dtype)
+        return self
+
+    def __repr__(self) -> str:
+        count = sum(parameter.numel() for parameter, _ in self.network.param())
+        return f"Model({self.network_name!r}, {count} parameters)"
+
+
+def check_training_pairs(train_input: Tensor, train_target: Tensor) -> None:
+    """Raise TypeError or ValueError unless both are noisy images of one shape, with other noise."""
+    _check_pairs(train_input, train_target, "train_input", "train_target")
+    if torch.equal(train_input, train_target):
+        raise ValueError(
+            "expected train_target with noise of its own, got the images of train_input"
+        )
+
+
+def _check_images(images: Tensor, name: str) -> Tensor:
+    """Raise unless `images` are non-empty, finite, 3-channel, ``uint8`` or floating point."""
+    if not isinstance(images, Tensor):
+        raise TypeError(f"expected {name} to be a tensor, got {type(images).__name__}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TypeError(f"expected {name} of dtype uint8 or floating point, got {images.dtype}")
+    if images.dim() not in (3, 4) or images.shape[-3] != 3:
+        raise ValueError(
+            f"expected {name} of shape (N, 3, H, W) or (3, H, W), got {tuple(images.shape)}"
+        )
+    if images.numel() == 0:
+        raise ValueError(f"expected {name} to hold an image, got shape {tuple(images.shape)}")
+    if images.is_floating_point() and not torch.isfinite(images).all():
+        bad = images[~torch.isfinite(images)][0].item()
+        raise ValueError(f"expected {name} with finite values, got {bad}")
+    return images
+
+
+def _check_pairs(first: Tensor, second: Tensor, first_name: str, second_name: str) -> None:
+    """Raise unless both are batches of images and of one shape."""
+    for images, name in ((first, first_name), (second, second_name)):
+        if _check_images(images, name).dim() != 4:
+            raise ValueError(f"expected {name} of shape (N, 3, H, W), got {tuple(images.shape)}")
+    if first.shape != second.shape:
+        raise ValueError(
+            f"expected {first_name} and {second_name} of one shape, "
+            f"got {tuple(first.shape)} and {tuple(second.shape)}"
+        )
+
+
+def _check_count(value: int, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"expected {name} to be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"expected {name} of at least 1, got {value}")
+
+
+class _OtherRun(ValueError):
+    """The checkpoint is whole, but of a run with other settings."""
+
+
+def _check_history(history: History, steps: int) -> None:
+    """Raise unless `history` holds whole epochs of `steps` steps, all numbers."""
+    for values in (history.losses, history.val_psnr, history.seconds):
+        if not isinstance(values, list) or not all(isinstance(v, float) for v in values):
+            raise TypeError("expected lists of numbers in the history")
+    if len(history.losses) != steps * history.epochs:
+        raise ValueError(f"expected {steps} losses for each epoch in the history")
+    if len(history.val_psnr) > history.epochs:
+        raise ValueError("expected at most one validation PSNR for each epoch in the history")
+
+
+def _check_parameters(parameters) -> None:
+    """Raise unless `parameters` are plain finite floating-point tensors of one dtype."""
+    if not isinstance(parameters, list) or not all(isinstance(p, Tensor) for p in parameters):
+        raise TypeError("expected a list of parameter tensors")
+    known = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    if len({p.dtype for p in parameters}) > 1 or not all(p.dtype in known for p in parameters):
+        raise TypeError("expected parameters of one floating-point dtype")
+    if not all(p.layout == torch.strided and p.device.type == "cpu" for p in parameters):
+        raise TypeError("expected dense parameters")
+    if not all(torch.isfinite(p).all() for p in parameters):
+        raise ValueError("expected finite parameters")
+
+
+def _fingerprint(*tensors: Tensor) -> str:
+    """Return sizes and a checksum, to tell whether a resumed run sees the same data."""
+    checksum = 0
+    for tensor in tensors:
+        checksum = zlib.crc32(tensor.contiguous().view(torch.uint8).numpy(), checksum)
+    sizes = " x ".join(str(size) for size in tensors[0].shape)
+    return f"{sizes}, {tensors[0].dtype}, checksum {checksum:08x}"

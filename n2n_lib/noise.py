@@ -1,0 +1,274 @@
+"""Zero-mean noise: the only kind that Noise2Noise can remove (lesson 01).
+
+Every model here leaves the clean image unchanged *on average*, ``E[noise(x)] = x``. A network
+trained by squared error towards noisy targets therefore learns the same function as one trained
+towards clean targets (Lehtinen et al. 2018, *Noise2Noise: Learning image restoration without clean
+data*, section 2). Clipping the noisy values to 0-1 would break that, so nothing here clips.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+
+class Gaussian:
+    """Additive white Gaussian noise, independent for every value.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation in grey levels of 255; 25 is the literature's usual figure.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `sigma` is not a finite number above 0.
+    """
+
+    def __init__(self, sigma: float = 25.0) -> None:
+        self.sigma = _positive("sigma", sigma)
+
+    def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Return ``clean + (sigma / 255) * standard normal``, not clipped.
+
+        Parameters
+        ----------
+        clean : Tensor
+            Images ``(..., C, H, W)``, floating point, values 0-1.
+        generator : torch.Generator
+            Source of all randomness.
+
+        Returns
+        -------
+        Tensor
+            Noisy images of the same shape and dtype.
+        """
+        _check_clean(clean)
+        return clean + (self.sigma / 255) * _like(torch.randn, clean, clean.shape, generator)
+
+    def __repr__(self) -> str:
+        return f"Gaussian(sigma={self.sigma:g})"
+
+
+class Poisson:
+    """Shot noise: the number of photons that a pixel happens to catch.
+
+    Parameters
+    ----------
+    peak : float
+        Expected number of photons at white (value 1). The variance of the noise is ``x / peak``,
+        so bright pixels are the noisier ones, and fewer photons mean more noise.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `peak` is not a finite number above 0.
+    """
+
+    def __init__(self, peak: float = 30.0) -> None:
+        self.peak = _positive("peak", peak)
+
+    def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Return ``Poisson(clean * peak) / peak``, not clipped.
+
+        Parameters
+        ----------
+        clean : Tensor
+            Images ``(..., C, H, W)``, floating point, values 0-1.
+        generator : torch.Generator
+            Source of all randomness.
+
+        Returns
+        -------
+        Tensor
+            Noisy images of the same shape and dtype, multiples of ``1 / peak``.
+
+        Raises
+        ------
+        ValueError
+            If a value is negative or NaN: no pixel expects fewer than 0 photons.
+        """
+        _check_clean(clean)
+        if not (clean >= 0).all():
+            raise ValueError(f"expected clean values >= 0 for Poisson noise, got {clean.min():g}")
+        return torch.poisson(clean * self.peak, generator=generator) / self.peak
+
+    def __repr__(self) -> str:
+        return f"Poisson(peak={self.peak:g})"
+
+
+class Bernoulli:
+    """Dropped pixels: each is kept with a probability, or is black in every channel.
+
+    What is kept is divided by that probability, so that the mean stays that of the clean image.
+
+    Parameters
+    ----------
+    keep : float
+        Probability that a pixel is kept, above 0 and at most 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `keep` is not a number in (0, 1].
+    """
+
+    def __init__(self, keep: float = 0.5) -> None:
+        self.keep = _positive("keep", keep)
+        if self.keep > 1:
+            raise ValueError(f"expected keep in (0, 1], got {keep}")
+
+    def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Return ``clean * mask / keep``, one mask per pixel shared by its channels, not clipped.
+
+        Parameters
+        ----------
+        clean : Tensor
+            Images ``(..., C, H, W)``, floating point, values 0-1.
+        generator : torch.Generator
+            Source of all randomness.
+
+        Returns
+        -------
+        Tensor
+            Noisy images of the same shape and dtype.
+        """
+        _check_clean(clean)
+        one_channel = (*clean.shape[:-3], 1, *clean.shape[-2:])
+        mask = _like(torch.rand, clean, one_channel, generator) < self.keep
+        return clean * mask / self.keep
+
+    def __repr__(self) -> str:
+        return f"Bernoulli(keep={self.keep:g})"
+
+
+class PixelSampling:
+    """The name of the default task: one random source pixel stands for each block of them.
+
+    This is a camera, or a path tracer, with one sample per pixel. It is *not* a function of the
+    clean image: the noisy value is drawn from the source pixels whose mean is the clean one, and
+    the mean alone does not know them. So this object only selects the task in
+    `n2n_lib.data.sample_pairs`; `pixel_sampling` does the work on a crop of a photograph.
+    """
+
+    def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Refuse: the clean image does not hold the pixels that this noise samples."""
+        raise TypeError(
+            "expected the source photograph, which pixel_sampling(crop, block, generator) and "
+            "sample_pairs(noise='pixels') take, got a clean image"
+        )
+
+    def __repr__(self) -> str:
+        return "PixelSampling()"
+
+
+def pixel_sampling(crop: Tensor, block: int, generator: torch.Generator) -> Tensor:
+    """Shrink an image by taking one randomly chosen source pixel of each block.
+
+    Each noisy pixel is a true sample of its block, all channels together, so its expectation is
+    the mean of the block: the noise is zero-mean, stays in the range of the source, and is strong
+    where the source is textured and weak where it is smooth.
+
+    Parameters
+    ----------
+    crop : Tensor
+        Source ``(..., C, block * h, block * w)`` of any dtype and range.
+    block : int
+        Side of a block in source pixels, at least 1.
+    generator : torch.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    Tensor
+        ``(..., C, h, w)``, same dtype; every pixel is one of the source's.
+
+    Raises
+    ------
+    TypeError
+        If `block` is not an integer.
+    ValueError
+        If `block` is below 1 or does not divide the height and the width of `crop`.
+    """
+    if isinstance(block, bool) or not isinstance(block, int):
+        raise TypeError(f"expected block to be an integer, got {type(block).__name__}")
+    if block < 1:
+        raise ValueError(f"expected block >= 1, got {block}")
+    if crop.ndim < 3 or 0 in crop.shape or crop.shape[-2] % block or crop.shape[-1] % block:
+        raise ValueError(
+            f"expected a crop (..., C, H, W) with H and W multiples of {block}, "
+            f"got {tuple(crop.shape)}"
+        )
+    *batch, channels, height, width = crop.shape
+    h, w = height // block, width // block
+    blocks = crop.reshape(*batch, channels, h, block, w, block)
+    blocks = blocks.transpose(-3, -2).flatten(-2)  # (..., C, h, w, block * block)
+    choice = torch.randint(
+        block * block, (*batch, 1, h, w, 1), generator=generator, device=crop.device
+    )
+    # The same choice in every channel: a sample is a pixel with its colour.
+    return blocks.gather(-1, choice.expand(*batch, channels, h, w, 1)).squeeze(-1)
+
+
+NOISES: dict[str, type] = {
+    "pixels": PixelSampling,
+    "gaussian": Gaussian,
+    "poisson": Poisson,
+    "bernoulli": Bernoulli,
+}
+"""The noise models by name. All but "pixels" are functions of the clean image."""
+
+
+def make_noise(name: str, sigma: float = 25.0) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """Build the noise model called `name`.
+
+    Parameters
+    ----------
+    name : {"pixels", "gaussian", "poisson", "bernoulli"}
+        A key of `NOISES`.
+    sigma : float
+        Standard deviation of "gaussian" in grey levels of 255. The other models do not use it,
+        but a senseless value is an error for them too.
+
+    Returns
+    -------
+    PixelSampling, Gaussian, Poisson or Bernoulli
+        A callable ``noise(clean, generator)``; "pixels" is special, see `PixelSampling`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the name is unknown or `sigma` is not a finite number above 0.
+    """
+    if name not in NOISES:
+        known = ", ".join(repr(known) for known in NOISES)
+        raise ValueError(f"expected a noise among {known}, got {name!r}")
+    sigma = _positive("sigma", sigma)
+    return Gaussian(sigma) if name == "gaussian" else NOISES[name]()
+
+
+def _positive(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"expected {name} to be a number, got {type(value).__name__}")
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"expected a finite {name} > 0, got {value}")
+    return float(value)
+
+
+def _check_clean(clean: Tensor) -> None:
+    if not isinstance(clean, Tensor):
+        raise TypeError(f"expected clean images as a tensor, got {type(clean).__name__}")
+    if not clean.is_floating_point():
+        raise TypeError(f"expected floating-point images in 0-1, got {clean.dtype}")
+    if clean.ndim < 3:
+        raise ValueError(f"expected images (..., C, H, W), got shape {tuple(clean.shape)}")
+
+
+def _like(draw: Callable, clean: Tensor, shape: tuple, generator: torch.Generator) -> Tensor:
+    """Random values of the dtype and on the device of `clean`."""
+    return draw(shape, generator=generator, dtype=clean.dtype, device=clean.device)

@@ -1,0 +1,255 @@
+"""Every picture of the lessons and the command line, in one style."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from n2n_lib.metrics import psnr
+
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+"""The palette of Okabe and Ito (2008), which colour-blind readers can tell apart."""
+
+STYLE = {
+    "axes.prop_cycle": plt.cycler(color=COLOURS),
+    "axes.facecolor": "white",
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.titlesize": 10,
+    "grid.alpha": 0.25,
+    "figure.dpi": 110,
+    "savefig.dpi": 150,
+    "font.size": 10,
+    "image.interpolation": "nearest",
+    "legend.frameon": False,
+    "text.color": "black",
+    "axes.edgecolor": "black",
+    "axes.labelcolor": "black",
+    "xtick.color": "black",
+    "ytick.color": "black",
+}
+"""The settings of every figure. White on purpose: legible on a dark page too."""
+
+
+def figure(
+    rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.0, 3.5), **arguments
+) -> tuple[Figure, Axes]:
+    """Make a figure in the house style: ``plt.subplots`` with our settings.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Number of axes.
+    size : (float, float)
+        Width and height of the whole figure in inches.
+    **arguments
+        Passed on to ``plt.subplots``.
+
+    Returns
+    -------
+    Figure, Axes
+        The figure is not shown by itself: end a notebook cell with it.
+    """
+    with plt.rc_context(STYLE):
+        made, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", **arguments)
+    plt.close(made)  # pyplot would show it a second time at the end of the cell
+    return made, axes
+
+
+def draw_image(axes: Axes, image: Tensor, title: str = "", peak: float = 255.0) -> None:
+    """Draw one image without axes, every pixel a sharp square.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where to draw.
+    image : Tensor
+        ``(3, H, W)``, or ``(1, H, W)`` or ``(H, W)`` for grey; 0 to `peak`. Values outside are
+        clipped for the eye only.
+    title : str
+        Text above the image.
+    peak : float
+        The value of white: 255 for images, 1 inside the library.
+    """
+    unit = (image.detach().cpu().double() / peak).clamp(0, 1)
+    if unit.dim() == 3:
+        unit = unit[0] if unit.shape[0] == 1 else unit.permute(1, 2, 0)
+    axes.imshow(unit.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_title(title, fontsize=9)
+    axes.set_axis_off()
+
+
+def show_images(
+    rows: Sequence[Sequence[Tensor]] | Sequence[Tensor] | Tensor,
+    titles: Sequence[Sequence[str]] | Sequence[str] | None = None,
+    *,
+    peak: float = 255.0,
+    height: float = 1.9,
+) -> Figure:
+    """Lay images out in a grid.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of Tensor, or sequence of Tensor, or Tensor (N, 3, H, W)
+        One row of images, or several rows of equal length.
+    titles : like `rows`, optional
+        One text per image, or one row of texts for the columns.
+    peak : float
+        The value of white.
+    height : float
+        Height of one row in inches.
+
+    Returns
+    -------
+    Figure
+    """
+    rows = [list(row) for row in rows] if not _is_image(rows[0]) else [list(rows)]
+    texts = [list(row) for row in titles] if titles and not isinstance(titles[0], str) else None
+    if texts is None:
+        blank = [""] * len(rows[0])
+        texts = [list(titles) if titles else blank] + [blank] * (len(rows) - 1)
+    aspect = max(image.shape[-1] / image.shape[-2] for row in rows for image in row)
+    columns = len(rows[0])
+    size = (columns * height * aspect * 0.92, len(rows) * (height + 0.12))
+    made, axes = figure(len(rows), columns, size, squeeze=False)
+    for row_axes, images, row_titles in zip(axes, rows, texts, strict=True):
+        for one, image, title in zip(row_axes, images, row_titles, strict=True):
+            draw_image(one, image, title, peak)
+    return made
+
+
+def _is_image(item) -> bool:
+    return isinstance(item, Tensor) and item.dim() in (2, 3)
+
+
+def show_denoising(
+    noisy: Tensor,
+    denoised: Tensor | Mapping[str, Tensor],
+    clean: Tensor,
+    *,
+    peak: float = 255.0,
+    across: bool = False,
+    height: float = 1.9,
+) -> Figure:
+    """Draw noisy, denoised and clean side by side, one row an image, with each image's PSNR.
+
+    Parameters
+    ----------
+    noisy, clean : Tensor
+        ``(N, 3, H, W)`` or ``(3, H, W)``.
+    denoised : Tensor or mapping of str to Tensor
+        The same shape, or several of them by name.
+    peak : float
+        The value of white.
+    across : bool
+        Turn the grid: one column an image, with noisy above denoised above clean.
+    height : float
+        Height of one row in inches.
+
+    Returns
+    -------
+    Figure
+    """
+    middle = denoised if isinstance(denoised, Mapping) else {"denoised": denoised}
+    columns = {"noisy": noisy, **middle, "clean": clean}
+    columns = {name: t if t.dim() == 4 else t[None] for name, t in columns.items()}
+    rows, titles = [], []
+    for images in zip(*columns.values(), strict=True):
+        rows.append(list(images))
+        first, row_titles = across or not titles, []
+        for name, image in zip(columns, images, strict=True):
+            if name == "clean":
+                row_titles.append(name)
+                continue
+            value = psnr(image.clamp(0, peak), images[-1], peak=peak)
+            row_titles.append(f"{name}, {value:.1f} dB" if first else f"{value:.1f} dB")
+        titles.append(row_titles)
+    if across:
+        rows, titles = list(zip(*rows, strict=True)), list(zip(*titles, strict=True))
+    return show_images(rows, titles, peak=peak, height=height)
+
+
+def show_training(
+    losses: Sequence[float],
+    val_psnr: Sequence[float] = (),
+    levels: Mapping[str, float] | None = None,
+    *,
+    definition: str = "mean over images",
+) -> Figure:
+    """Draw the training loss over steps and the validation PSNR over epochs.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        Loss of every step; drawn as a mean over short runs of steps.
+    val_psnr : sequence of float
+        PSNR after each epoch, in dB.
+    levels : mapping of str to float, optional
+        Horizontal lines to compare with, in dB: ``{"do nothing": 20.9}``.
+    definition : str
+        Which PSNR it is, for the axis.
+
+    Returns
+    -------
+    Figure
+    """
+    made, (left, right) = figure(1, 2, (10.0, 3.4))
+    values = torch.as_tensor(losses, dtype=torch.float64)
+    run = max(1, len(values) // 200)
+    means = values[: len(values) // run * run].view(-1, run).mean(1)
+    left.plot((torch.arange(len(means)) + 0.5) * run, means, lw=1.2)
+    left.set(xlabel="step", ylabel="mean squared error (values 0–1)")
+    left.set_title("loss against noisy targets")
+    right.plot(range(1, len(val_psnr) + 1), val_psnr, "o-", ms=4, label="our network")
+    for colour, (name, value) in zip(cycle(COLOURS[1:]), (levels or {}).items(), strict=False):
+        right.axhline(value, color=colour, lw=1.2, ls="--", label=name)
+    right.set(xlabel="epoch", ylabel=f"PSNR in dB ({definition})")
+    right.xaxis.get_major_locator().set_params(integer=True)
+    right.set_title("validation against clean images")
+    right.legend(fontsize=8, labelcolor="black", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return made
+
+
+def show_speeds(
+    speeds: Mapping[str, Mapping[str, float]], *, reference: str = "the reference"
+) -> Figure:
+    """Draw how many times faster than a reference each way of each case is, as bars.
+
+    Parameters
+    ----------
+    speeds : mapping of str to mapping of str to float
+        For each case, the speed of each way; 1 is as fast as the reference.
+    reference : str
+        What 1 means, for the axis.
+
+    Returns
+    -------
+    Figure
+    """
+    ways = list(dict.fromkeys(way for case in speeds.values() for way in case))
+    made, axes = figure(1, 1, (8.0, 0.6 + 0.22 * len(speeds) * (len(ways) + 1)))
+    for number, case in enumerate(speeds.values()):
+        for place, way in enumerate(ways):
+            if way not in case:
+                continue
+            y = number * (len(ways) + 1) + place
+            label = way if number == 0 else None
+            axes.barh(y, case[way], color=COLOURS[place % len(COLOURS)], label=label, height=0.9)
+            axes.text(case[way], y, f" {case[way]:.2f}", va="center", fontsize=7)
+    middle = (len(ways) - 1) / 2
+    axes.set_yticks([n * (len(ways) + 1) + middle for n in range(len(speeds))], list(speeds))
+    axes.invert_yaxis()
+    axes.axvline(1.0, color="black", lw=0.8)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(f"times as fast as {reference} (longer is better)")
+    made.legend(loc="outside upper center", ncols=len(ways), fontsize=8, labelcolor="black")
+    return made
