@@ -7,7 +7,7 @@ STAMP := .venv/.complete
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with notebooks/nbval_sanitize.cfg
 
-.PHONY: help setup train test lab notebooks html bench lint clean
+.PHONY: help setup train test lab notebooks html bench mutants lint clean
 .NOTPARALLEL:
 
 help: ## say what can be made (ARGS="..." is handed to n2n: make train ARGS="--pairs 1000")
@@ -43,6 +43,9 @@ html: $(STAMP) ## write the lessons as web pages to build/html
 
 bench: $(STAMP) ## measure speed against PyTorch
 	@$(BIN)/n2n bench $(ARGS)
+
+mutants: $(STAMP) ## break the library in small ways, and require that the lessons notice
+	@$(BIN)/python -m tests.mutations $(ARGS)
 
 lint: $(STAMP) ## check style, format and spelling
 	@status=0; \

@@ -5,7 +5,7 @@ or ``torch.nn``. The lessons in ``notebooks/`` derive each file of this library.
 """
 
 from n2n_lib.activations import ELU, LeakyReLU, ReLU, Sigmoid
-from n2n_lib.containers import Sequential
+from n2n_lib.containers import Concat, Residual, Sequential
 from n2n_lib.conv import Conv2d
 from n2n_lib.data import (
     PHOTOGRAPHS,
@@ -22,13 +22,14 @@ from n2n_lib.data import (
 )
 from n2n_lib.gradcheck import gradcheck
 from n2n_lib.kernels import use_kernels
-from n2n_lib.losses import MSE, MSELoss
+from n2n_lib.losses import MSE, L1Loss, MSELoss
 from n2n_lib.metrics import psnr, ssim
 from n2n_lib.model import Model
 from n2n_lib.module import Module
-from n2n_lib.networks import report_network
-from n2n_lib.optim import SGD
+from n2n_lib.networks import report_network, unet
+from n2n_lib.optim import SGD, AdaGrad, Adam
 from n2n_lib.torch_twin import torch_twin
+from n2n_lib.transposed import ConvTranspose2d
 from n2n_lib.upsampling import NearestUpsampling, NNUpsampling, TransposeConv2d, Upsampling
 
 __version__ = "0.1.0"
@@ -38,7 +39,12 @@ __all__ = [
     "MSE",
     "PHOTOGRAPHS",
     "SGD",
+    "AdaGrad",
+    "Adam",
+    "Concat",
     "Conv2d",
+    "ConvTranspose2d",
+    "L1Loss",
     "LeakyReLU",
     "MSELoss",
     "Model",
@@ -46,6 +52,7 @@ __all__ = [
     "NNUpsampling",
     "NearestUpsampling",
     "ReLU",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "TransposeConv2d",
@@ -65,5 +72,6 @@ __all__ = [
     "to_uint8",
     "to_unit",
     "torch_twin",
+    "unet",
     "use_kernels",
 ]

@@ -21,7 +21,7 @@ from n2n_lib.losses import MSELoss
 from n2n_lib.metrics import psnr
 from n2n_lib.module import Module
 from n2n_lib.networks import Network, find_network
-from n2n_lib.optim import SGD, cosine
+from n2n_lib.optim import Optimiser, find_optimiser, find_schedule
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the trained models that come with the library."""
@@ -30,7 +30,7 @@ TILE = 512
 """Side of the tiles in which `Model.predict` works through a large image, in pixels."""
 
 _FORMAT = "n2n model 1"
-_CHECKPOINT = "n2n checkpoint 1"
+_CHECKPOINT = "n2n checkpoint 2"
 
 
 class DivergedError(RuntimeError):
@@ -108,7 +108,7 @@ class Model:
         entry: Network = find_network(name)
         self.network = entry.build(**arguments, generator=generator)
         self.network_name, self.arguments = name, dict(arguments)
-        self._multiple, self._halo = entry.multiple, entry.halo
+        self._multiple, self._halo = entry.sizes(**arguments)
 
     # ------------------------------------------------------------------ predicting
 
@@ -199,6 +199,8 @@ class Model:
         *,
         batch_size: int = 16,
         lr: float = 4.0,
+        optimiser: str = "sgd",
+        schedule: str = "cosine",
         val_input: Tensor | None = None,
         val_target: Tensor | None = None,
         seed: int = 0,
@@ -207,7 +209,7 @@ class Model:
         progress: bool = True,
         on_epoch: Callable[[Model], None] | None = None,
     ) -> History:
-        """Train on pairs of noisy images with mini-batch SGD; no clean image is needed.
+        """Train on pairs of noisy images, batch by batch; no clean image is needed.
 
         Parameters
         ----------
@@ -219,7 +221,11 @@ class Model:
         batch_size : int
             Pairs per step; the last batch of an epoch may be smaller.
         lr : float
-            Learning rate of the first step; it falls to 0 along half a cosine.
+            Highest learning rate. The default suits plain SGD; Adam wants about 1e-3.
+        optimiser : str
+            A name out of ``n2n_lib.optim.OPTIMISERS``.
+        schedule : str
+            A name out of ``n2n_lib.optim.SCHEDULES``: how the learning rate changes over the run.
         val_input, val_target : Tensor, optional
             Noisy and clean images to report a PSNR on after every epoch. They only inform: no
             decision depends on them.
@@ -261,7 +267,7 @@ class Model:
         if val_input is not None:
             _check_pairs(val_input, val_target, "val_input", "val_target")
 
-        optimiser = SGD(self.network, lr)
+        rule, rate_of = find_optimiser(optimiser)(self.network, lr), find_schedule(schedule)
         if checkpoint is not None:
             files.check_writable(Path(checkpoint).absolute().parent)
         generator = torch.Generator().manual_seed(seed)
@@ -272,13 +278,15 @@ class Model:
             "num_epochs": num_epochs,
             "batch_size": batch_size,
             "lr": lr,
+            "optimiser": optimiser,
+            "schedule": schedule,
             "seed": seed,
             "data": _fingerprint(train_input, train_target),
         }
         steps = math.ceil(len(train_input) / batch_size)
         history = History()
         if resume and checkpoint is not None and Path(checkpoint).exists():
-            history = self._restore(checkpoint, settings, steps, generator)
+            history = self._restore(checkpoint, settings, steps, generator, rule)
         self.history, total = history, steps * num_epochs
         bar = tqdm(
             desc="training",
@@ -294,13 +302,13 @@ class Model:
                 while self.history.epochs < num_epochs:
                     rows = torch.randperm(len(train_input), generator=generator).split(batch_size)
                     first = len(self.history.losses)
-                    rates = [cosine(lr, first + i, total) for i in range(len(rows))]
-                    self._train_epoch(train_input, train_target, rows, rates, optimiser, bar)
+                    rates = [rate_of(lr, first + i, total) for i in range(len(rows))]
+                    self._train_epoch(train_input, train_target, rows, rates, rule, bar)
                     if val_input is not None:
                         denoised = to_unit(self.predict(val_input))
                         self.history.val_psnr.append(psnr(denoised, to_unit(val_target)))
                     if checkpoint is not None:
-                        self._write_checkpoint(checkpoint, settings, generator)
+                        self._write_checkpoint(checkpoint, settings, generator, rule)
                     if on_epoch is not None:
                         on_epoch(self)
                 self._show(bar)
@@ -314,7 +322,7 @@ class Model:
         train_target: Tensor,
         batches: Sequence[Tensor],
         rates: Sequence[float],
-        optimiser: SGD,
+        optimiser: Optimiser,
         bar: tqdm,
     ) -> None:
         """Take one step per batch of row numbers; put the old weights back if it diverges."""
@@ -358,20 +366,25 @@ class Model:
             text += f", validation {self.history.val_psnr[-1]:.2f} dB"
         bar.set_postfix_str(text, refresh=False)
 
-    def _write_checkpoint(self, path, settings: dict, generator: torch.Generator) -> None:
+    def _write_checkpoint(
+        self, path, settings: dict, generator: torch.Generator, rule: Optimiser
+    ) -> None:
         files.save(
             {
                 "format": _CHECKPOINT,
                 "settings": settings,
                 "parameters": [parameter for parameter, _ in self.network.param()],
+                "optimiser": rule.state_dict(),
                 "generator": generator.get_state(),
                 "history": asdict(self.history),
             },
             path,
         )
 
-    def _restore(self, path, settings: dict, steps: int, generator: torch.Generator) -> History:
-        """Take weights and generator from a checkpoint and return its history; all or nothing."""
+    def _restore(
+        self, path, settings: dict, steps: int, generator: torch.Generator, rule: Optimiser
+    ) -> History:
+        """Take weights, optimiser, generator and history from a checkpoint; all or nothing."""
         content = files.load(path, "a checkpoint of n2n")
         if not isinstance(content, dict) or content.get("format") != _CHECKPOINT:
             raise ValueError(f"{path}: expected a checkpoint of n2n, got another kind of file")
@@ -386,6 +399,7 @@ class Model:
             _check_history(history, steps)
             _check_parameters(parameters)
             torch.Generator().set_state(content["generator"])
+            rule.load_state_dict(content["optimiser"])
             self.network.set_params(parameters)
         except _OtherRun:
             raise

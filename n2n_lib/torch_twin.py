@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from n2n_lib.activations import ELU, LeakyReLU, ReLU, Sigmoid
-from n2n_lib.containers import Sequential
+from n2n_lib.containers import Concat, Residual, Sequential, overwrites
 from n2n_lib.conv import Conv2d
 from n2n_lib.module import Module
+from n2n_lib.transposed import ConvTranspose2d
 from n2n_lib.upsampling import NNUpsampling, Upsampling
 
 
@@ -59,6 +60,24 @@ def copy_params(module: Module, twin: nn.Module) -> None:
         target.copy_(source)
 
 
+class _Residual(nn.Module):
+    def __init__(self, f: Module) -> None:
+        super().__init__()
+        self.f = _build(f)
+        self.copies = overwrites(f, first=True)
+
+    def branch(self, x: torch.Tensor) -> torch.Tensor:
+        return self.f(x.clone() if self.copies else x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.branch(x)
+
+
+class _Concat(_Residual):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, self.branch(x)], dim=-3)
+
+
 def _build(module: Module) -> nn.Module:
     match module:
         case Sequential():
@@ -73,6 +92,21 @@ def _build(module: Module) -> nn.Module:
                 module.dilation,
                 bias=module.bias is not None,
             )
+        case ConvTranspose2d():
+            return nn.ConvTranspose2d(
+                module.in_channels,
+                module.out_channels,
+                module.kernel_size,
+                module.stride,
+                module.padding,
+                module.output_padding,
+                bias=module.bias is not None,
+                dilation=module.dilation,
+            )
+        case Residual():
+            return _Residual(module.f)
+        case Concat():
+            return _Concat(module.f)
         case Upsampling():
             return nn.Sequential(
                 nn.Upsample(scale_factor=tuple(map(float, module.scale_factor))),

@@ -507,6 +507,34 @@ def test_skeleton(path: Path, lesson: NotebookNode):
     assert places == sorted(places)
 
 
+def section(lesson: NotebookNode, title: str) -> str:
+    """Return the Markdown below a heading of second rank, up to the next one."""
+    prose = "\n\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
+    found = re.search(rf"(?ims)^## {title}\b[^\n]*\n(.*?)(?=^## |\Z)", prose)
+    assert found, f"expected a heading ## {title}"
+    return found[1]
+
+
+def test_summary_has_three_to_five_lines(lesson: NotebookNode):
+    assert 3 <= len(re.findall(r"^[-*] \S", section(lesson, "summary"), flags=re.MULTILINE)) <= 5
+
+
+def test_next_leads_to_the_following_lesson(path: Path, lesson: NotebookNode):
+    following = dict(pairwise(LESSONS)).get(path)
+    if following:
+        assert following.name in links(section(lesson, "next"))
+
+
+def test_answers_are_collapsed(lesson: NotebookNode):
+    for cell in lesson.cells:
+        if cell.cell_type == "markdown":  # a block cannot reach from one cell into another
+            marks = re.findall(r"</?(?:details|summary)>", cell.source)
+            assert marks == ["<details>", "<summary>", "</summary>", "</details>"] * (
+                len(marks) // 4
+            )
+    assert "<details>" in "".join(cell.source for cell in lesson.cells[-8:])
+
+
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
@@ -524,6 +552,21 @@ def region_errors(sources: list[str]) -> list[str]:
 
 def test_exercises_are_whole_and_checked(lesson: NotebookNode):
     assert region_errors([cell.source for cell in code_cells(lesson)]) == []
+
+
+def test_exercises_say_what_they_want_and_are_what_is_checked(path: Path, lesson: NotebookNode):
+    exercises = 0
+    for cell, following in pairwise([*code_cells(lesson), new_code_cell()]):
+        if BEGIN not in cell.source:
+            continue
+        exercises += 1
+        (function,) = ast.parse(cell.source).body
+        assert isinstance(function, ast.FunctionDef), cell.source
+        assert "Hint: " in (ast.get_docstring(function) or ""), cell.source
+        assert cell.source.index("Hint: ") < cell.source.index(BEGIN), "the hint stays outside"
+        assert re.search(rf"\bcheck\.\w+\({function.name}\b", following.source), cell.source
+    if 2 <= int(path.name[:2]) <= 7:
+        assert 2 <= exercises <= 4
 
 
 @pytest.mark.parametrize(
@@ -652,6 +695,70 @@ def test_imports_are_found():
         "import n2n_lib.kernels.unfold\nn.model.Model()\nimport torch\nprint(n.__name__)"
     )
     assert library_files(source) == {"conv", "plots", "optim", "kernels.unfold", "model"}
+
+
+LATER_NAMES = {
+    "AdaGrad": 10,
+    "Adam": 10,
+    "he_std": 10,
+    "he_normal_": 10,
+    "he_uniform_": 10,
+    "Residual": 12,
+    "Concat": 12,
+    "unet": 12,
+}
+"""What is in the file of an earlier lesson and derived in a later one."""
+
+
+def library_names(source: str) -> set[str]:
+    """Return the names that some code takes from the library, by import or by a dot."""
+    tree = ast.parse(source)
+    taken, prefixes = set(), {"n2n_lib"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "n2n_lib":
+            taken |= {item.name for item in node.names}
+            prefixes |= {item.asname or item.name for item in node.names}
+        elif isinstance(node, ast.Import):
+            for item in node.names:
+                if item.name.split(".")[0] == "n2n_lib" and item.asname:
+                    prefixes.add(item.asname)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            if re.split(r"\W", ast.unparse(node.value))[0] in prefixes:
+                taken.add(node.attr)
+    return taken
+
+
+def test_names_are_of_this_lesson_or_earlier_ones(path: Path, lesson: NotebookNode):
+    used = library_names("\n".join(python(cell) for cell in code_cells(lesson)))
+    assert {
+        name for name in used & LATER_NAMES.keys() if LATER_NAMES[name] > int(path.name[:2])
+    } == set()
+
+
+def test_names_are_found():
+    source = (
+        "import n2n_lib as n\nimport n2n_lib.init\nfrom n2n_lib import optim\nimport torch\n"
+        "from n2n_lib.containers import Concat as Skip\nn.unet()\noptim.Adam(net, 1)\n"
+        "n2n_lib.init.he_std(w)\ntorch.optim.AdaGrad(p)"
+    )
+    assert library_names(source) & LATER_NAMES.keys() == {"Concat", "unet", "Adam", "he_std"}
+
+
+def misspelt(path: Path) -> str:
+    """Return what codespell finds, with the settings of the project."""
+    command = [sys.executable, "-m", "codespell_lib", "--toml", ROOT / "pyproject.toml", path]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+
+
+def test_spelling(path: Path):
+    assert misspelt(path) == ""
+
+
+def test_wrong_spelling_is_found(tmp_path: Path):
+    wrong = "the"[::2] + "h"  # put together here, or codespell would find it in this file, too
+    cell = new_markdown_cell(f"The input of {wrong} layer.")
+    assert f"{wrong} ==> the" in misspelt(write(tmp_path / "01_wrong.ipynb", cell))
 
 
 def long_numbers(text: str) -> list[str]:

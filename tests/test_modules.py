@@ -25,7 +25,6 @@ from reference import (
     cases,
     copy_values,
     every_kernel_set,
-    every_trainable,
     finite_differences,
     generator,
     random_values,
@@ -42,15 +41,36 @@ from torch import Tensor, nn
 
 from n2n_lib import init
 from n2n_lib.activations import ELU, LeakyReLU, ReLU, Sigmoid
-from n2n_lib.containers import Sequential
+from n2n_lib.containers import Concat, Residual, Sequential
 from n2n_lib.conv import Conv2d
 from n2n_lib.kernels import DEFAULT, KERNELS, active, use_kernels
-from n2n_lib.losses import MSE, MSELoss
+from n2n_lib.losses import MSE, L1Loss, MSELoss
 from n2n_lib.module import Module
-from n2n_lib.networks import NETWORKS, find_network, report_network
+from n2n_lib.networks import NETWORKS, find_network, report_network, unet
 from n2n_lib.optim import SGD, cosine
 from n2n_lib.torch_twin import copy_params, torch_twin
+from n2n_lib.transposed import ConvTranspose2d
 from n2n_lib.upsampling import NearestUpsampling, NNUpsampling, TransposeConv2d, Upsampling
+
+TRAINABLE = TRAINABLE | {
+    "ConvTranspose2d": lambda seed: ConvTranspose2d(3, 4, 3, 2, 1, 1, generator=generator(seed)),
+    "ConvTranspose2d without bias": lambda seed: ConvTranspose2d(
+        3, 4, 2, bias=False, dilation=2, generator=generator(seed)
+    ),
+    "Residual": lambda seed: Residual(Conv2d(3, 3, 3, 1, 1, generator=generator(seed))),
+    "Concat": lambda seed: Concat(Sequential(Conv2d(3, 2, 1, generator=generator(seed)), ELU())),
+    "U-Net": lambda seed: lively_unet(seed),
+}
+every_trainable = pytest.mark.parametrize("build", TRAINABLE.values(), ids=TRAINABLE.keys())
+
+
+def lively_unet(seed: int) -> Module:
+    """A U-Net without zeros among its parameters, in which no two seeds agree."""
+    network = unet(width=2, depth=2, generator=generator(seed))
+    for number, (value, _) in enumerate(network.param()):
+        value.copy_(0.3 * random_values(tuple(value.shape), 100 * seed + number))
+    return network
+
 
 # ----------------------------------------------------------------- convolution and upsampling
 
@@ -337,8 +357,9 @@ def test_relu_inplace_overwrites_and_the_others_do_not() -> None:
         lambda: NNUpsampling(2),
         lambda: Conv2d(2, 2, 1, generator=generator(0)),
         lambda: Upsampling(2, 2, 1, scale_factor=1, generator=generator(0)),
+        lambda: ConvTranspose2d(2, 2, 1, generator=generator(0)),
     ],
-    ids=["NNUpsampling(1)", "NNUpsampling(2)", "Conv2d 1x1", "Upsampling 1x1"],
+    ids=["NNUpsampling(1)", "NNUpsampling(2)", "Conv2d 1x1", "Upsampling 1x1", "transposed 1x1"],
 )
 def test_results_do_not_share_memory_with_arguments(kernel_set: str, build: Callable) -> None:
     """A ReLU(inplace=True) behind the module must not reach what the caller holds."""
@@ -356,16 +377,21 @@ def test_results_do_not_share_memory_with_arguments(kernel_set: str, build: Call
 # -------------------------------------------------------------------------------------- loss
 
 
+LOSSES = {"MSELoss": (MSELoss, nn.MSELoss), "L1Loss": (L1Loss, nn.L1Loss)}
+every_loss = pytest.mark.parametrize("build, torch_build", LOSSES.values(), ids=LOSSES)
+
+
+@every_loss
 @given(
     shape=st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple), seed=st.integers(0, 99)
 )
-def test_mse_equals_torch(shape: tuple, seed: int) -> None:
+def test_loss_equals_torch(build: type, torch_build: type, shape: tuple, seed: int) -> None:
     output, target = random_values(shape, seed), random_values(shape, seed + 1000)
-    criterion = MSELoss()
+    criterion = build()
     loss = criterion(output, target)
     with torch.enable_grad():
         leaf = output.clone().requires_grad_()
-        expected = nn.MSELoss()(leaf, target)
+        expected = torch_build()(leaf, target)
         (gradient,) = torch.autograd.grad(expected, leaf)
     assert loss.shape == () and loss.dtype == torch.float32
     assert relative_error(loss, expected.detach()) < FLOAT32
@@ -373,25 +399,55 @@ def test_mse_equals_torch(shape: tuple, seed: int) -> None:
     assert torch.equal(output, random_values(shape, seed))
 
 
-def test_mse_equals_finite_differences() -> None:
+@every_loss
+def test_loss_equals_finite_differences(build: type, torch_build: type) -> None:
     output = random_values((2, 3, 4, 2), 0, torch.float64)
     target = random_values((2, 3, 4, 2), 1, torch.float64)
-    criterion = MSELoss()
+    criterion = build()
     expected = finite_differences(lambda: criterion(output, target), output)
     criterion(output, target)
     assert relative_error(criterion.backward(), expected) < 1e-6
 
 
+def test_l1_has_no_slope_where_output_and_target_are_equal() -> None:
+    criterion, target = L1Loss(), torch.tensor([0.5, 0.5, 0.5, 0.5])
+    output = torch.tensor([0.5, 0.75, 0.25, 0.5])
+    assert criterion(output, target) == 0.125
+    assert criterion.backward().tolist() == [0.0, 0.25, -0.25, 0.0]
+
+
+@every_loss
+@pytest.mark.parametrize(
+    "output, target, error, message",
+    [
+        (torch.ones(2, 3), torch.ones(1, 3), ValueError, r"got \(2, 3\) and \(1, 3\)"),
+        (torch.ones(0), torch.ones(0), ValueError, "non-empty"),
+        (torch.ones(2), torch.ones(2).double(), TypeError, "one dtype, got"),
+        (torch.ones(2).long(), torch.ones(2), TypeError, "floating-point output, got"),
+        (torch.ones(2), None, TypeError, "floating-point target, got NoneType"),
+    ],
+)
+def test_refused_losses(build, torch_build, output, target, error, message) -> None:
+    criterion = build()
+    with pytest.raises(error, match=f"^{build.__name__} expected .*{message}"):
+        criterion(output, target)
+    with pytest.raises(RuntimeError, match=f"^{build.__name__}.backward needs a forward before"):
+        criterion.backward()
+
+
+@every_loss
 @every_kernel_set
-def test_loss_fills_the_gradients_of_its_network(kernel_set: str) -> None:
+def test_loss_fills_the_gradients_of_its_network(
+    kernel_set: str, build: type, torch_build: type
+) -> None:
     network = report_network(generator=generator(0))
     reference = copy_values(network, torch_report_network())
     x, target = random_values((3, 3, 8, 12), 1), random_values((3, 3, 8, 12), 2)
     with torch.enable_grad():
         leaf = x.clone().requires_grad_()
-        expected = nn.MSELoss()(reference(leaf), target)
+        expected = torch_build()(reference(leaf), target)
         gradients = torch.autograd.grad(expected, [leaf, *reference.parameters()])
-    criterion = MSELoss(network)
+    criterion = build(network)
     with use_kernels(kernel_set):
         loss = criterion(network(x), target)
         grad_input = criterion.backward()
@@ -578,7 +634,7 @@ def test_gradients_accumulate_until_zero_grad(kernel_set: str, build: Callable) 
 
 
 @every_kernel_set
-@pytest.mark.parametrize("name", ["Conv2d", "Upsampling", "Sequential"])
+@pytest.mark.parametrize("name", ["Conv2d", "Upsampling", "Sequential", "ConvTranspose2d", "U-Net"])
 def test_gradients_of_two_batches_add_up(kernel_set: str, name: str) -> None:
     """Half batches one after the other give the gradients of the whole batch, as in torch.nn."""
     module, x = TRAINABLE[name](0), random_values((4, 3, 8, 8), 1)
@@ -707,12 +763,15 @@ def test_needs_input_grad_of_a_sequential_is_that_of_its_first_module() -> None:
 BEFORE_FORWARD = {
     "Conv2d": lambda: Conv2d(3, 4, 2),
     "Upsampling": lambda: Upsampling(3, 4, 2),
+    "ConvTranspose2d": lambda: ConvTranspose2d(3, 4, 2),
     "NNUpsampling": NNUpsampling,
     "ReLU": ReLU,
     "LeakyReLU": LeakyReLU,
     "ELU": ELU,
     "Sigmoid": Sigmoid,
     "Sequential": lambda: Sequential(Conv2d(3, 4, 2), ReLU()),
+    "Residual": lambda: Residual(Conv2d(3, 3, 1)),
+    "Concat": lambda: Concat(ReLU()),
 }
 
 
@@ -771,6 +830,8 @@ REPRS = [
     Conv2d(3, 32, 2),
     Conv2d(3, 32, (2, 3), stride=2, padding=(1, 0), dilation=3, bias=False),
     Upsampling(4, 5, 2, padding=1, scale_factor=(2, 3)),
+    ConvTranspose2d(3, 32, 2),
+    ConvTranspose2d(3, 4, (2, 3), 2, (1, 0), 1, bias=False, dilation=(1, 2)),
     NNUpsampling((2, 3)),
     ReLU(),
     ReLU(inplace=True),
@@ -778,6 +839,7 @@ REPRS = [
     ELU(0.5),
     Sigmoid(),
     MSELoss(),
+    L1Loss(),
     Sequential(),
 ]
 
@@ -847,8 +909,9 @@ def test_use_kernels_swaps_and_restores() -> None:
         lambda: Conv2d(2, 3, 2, generator=generator(0)),
         lambda: Upsampling(2, 3, 2, generator=generator(0)),
         NNUpsampling,
+        lambda: ConvTranspose2d(2, 3, 2, generator=generator(0)),
     ],
-    ids=["Conv2d", "Upsampling", "NNUpsampling"],
+    ids=["Conv2d", "Upsampling", "NNUpsampling", "ConvTranspose2d"],
 )
 def test_backward_uses_the_kernel_set_of_its_forward(
     build: Callable, monkeypatch: pytest.MonkeyPatch
@@ -883,7 +946,9 @@ def test_backward_uses_the_kernel_set_of_its_forward(
 
 @every_kernel_set
 @pytest.mark.parametrize("other", list(KERNELS))
-@pytest.mark.parametrize("name", ["Conv2d", "Upsampling", "report's network"])
+@pytest.mark.parametrize(
+    "name", ["Conv2d", "Upsampling", "ConvTranspose2d", "report's network", "U-Net"]
+)
 def test_swapping_between_forward_and_backward_changes_nothing(
     kernel_set: str, other: str, name: str
 ) -> None:

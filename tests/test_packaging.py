@@ -29,7 +29,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
-TARGETS = "setup train test lab notebooks html bench lint help clean".split()
+TARGETS = "setup train test lab notebooks html bench mutants lint help clean".split()
 
 CONDA_NAMES = {
     "jupyter-client": "jupyter_client",

@@ -2,8 +2,8 @@
 
 An `Exercise` holds cases, a reference and *known mistakes*: wrong functions, each with the sentence
 that a teacher would say. `run` calls the student's function on every case. If it is not right, the
-first explanation that fits is given: a known mistake, then an exception, a wrong type or shape, a
-constant factor, another order of the numbers, and at last what the failing cases have in common.
+first explanation that fits is given: a known mistake, then an exception, a wrong type, shape or
+dtype, a factor, another order of the numbers, and at last where they are wrong.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import copy
 import itertools
 import math
 import textwrap
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,20 @@ from torch import Tensor
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Largest relative error that counts as equal."""
 
-WIDTH = 96  # of what is shown, in characters
+WIDTH = 96  # of a line of the message, in characters
+COLUMNS = (36, 26, 20)  # of the table, at most; the verdict comes after them
+
+# What PyTorch and Python say, and what it means, for every exercise.
+ERRORS = (
+    (
+        "Boolean value of Tensor",
+        "`if` wants one truth value, and a tensor has many: use torch.where, or multiply by the "
+        "mask.",
+    ),
+    ("must be Tensor, not", "That function is for tensors: numbers have `math`, as in math.sqrt."),
+    ("converted to Python scalars", "`math` is for one number: tensors have torch.exp and so on."),
+    ("NoneType", "A value is None that should not be: does a step before return nothing?"),
+)
 
 
 class CheckFailed(AssertionError):
@@ -68,13 +82,16 @@ class Exercise:
     reference : callable
         The right answer, from the arguments of a case.
     mistakes : sequence of (str, callable)
-        Sentence and the function that makes this mistake. The first that fits is given.
+        Sentence and the function that makes this mistake, with the same results and the same
+        changes of its arguments. The first that fits is given.
     errors : sequence of (str, str)
-        Part of the message of an exception, and a sentence that explains it.
+        Part of an exception's name and message, and a sentence that explains it.
+    axes : tuple of str
+        What the dimensions of the result count, as ``("image", "channel", "row", "column")``.
     in_place : callable, optional
         For a function that returns nothing: the tensors to judge, from its arguments.
-    may_change : tuple of str
-        Arguments that it may, or must, change.
+    may_change : str
+        Arguments that it may, or must, change: the beginning of their names.
     elementwise : bool
         Whether the relative error of each value counts, and not that of the largest.
     """
@@ -88,21 +105,23 @@ class Exercise:
     reference: Callable[..., Any]
     mistakes: Sequence[tuple[str, Callable[..., Any]]]
     errors: Sequence[tuple[str, str]] = ()
+    axes: tuple[str, ...] = ()
     in_place: Callable[..., tuple[Tensor, ...]] | None = None
-    may_change: tuple[str, ...] = ()
+    may_change: str = "nothing"
     elementwise: bool = False
 
 
 @dataclass
 class Outcome:
-    """What one case asked for and what came back."""
+    """What a function made of one case."""
 
     case: Case
-    expected: tuple
-    got: tuple = ()
     returned: Any = None
+    got: tuple = ()  # the values to judge
     error: Exception | None = None
-    changed: list[str] = field(default_factory=list)
+    after: list[Tensor] = field(default_factory=list)  # the tensors among the arguments
+    changed: list[str] = field(default_factory=list)  # arguments that had to stay as they were
+    expected: tuple = ()
     verdicts: list[str] = field(default_factory=list)  # one for each expected value
 
     @property
@@ -110,9 +129,12 @@ class Outcome:
         """Whether every value is right; `changed` is judged apart."""
         return self.error is None and all(verdict == "right" for verdict in self.verdicts)
 
-    def pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Yield (expected, got) for every value."""
-        return zip(self.expected, self.got, strict=True)
+    def wrong_values(self, *verdicts: str) -> Iterator[tuple[int, Any, Any]]:
+        """Yield (index, expected, got) of what is not right, or has one of the verdicts."""
+        if self.error is None and len(self.got) == len(self.expected):
+            for index, verdict in enumerate(self.verdicts):
+                if verdict in verdicts or (not verdicts and verdict != "right"):
+                    yield index, self.expected[index], self.got[index]
 
 
 _failures: dict[str, int] = {}  # how often a check has failed since it was last right
@@ -155,45 +177,64 @@ def run(exercise: Exercise, function: Callable[..., Any]) -> None:
 
 
 def _judge(exercise: Exercise, case: Case, function: Callable[..., Any]) -> Outcome:
-    """Call the student's function on a copy of the arguments and compare."""
-    outcome = Outcome(case, _expected(exercise, case))
+    """Call the student's function and compare."""
+    outcome = _call(exercise, case, function)
+    outcome.expected = expected = _expected(exercise, case)
+    if outcome.error is not None:
+        outcome.verdicts = ["raised"] * len(expected)
+    elif len(outcome.got) != len(expected):
+        outcome.verdicts = ["wrong count"] * len(expected)
+    else:
+        pairs = zip(expected, outcome.got, strict=True)
+        outcome.verdicts = [_verdict(exercise, *pair) for pair in pairs]
+    return outcome
+
+
+def _call(exercise: Exercise, case: Case, function: Callable[..., Any]) -> Outcome:
+    """Call a function on a copy of the arguments; keep what it returned, raised and changed."""
+    outcome = Outcome(case)
     arguments = copy.deepcopy(case.arguments)
     lists = {name: list(value) for name, value in arguments.items() if isinstance(value, list)}
     try:
         outcome.returned = function(*arguments.values())
     except Exception as error:  # whatever a student's function may raise
         outcome.error = error
-        outcome.verdicts = ["raised"] * len(outcome.expected)
         return outcome
-    outcome.changed = list(_changed(exercise, case, arguments, lists))
+    for name, before in lists.items():
+        if list(map(id, arguments[name])) != list(map(id, before)):
+            outcome.changed.append(f"the list {name}")
+    arguments |= lists  # the tensors that were in the list when the call began
+    for (label, before), (_, after) in zip(
+        _tensors(case.arguments), _tensors(arguments), strict=True
+    ):
+        outcome.after.append(after)
+        if not label.startswith(exercise.may_change) and not _untouched(before, after):
+            outcome.changed.append(("the " if " in " in label else "") + label)
     if exercise.in_place:
-        outcome.got = exercise.in_place(*(arguments | lists).values())
+        outcome.got = exercise.in_place(*arguments.values())
     elif len(exercise.returns) > 1 and isinstance(outcome.returned, (tuple, list)):
         outcome.got = tuple(outcome.returned)
     else:
         outcome.got = (outcome.returned,)
     outcome.got = tuple(v.detach() if isinstance(v, Tensor) else v for v in outcome.got)
-    if len(outcome.got) != len(outcome.expected):
-        outcome.verdicts = [f"{len(exercise.returns)} values expected"] * len(outcome.expected)
-    else:
-        outcome.verdicts = [_verdict(exercise, *pair) for pair in outcome.pairs()]
     return outcome
+
+
+def _untouched(before: Tensor, after: Tensor) -> bool:
+    rounding = 1e-12 if before.dtype == torch.float64 else 1e-6  # x + h - 2h + h is not x
+    return before.shape == after.shape and torch.allclose(after, before, rounding, rounding)
 
 
 def _expected(exercise: Exercise, case: Case) -> tuple:
     """Call the reference in float64, then round to the dtype that was asked for."""
     dtypes = {value.dtype for _, value in _tensors(case.arguments)}
     dtype = dtypes.pop() if dtypes else torch.float64
-    answer = _as_tuple(exercise.reference(*_to_double(copy.deepcopy(case.arguments)).values()))
+    arguments = copy.deepcopy(case.arguments)
+    answer = exercise.reference(
+        *(v.double() if isinstance(v, Tensor) else v for v in arguments.values())
+    )
+    answer = answer if isinstance(answer, tuple) else (answer,)
     return tuple(value.to(dtype) if isinstance(value, Tensor) else value for value in answer)
-
-
-def _to_double(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.double() if isinstance(v, Tensor) else v for k, v in arguments.items()}
-
-
-def _as_tuple(answer: Any) -> tuple:
-    return answer if isinstance(answer, tuple) else (answer,)
 
 
 def _tensors(value: Any, label: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -211,23 +252,6 @@ def _tensors(value: Any, label: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from _tensors(item, f"{label}[{index}]")
 
 
-def _changed(
-    exercise: Exercise, case: Case, arguments: dict[str, Any], lists: dict[str, list]
-) -> Iterator[str]:
-    """Name the arguments that the function changed and should not have."""
-    for name, before in lists.items():
-        after = arguments[name]
-        if len(after) != len(before) or any(a is not b for a, b in zip(after, before, strict=True)):
-            yield f"the list {name}"
-    pristine, used = _tensors(case.arguments), _tensors(arguments | lists)
-    for (label, before), (_, after) in zip(pristine, used, strict=True):
-        rounding = 1e-12 if before.dtype == torch.float64 else 1e-6  # x + h - 2h + h is not x
-        same = before.shape == after.shape and torch.allclose(after, before, rounding, rounding)
-        if not same and label.split(" ")[0] not in exercise.may_change:
-            zero = " (now all zero)" if not after.any() else ""
-            yield ("the " if " in " in label else "") + label + zero
-
-
 def _verdict(exercise: Exercise, expected: Any, got: Any) -> str:
     """Judge one value in a few words for the table."""
     if not isinstance(expected, Tensor):
@@ -235,7 +259,7 @@ def _verdict(exercise: Exercise, expected: Any, got: Any) -> str:
         if isinstance(got, bool) or not isinstance(got, kinds):
             return "wrong type"
         return "right" if _close(exercise, expected, got) else "wrong number"
-    if not isinstance(got, Tensor):
+    if not isinstance(got, Tensor) or got.is_complex():
         return "wrong type"
     if got.shape != expected.shape:
         return "wrong shape"
@@ -244,17 +268,24 @@ def _verdict(exercise: Exercise, expected: Any, got: Any) -> str:
     return "right" if got.dtype == expected.dtype else "wrong dtype"
 
 
-def _close(exercise: Exercise, expected: Any, got: Any) -> bool:
+def _close(exercise: Exercise, expected: Any, got: Any, tolerance: float | None = None) -> bool:
     """Compare two values of one shape; not-a-number equals itself, for the known mistakes."""
     if not isinstance(expected, Tensor):
         return math.isclose(expected, got, rel_tol=TOLERANCE[torch.float64])
-    tolerance = TOLERANCE[expected.dtype]
+    return not _wrong(exercise, expected, got, tolerance).any()
+
+
+def _wrong(
+    exercise: Exercise, expected: Tensor, got: Tensor, tolerance: float | None = None
+) -> Tensor:
+    """Say of every value whether it is wrong."""
+    tolerance = tolerance or TOLERANCE[expected.dtype]
     a, b = expected.double(), got.double()
     if exercise.elementwise:
-        return torch.allclose(b, a, rtol=tolerance, atol=0, equal_nan=True)
+        return ~torch.isclose(b, a, rtol=tolerance, atol=0, equal_nan=True)
     finite = a[a.isfinite()].abs()
     scale = finite.max().item() if finite.numel() else 1.0
-    return torch.allclose(b, a, rtol=0, atol=tolerance * (scale or 1.0), equal_nan=True)
+    return ~torch.isclose(b, a, rtol=0, atol=tolerance * (scale or 1.0), equal_nan=True)
 
 
 def _not_written(error: Exception | None) -> bool:
@@ -271,48 +302,43 @@ def _table(exercise: Exercise, outcomes: list[Outcome]) -> str:
     """Draw one row for each value of each case."""
     rows = [("case", "expected", "got", "verdict")]
     for outcome in outcomes:
-        names = exercise.returns
-        if exercise.in_place:
-            names = tuple(f"{names[0]} {i}" for i in range(len(outcome.expected)))
-        for index, verdict in enumerate(outcome.verdicts):
+        for index, (expected, verdict) in enumerate(
+            zip(outcome.expected, outcome.verdicts, strict=True)
+        ):
             label = outcome.case.name
-            if len(outcome.verdicts) > 1:
-                label += f": {names[index]}"
-            expected = outcome.expected[index]
+            if exercise.in_place and len(outcome.expected) > 1:
+                label += f": {exercise.returns[0]} {index}"
+            elif len(exercise.returns) > 1:
+                label += f": {exercise.returns[index]}"
+            texts = (_describe(expected), _describe(outcome.returned))
             if outcome.error is not None:
                 texts = (_describe(expected), type(outcome.error).__name__)
-            elif len(outcome.got) != len(outcome.expected):
-                texts = (_describe(expected), _describe(outcome.returned))
-            else:
+            elif verdict != "wrong count":
                 texts = _compare(exercise, expected, outcome.got[index], verdict)
             if verdict == "right" and outcome.changed:
-                verdict = "right, but " + ", ".join(outcome.changed) + " changed"
+                verdict = "input changed"
             rows.append((label, *texts, verdict))
+    rows = [(*map(_cut, row[:3], COLUMNS), row[3]) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = []
-    for row in rows:
-        cells = [text.ljust(width) for text, width in zip(row, widths, strict=False)]
-        lines.append("  ".join([*cells, row[3]]))
-    return "\n".join(lines)
+    return "\n".join(
+        "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    )
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _compare(exercise: Exercise, expected: Any, got: Any, verdict: str) -> tuple[str, str]:
     """Describe both sides of a row: shapes, or the first number that differs."""
+    if verdict == "wrong dtype":
+        return str(expected.dtype), str(got.dtype)
     if verdict not in ("wrong numbers", "not finite"):
-        if verdict == "wrong dtype":
-            return str(expected.dtype), str(got.dtype)
         return _describe(expected), _describe(got)
-    where = _first_difference(exercise, expected, got)
+    where = tuple(_wrong(exercise, expected, got).nonzero()[0].tolist())
     place = "[" + ", ".join(map(str, where)) + "]"
     return f"{expected[where].item():.4g} at {place}", f"{got[where].item():.4g}"
-
-
-def _first_difference(exercise: Exercise, expected: Tensor, got: Tensor) -> tuple[int, ...]:
-    """Return the place of the first value that is wrong."""
-    a, b = expected.double(), got.double()
-    scale = a.abs() if exercise.elementwise else a.abs().max().clamp(min=1e-300)
-    wrong = ~((b - a).abs() <= TOLERANCE[expected.dtype] * scale)  # not: also for not-a-number
-    return tuple(wrong.nonzero()[0].tolist())
 
 
 def _describe(value: Any) -> str:
@@ -333,98 +359,135 @@ def _describe(value: Any) -> str:
 
 def diagnose(exercise: Exercise, outcomes: list[Outcome]) -> str:
     """Return the first explanation that fits, in one or two sentences."""
-    if all(outcome.right for outcome in outcomes):
-        return _diagnose_changed(outcomes)
+    changed = next((outcome.changed[0] for outcome in outcomes if outcome.changed), None)
     wrong = [outcome for outcome in outcomes if not outcome.right]
-    return (
-        _diagnose_known(exercise, outcomes)
-        or _diagnose_error(exercise, outcomes)
+    if known := _diagnose_known(exercise, outcomes, effects=True):
+        return known
+    if not wrong:
+        return _diagnose_changed(exercise, changed)
+    known = _diagnose_known(exercise, outcomes)
+    known = known or _diagnose_known(exercise, outcomes, everywhere=False)
+    if known:
+        return f"{known} It also changed its input: {changed}." if changed else known
+    text = (
+        _diagnose_error(exercise, outcomes)
         or _diagnose_type(exercise, wrong)
         or _diagnose_shape(exercise, outcomes)
         or _diagnose_dtype(wrong)
-        or _diagnose_not_finite(wrong)
+        or _diagnose_not_finite(exercise, wrong)
         or _diagnose_factor(exercise, wrong)
         or _diagnose_order(exercise, wrong)
+        or _diagnose_place(exercise, wrong)
+        or _diagnose_sign(exercise, wrong)
         or _diagnose_cases(exercise, outcomes)
     )
+    return f"{text} It also changed its input, {changed}: mend that first." if changed else text
 
 
-def _diagnose_changed(outcomes: list[Outcome]) -> str:
-    outcome = next(outcome for outcome in outcomes if outcome.changed)
-    what = outcome.changed[0]
-    if what.startswith("the list"):
-        return (
-            f"The result is right, but your function changed its input: {what} is not as it was. "
-            "Whoever gave it to you still needs it; go through it without writing into it."
-        )
-    return (
-        f"The numbers are right, but your function changed its input: {what} is not as it was. "
-        "Write into a new tensor or a clone(), and leave out operations in place such as "
-        "`*=`, `[...] =` or methods that end in an underscore."
-    )
+def _diagnose_known(
+    exercise: Exercise, outcomes: list[Outcome], effects: bool = False, everywhere: bool = True
+) -> str | None:
+    """Return the sentence of the known mistake that does the same as the student's function.
 
-
-def _diagnose_known(exercise: Exercise, outcomes: list[Outcome]) -> str | None:
-    """Return the sentence of the known mistake that gives the same as the student's function."""
+    With `effects` it must also leave the same in its arguments; without, only mistakes that change
+    nothing count. If not `everywhere`, it is enough that two wrong answers are the same, and that
+    the student's function raises or returns a wrong shape wherever else the two differ.
+    """
     for sentence, mistake in exercise.mistakes:
-        if _same_as(exercise, outcomes, mistake):
-            changed = next((what for outcome in outcomes for what in outcome.changed), None)
-            return sentence + (f" It also changed its input: {changed}." if changed else "")
+        if _fits(exercise, outcomes, mistake, effects, everywhere):
+            return sentence
     return None
 
 
-def _same_as(exercise: Exercise, outcomes: list[Outcome], mistake: Callable[..., Any]) -> bool:
-    """Whether a wrong function agrees on every case, and both are wrong on at least one."""
-    seen = False
+def _fits(
+    exercise: Exercise,
+    outcomes: list[Outcome],
+    mistake: Callable[..., Any],
+    effects: bool,
+    everywhere: bool,
+) -> bool:
+    """Whether a mistake agrees with the student's function."""
+    shown = 0
     for outcome in outcomes:
-        try:
-            theirs = _as_tuple(mistake(*copy.deepcopy(outcome.case.arguments).values()))
-        except (RuntimeError, IndexError, ValueError):  # shapes that do not fit
-            theirs = None
-        if theirs is None or outcome.error is not None:
-            if (theirs is None) != (outcome.error is not None):
-                return False
-            continue
-        if not _same_values(exercise, theirs, outcome.got):
+        theirs = _call(exercise, outcome.case, mistake)
+        if theirs.changed and not effects:
             return False
-        seen = seen or not outcome.right
-    return seen
+        if theirs.error is not None and outcome.error is not None:
+            continue
+        same = theirs.error is None and _same(exercise, theirs.got, outcome.got)
+        if effects:
+            same = same and theirs.changed == outcome.changed
+            same = same and _same(exercise, theirs.after, outcome.after)
+        if same:
+            shown += bool(theirs.changed) or not _same(exercise, theirs.got, outcome.expected)
+        elif everywhere or not _excused(exercise, outcome, theirs):
+            return False
+    return shown >= (1 if everywhere else 2)
 
 
-def _same_values(exercise: Exercise, theirs: tuple, got: tuple) -> bool:
-    if len(theirs) != len(got):
+def _excused(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:
+    """Whether a mistake may differ from the student's function in a case that this one spoils."""
+    if "wrong shape" in outcome.verdicts:
+        return not _same(exercise, theirs.got, outcome.expected)
+    return outcome.error is not None
+
+
+def _same(exercise: Exercise, ones: Sequence, others: Sequence) -> bool:
+    """Whether values have the same shapes and are equal up to the coarser of their dtypes."""
+    if len(ones) != len(others):
         return False
-    for a, b in zip(theirs, got, strict=True):
+    for a, b in zip(ones, others, strict=True):
         if isinstance(a, Tensor) and isinstance(b, Tensor):
-            a = a if a.is_floating_point() else a.double()
-            if a.shape != b.shape or not _close(exercise, a, b):
+            tolerance = max(TOLERANCE.get(value.dtype, 0) for value in (a, b)) or 1e-9
+            if a.shape != b.shape or not _close(exercise, a, b, tolerance):
                 return False
-        elif isinstance(a, (int, float)) and isinstance(b, (int, float)):
-            if not _close(exercise, a, b):
-                return False
-        else:
+        elif not all(isinstance(value, (int, float)) for value in (a, b)):
+            return False
+        elif not _close(exercise, a, b):
             return False
     return True
 
 
+def _diagnose_changed(exercise: Exercise, what: str) -> str:
+    """Explain right numbers at the price of the input."""
+    message = f"The numbers are right, but your function changed its input: {what} "
+    if what.startswith("the list"):
+        return message + (
+            "is not as it was. Whoever gave it to you still needs it: go through it without "
+            "writing into it."
+        )
+    if exercise.in_place:
+        return message + f"is not as it was. Write into the {exercise.returns[0]} alone."
+    return message + (
+        "is not as it was. Work in a new tensor or a clone(), without `*=`, `[...] =` or methods "
+        "that end in an underscore, or put the old values back."
+    )
+
+
 def _diagnose_error(exercise: Exercise, outcomes: list[Outcome]) -> str | None:
     """Say which case, with which arguments, raised what."""
-    raised = [outcome for outcome in outcomes if outcome.error is not None]
-    if not raised:
+    first = next((outcome for outcome in outcomes if outcome.error is not None), None)
+    if first is None:
         return None
-    first = raised[0]
     text = (str(first.error).strip().splitlines() or [""])[0]
-    kind = type(first.error).__name__
-    message = f"The case “{first.case.name}” with {_arguments(first.case)} raised {kind}"
-    message += f": {textwrap.shorten(text, 160)}." if text else "."
-    message = message.replace("..", ".")
-    right = [outcome.case.name for outcome in outcomes if outcome.right]
-    if right:
+    error = type(first.error).__name__ + (f": {textwrap.shorten(text, 160)}" if text else "")
+    message = f"The case “{first.case.name}” with {_arguments(first.case)} raised {error}"
+    message = message.rstrip(".") + "."
+    if line := _line(first.error):
+        message += f" The line is `{line}`."
+    if right := [outcome.case.name for outcome in outcomes if outcome.right]:
         message += f" It is right on {_list(right)}."
-    for part, sentence in exercise.errors:
-        if part in text:
+    for part, sentence in (*exercise.errors, *ERRORS):
+        if part in f"{type(first.error).__name__}: {first.error}":
             return f"{message} {sentence}"
     return message
+
+
+def _line(error: Exception) -> str:
+    """Return the line of the student's function that raised, if Python can read it."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is of this file
+    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    return _cut(own[-1].line or "", WIDTH) if own else ""
 
 
 def _arguments(case: Case) -> str:
@@ -433,45 +496,43 @@ def _arguments(case: Case) -> str:
     for name, value in case.arguments.items():
         if isinstance(value, Tensor):
             parts.append(f"{name} {tuple(value.shape)}")
-        elif isinstance(value, (int, float)) or (
-            isinstance(value, tuple) and all(isinstance(item, int) for item in value)
-        ):
-            parts.append(f"{name} {tuple(value) if isinstance(value, tuple) else value}")
         elif isinstance(value, list):
             parts.append(f"{name}, a list of {len(value)}")
+        elif isinstance(value, (int, float, tuple)):
+            parts.append(f"{name} {value}")
     return ", ".join(parts)
 
 
 def _diagnose_type(exercise: Exercise, wrong: list[Outcome]) -> str | None:
     """Explain None, a wrong number of values, and a wrong type."""
-    first = wrong[0]
-    many = len(exercise.returns) > 1
-    asked = f"({', '.join(exercise.returns)})" if many else exercise.returns[0]
-    if first.returned is None and not exercise.in_place:
-        return f"Your function returned nothing (None). Does it end in `return {asked}`?"
-    if many and len(first.got) != len(exercise.returns):
-        return (
-            f"Expected {len(exercise.returns)} values, {asked}, got {_describe(first.returned)}. "
-            f"End with `return {', '.join(exercise.returns)}`."
-        )
-    for index, (expected, got) in enumerate(first.pairs()):
-        if first.verdicts[index] != "wrong type":
-            continue
-        which = exercise.returns[index]
-        kind = "tensor" if isinstance(expected, Tensor) else type(expected).__name__
-        message = f"Wrong type: {which} should be {_article(kind)}, got {_article(_kind(got))}."
-        if got is None:
+    asked = ", ".join(exercise.returns)
+    for outcome in wrong:
+        case = "" if outcome is wrong[0] else f" in the case “{outcome.case.name}”"
+        if outcome.returned is None and not exercise.in_place:
+            return f"Your function returned nothing (None){case}. Does it end in `return {asked}`?"
+        if len(outcome.got) != len(outcome.expected):
+            return (
+                f"Expected {len(exercise.returns)} values, {asked}, got "
+                f"{_describe(outcome.returned)}{case}. End with `return {asked}`."
+            )
+        for index, expected, got in outcome.wrong_values("wrong type"):
+            kind = _kind(expected)
+            message = (
+                f"Wrong type: {_which(exercise, index)} should be {_article(kind)}, got "
+                f"{_article(_kind(got))}{case}."
+            )
+            if kind == "int" and isinstance(got, float):
+                return message + " Divide with `//`, which rounds down, instead of `/`."
+            if kind != "tensor" and isinstance(got, Tensor):
+                return message + " Turn it into a Python number with `.item()`, or use `math`."
             return message
-        if kind == "int" and isinstance(got, float):
-            return message + " Divide with `//`, which rounds down, instead of `/`."
-        if kind != "tensor" and isinstance(got, Tensor):
-            return message + " Turn it into a Python number with `.item()`, or use `math`."
-        return message
     return None
 
 
 def _kind(value: Any) -> str:
-    return "tensor" if isinstance(value, Tensor) else type(value).__name__
+    if isinstance(value, Tensor):
+        return "complex tensor" if value.is_complex() else "tensor"
+    return type(value).__name__
 
 
 def _article(word: str) -> str:
@@ -481,10 +542,7 @@ def _article(word: str) -> str:
 def _diagnose_shape(exercise: Exercise, outcomes: list[Outcome]) -> str | None:
     """Explain a wrong shape."""
     for outcome in outcomes:
-        for index, verdict in enumerate(outcome.verdicts):
-            if verdict != "wrong shape":
-                continue
-            expected, got = outcome.expected[index], outcome.got[index]
+        for index, expected, got in outcome.wrong_values("wrong shape"):
             message = (
                 f"Wrong shape: in the case “{outcome.case.name}” {_which(exercise, index)} should "
                 f"be {tuple(expected.shape)}, got {tuple(got.shape)}."
@@ -501,93 +559,112 @@ def _explain_shape(exercise: Exercise, expected: Tensor, got: Tensor) -> str | N
         if got.dim() == 2:
             return " It is transposed: the numbers are right, rows and columns are swapped."
         return f" The numbers are right, the dimensions are transposed: try permute{order}."
-    if got.numel() == expected.numel():
-        if _close(exercise, expected.flatten(), got.flatten()):
-            return " The numbers are right; only the shape is missing, so end with a reshape."
-        return " The number of values is right; the dimensions are not where they should be."
-    if got.dim() == expected.dim() + 1 and got.shape[1:] == expected.shape:
-        if _close(exercise, expected, got.sum(0)):
-            return " It has one result for each image: sum over the batch, the first dimension."
-        return " It has one dimension too many in front: what should have been summed?"
     if got.dim() == 0:
         return " It is a single number: one sum or mean too many."
+    if got.shape == expected.shape[1:] and exercise.axes[:1] == ("image",):
+        return (
+            " The batch is missing, the first dimension: does a sum, a mean or an index take it "
+            "away? Every image has a result of its own."
+        )
+    if got.dim() == expected.dim() + 1 and got.shape[1:] == expected.shape:
+        if exercise.axes[:1] != ("image",) and _close(exercise, expected, got.sum(0)):
+            return " It has one result for each image: sum over the batch, the first dimension."
+        return " It has one dimension too many in front."
+    if got.numel() == expected.numel():
+        if not _close(exercise, expected.flatten(), got.flatten()):
+            return " The number of values is right; the dimensions are not where they should be."
+        if got.dim() == expected.dim():
+            return " The numbers are right, but the sizes are not: compute them again."
+        return " The numbers are right; only the shape is missing, so end with a reshape."
+    if got.dim() == expected.dim():
+        short = [d for d in range(got.dim()) if got.shape[d] == expected.shape[d] - 1]
+        others = [d for d in range(got.dim()) if got.shape[d] != expected.shape[d]]
+        if short == others:
+            missing = " and ".join(f"one {_axis(exercise, d)}" for d in short)
+            return f" That is {missing} too few: is a + 1 missing, or a loop one short?"
     return None
+
+
+def _axis(exercise: Exercise, dim: int) -> str:
+    return exercise.axes[dim] if dim < len(exercise.axes) else f"place along dimension {dim}"
 
 
 def _diagnose_dtype(wrong: list[Outcome]) -> str | None:
     for outcome in wrong:
-        for (expected, got), verdict in zip(outcome.pairs(), outcome.verdicts, strict=True):
-            if verdict == "wrong dtype":
-                return (
-                    f"The numbers are right, but the dtype should be {expected.dtype}, that of "
-                    f"the input, got {got.dtype}. Make new tensors with `torch.zeros_like(...)` "
-                    "or `dtype=x.dtype`."
-                )
-            rounded = isinstance(got, Tensor) and got.is_floating_point()
-            if rounded and verdict == "wrong numbers" and got.dtype != expected.dtype:
-                coarse = expected.float()
-                if torch.allclose(coarse, got.float(), rtol=1e-5, atol=1e-6):
-                    return (
-                        f"The numbers are right to few digits only: they are {got.dtype}, and "
-                        f"the dtype should be {expected.dtype}, that of the input. Make new "
-                        "tensors with `torch.zeros_like(...)` or `dtype=x.dtype`."
-                    )
+        for _, expected, got in outcome.wrong_values("wrong dtype", "wrong numbers"):
+            if got.dtype == expected.dtype:
+                continue
+            if not torch.allclose(got.float(), expected.float(), rtol=1e-5, atol=1e-6):
+                continue
+            return (
+                f"The numbers are right, but the dtype should be {expected.dtype}, that of the "
+                f"input, got {got.dtype}. Make new tensors with `torch.zeros_like(...)` or "
+                "`dtype=x.dtype`."
+            )
     return None
 
 
-def _diagnose_not_finite(wrong: list[Outcome]) -> str | None:
+def _diagnose_not_finite(exercise: Exercise, wrong: list[Outcome]) -> str | None:
     for outcome in wrong:
-        if "not finite" in outcome.verdicts:
-            got = outcome.got[outcome.verdicts.index("not finite")]
+        for _, expected, got in outcome.wrong_values("not finite"):
             kind = "not a number (nan)" if got.isnan().any() else "infinite"
+            where = tuple((~got.isfinite()).nonzero()[0].tolist())
+            there = "".join(
+                f", the first where {name} is {value[where].item():.4g}"
+                for name, value in outcome.case.arguments.items()
+                if exercise.elementwise and value.shape == expected.shape
+            )
             return (
-                f"Some results are {kind} in the case “{outcome.case.name}”. Look for an exp of a "
-                "large number, a division by zero, or a tensor from torch.empty never filled."
+                f"Some results are {kind} in the case “{outcome.case.name}”{there}. Look for an "
+                "exp of a large number, a division by zero, or a tensor from torch.empty never "
+                "filled."
             )
     return None
 
 
 def _diagnose_factor(exercise: Exercise, wrong: list[Outcome]) -> str | None:
     """Explain a sign or a factor, the same in every case or one of the sizes of the case."""
-    found: list[tuple[Case, float]] = []
-    index = None
+    found: dict[str, list[tuple[Case, float]]] = {}
     for outcome in wrong:
-        for i, (expected, got) in enumerate(outcome.pairs()):
-            if outcome.verdicts[i] == "right":
-                continue
+        for index, expected, got in outcome.wrong_values():
             factor = _factor(exercise, expected, got)
-            if factor is None or index not in (None, i) and not exercise.in_place:
+            if factor is None:
                 return None
-            index = i
-            found.append((outcome.case, factor))
-    which = _which(exercise, index).capitalize()
+            found.setdefault(_which(exercise, index), []).append((outcome.case, factor))
+    texts = [_explain_factor(factors) for factors in found.values()]
+    if None in texts or not texts:
+        return None
+    return " ".join(f"{_upper(which)} {text}" for which, text in zip(found, texts, strict=True))
+
+
+def _explain_factor(found: list[tuple[Case, float]]) -> str | None:
     first = found[0][1]
     if all(math.isclose(factor, -1, rel_tol=1e-6) for _, factor in found):
-        return f"{which} has the wrong sign everywhere: a minus too many or too few."
+        return "has the wrong sign everywhere: a minus too many or too few."
     if all(math.isclose(factor, 0, abs_tol=1e-12) for _, factor in found):
-        return f"{which} is zero everywhere: is anything written into it?"
-    if all(math.isclose(factor, first, rel_tol=1e-6) for _, factor in found) and len(found) > 1:
-        return f"{which} is off by a constant factor of {first:.4g} in every case."
+        return "is zero everywhere: is it computed at all, or rounded down by `//`?"
     for name, extra in itertools.product(found[0][0].sizes, (1, -1, 2, 0.5, -2, -0.5)):
-        also = "" if extra == 1 else f", and by {extra:g} besides"
+        also = "" if extra == 1 else f", and multiplied by {extra:g} besides"
         sizes = [(factor, case.sizes[name]) for case, factor in found]
         if all(math.isclose(factor, extra / size, rel_tol=1e-6) for factor, size in sizes):
             return (
-                f"{which} is divided by {name}{also}: a mean where a sum belongs, or a division "
-                "too many."
+                f"is divided by {name}{also}: a mean where a sum belongs, or a division too many."
             )
         if all(math.isclose(factor, extra * size, rel_tol=1e-6) for factor, size in sizes):
             return (
-                f"{which} is multiplied by {name}{also}: a sum where a mean belongs, or a "
-                "division too few."
+                f"is multiplied by {name}{also}: a sum where a mean belongs, or a division too few."
             )
+    if len(found) > 1 and all(math.isclose(factor, first, rel_tol=1e-6) for _, factor in found):
+        return f"is off by a constant factor of {first:.4g} wherever it is wrong."
     return None
 
 
 def _factor(exercise: Exercise, expected: Any, got: Any) -> float | None:
     """Return the number f with ``got = f expected``, or None."""
+    if isinstance(expected, int):  # of small whole numbers any quotient may be chance
+        return None
     if not isinstance(expected, Tensor):
-        return got / expected if expected and isinstance(got, (int, float)) else None
+        return got / expected if expected else None
     if not got.is_floating_point() or not got.isfinite().all():
         return None
     a, b = expected.double(), got.double()
@@ -595,23 +672,27 @@ def _factor(exercise: Exercise, expected: Any, got: Any) -> float | None:
     if square == 0:
         return None
     factor = (a * b).sum().item() / square
-    return factor if _close(exercise, b.to(expected.dtype), (a * factor)) else None
+    return factor if _close(exercise, b.to(expected.dtype), a * factor) else None
+
+
+_ORDER = (
+    "holds the right numbers in another order: look at view, reshape and the order of dimensions "
+    "before them."
+)
 
 
 def _diagnose_order(exercise: Exercise, wrong: list[Outcome]) -> str | None:
     """Explain the right numbers in the wrong places."""
     explained: list[str] = []
     for outcome in wrong:
-        for i, (expected, got) in enumerate(outcome.pairs()):
-            if outcome.verdicts[i] == "right":
-                continue
-            if not isinstance(expected, Tensor):
+        for index, expected, got in outcome.wrong_values():
+            text = isinstance(expected, Tensor) and _explain_order(exercise, expected, got)
+            if not text:
                 return None
-            text = _explain_order(exercise, expected, got)
-            if text is None:
-                return None
-            explained.append(f"{_which(exercise, i).capitalize()} {text}")
-    return explained[0]
+            explained.append(f"{_upper(_which(exercise, index))} {text}")
+    if len(set(explained)) == 1:
+        return explained[0]
+    return f"{_upper(_which(exercise, index))} {_ORDER}"
 
 
 def _explain_order(exercise: Exercise, expected: Tensor, got: Tensor) -> str | None:
@@ -624,10 +705,7 @@ def _explain_order(exercise: Exercise, expected: Tensor, got: Tensor) -> str | N
         if _close(exercise, expected, got.flip(dims)):
             return f"is flipped: the numbers are right, but dimension {_list(dims)} runs backwards."
     if _close(exercise, expected.flatten().sort().values, got.flatten().sort().values):
-        return (
-            "holds the right numbers in another order: look at view, reshape and the order of "
-            "dimensions before them."
-        )
+        return _ORDER
     return None
 
 
@@ -643,30 +721,82 @@ def _permutation(exercise: Exercise, expected: Tensor, got: Tensor) -> tuple[int
     return None
 
 
+def _diagnose_place(exercise: Exercise, wrong: list[Outcome]) -> str | None:
+    """Explain numbers that are wrong only at the beginning or only at the end."""
+    masks: dict[str, list[Tensor]] = {}
+    for outcome in wrong:
+        for index, expected, got in outcome.wrong_values():
+            if not isinstance(expected, Tensor):
+                return None
+            mask = _wrong(exercise, expected, got)
+            masks.setdefault(_which(exercise, index), []).append(mask)
+    (which, found), *more = masks.items()
+    if more or exercise.in_place:
+        return None
+    flat = [mask.flatten() for mask in found]
+    views = [("value", flat)]
+    for dim in range(min(mask.dim() for mask in found)):
+        views.append((_axis(exercise, dim), [mask.movedim(dim, 0) for mask in found]))
+    for axis, view in views:
+        if max(map(len, view)) > 1:
+            message = f"of {which} is wrong: does a loop or a slice"
+            if not any(mask[:-1].any() for mask in view):
+                return f"Only the last {axis} {message} end too early?"
+            if not any(mask[1:].any() for mask in view):
+                return f"Only the first {axis} {message} start too late?"
+    return None
+
+
+def _diagnose_sign(exercise: Exercise, wrong: list[Outcome]) -> str | None:
+    """Explain numbers that are wrong only where an argument is zero, negative or positive."""
+    tests = {"zero": lambda a: a == 0, "negative": lambda a: a < 0, "positive": lambda a: a > 0}
+    for name, (kind, test) in itertools.product(exercise.cases[0].arguments, tests.items()):
+        for outcome in wrong:
+            argument = outcome.case.arguments[name]
+            _, expected, got = next(outcome.wrong_values())
+            if not isinstance(argument, Tensor) or argument.shape != expected.shape:
+                break
+            if (_wrong(exercise, expected, got) & ~test(argument)).any():
+                break
+        else:
+            return f"It is wrong only where {name} is {kind}: look at what should happen there."
+    return None
+
+
 def _diagnose_cases(exercise: Exercise, outcomes: list[Outcome]) -> str:
     """Say which cases are right and which are wrong."""
     right = [outcome.case.name for outcome in outcomes if outcome.right]
-    wrong = [outcome.case.name for outcome in outcomes if not outcome.right]
+    wrong = [outcome for outcome in outcomes if not outcome.right]
     always_right = [
         name
         for index, name in enumerate(exercise.returns)
         if len(exercise.returns) > 1
         and all(outcome.verdicts[index] == "right" for outcome in outcomes)
     ]
-    also = f" ({_list(always_right)} is right.)" if always_right else ""
+    also = f" ({' and '.join(always_right)} is right.)" if always_right else ""
+    if len(right) >= len(wrong):
+        names = _list([outcome.case.name for outcome in wrong])
+        return f"It is wrong on {names} only: look at what is special there.{also}"
     if right:
         return (
-            f"It is right on {_list(right)}, and wrong on {_list(wrong)}: "
-            f"look at what is special there.{also}"
+            f"It is right on {_list(right)} only. Work “{wrong[0].case.name}”, with "
+            f"{_arguments(wrong[0].case)}, by hand and compare one value.{also}"
         )
     return (
-        f"The numbers differ in every case.{also} Work the first, “{wrong[0]}”, with "
-        f"{_arguments(outcomes[0].case)}, by hand and compare one value."
+        f"The numbers differ in every case.{also} Work the first, “{wrong[0].case.name}”, with "
+        f"{_arguments(wrong[0].case)}, by hand and compare one value."
     )
 
 
 def _which(exercise: Exercise, index: int) -> str:
+    if exercise.in_place:
+        return f"the {exercise.returns[0]}"
     return exercise.returns[index] if len(exercise.returns) > 1 else "the result"
+
+
+def _upper(which: str) -> str:
+    """Begin a sentence with a word, but leave a name of code as it is."""
+    return "T" + which[1:] if which.startswith("the ") else which
 
 
 def _list(names: Sequence) -> str:

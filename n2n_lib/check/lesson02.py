@@ -82,6 +82,42 @@ LINEAR_BACKWARD = Exercise(
             lambda g, x, w: (w.sum(0).expand_as(x), g.T @ x),
         ),
         (
+            "Both gradients are divided by the batch size N. grad_weight is a sum over the batch, "
+            "and grad_x has a row of its own for every image: nothing is divided.",
+            lambda g, x, w: (g @ w / len(x), g.T @ x / len(x)),
+        ),
+        (
+            "grad_x is a mean over the outputs where a sum belongs: x reaches the loss through "
+            "every output, so add and do not divide by O.",
+            lambda g, x, w: (g @ w / len(w), g.T @ x),
+        ),
+        (
+            "These are the slopes of y alone: it forgot grad_output. The chain rule multiplies "
+            "each with it and sums.",
+            lambda g, x, w: (w, x),
+        ),
+        (
+            "A product overwrites the one before it: grad_x sums over the outputs, grad_weight "
+            "over the batch, so add with `+=`.",
+            lambda g, x, w: (g[:, -1:] * w[-1], g[-1][:, None] * x[-1]),
+        ),
+        (
+            "In grad_x the outputs overwrite each other: it sums over them, so add with `+=`.",
+            lambda g, x, w: (g[:, -1:] * w[-1], g.T @ x),
+        ),
+        (
+            "In grad_weight the images overwrite each other: it sums over them, so add with `+=`.",
+            lambda g, x, w: (g @ w, g[-1][:, None] * x[-1]),
+        ),
+        (
+            "grad_weight is right but for the last image, which is left out: is a loop one short?",
+            lambda g, x, w: (g @ w, g[:-1].T @ x[:-1]),
+        ),
+        (
+            "grad_weight sees the first image only: sum over the batch.",
+            lambda g, x, w: (g @ w, g[0][:, None] * x[0]),
+        ),
+        (
             "Both gradients have the wrong sign: there is no minus in the gradient; it comes in "
             "with the step of gradient descent.",
             lambda g, x, w: (-(g @ w), -(g.T @ x)),
@@ -161,14 +197,24 @@ def _differences(
 
 
 def _not_restored(function: _Cubic, x: Tensor, end: float, step: float) -> Tensor:
-    """Central differences that leave every entry at ``x + end`` for the following ones."""
-    x, gradient = x.clone(), torch.zeros_like(x)
+    """Central differences that leave every entry of x at ``x + end``, for the following ones."""
+    gradient = torch.zeros_like(x)
     for i in range(x.numel()):
         above, below = x.clone(), x.clone()
         above.view(-1)[i] += step
         below.view(-1)[i] -= step
         gradient.view(-1)[i] = (function(above) - function(below)) / (2 * step)
         x.view(-1)[i] += end
+    return gradient
+
+
+def _by_row(function: _Cubic, x: Tensor, step: float) -> Tensor:
+    """Central differences that move all of ``x[i]`` at once."""
+    gradient = torch.zeros_like(x)
+    for i in range(len(x)):
+        rows = torch.zeros_like(x)
+        rows[i] = step
+        gradient[i] = (function(x + rows) - function(x - rows)) / (2 * step)
     return gradient
 
 
@@ -208,6 +254,28 @@ NUMERICAL_GRADIENT = Exercise(
         (
             "The difference is not divided by 2 * step: a slope is rise over run.",
             lambda f, x, h: _differences(f, x, h, -h, 1),
+        ),
+        (
+            "Only the value below is divided: put parentheses around (above - below).",
+            lambda f, x, h: (
+                _differences(f, x, h, 0, 1) + f(x) - (f(x) - _differences(f, x, 0, -h, 1)) / (2 * h)
+            ),
+        ),
+        (
+            "The value below is f(x) and not f(x - step), since the entry went down from x + step "
+            "by one step only: set it to x - step. (If you keep its old value, do so with .item(): "
+            "`flat[k]` alone is a view, which changes along.)",
+            lambda f, x, h: _differences(f, x, h, 0, 2 * h),
+        ),
+        (
+            "The slopes are all zero. function() reads x itself: is it a copy of x that you move? "
+            "(Or is nothing written into the gradient?)",
+            lambda f, x, h: torch.zeros_like(x),
+        ),
+        (
+            "A whole row is moved at the same time: x[k] is a row of a matrix. x.view(-1) lists "
+            "the single entries.",
+            _by_row,
         ),
         (
             "It is multiplied by step / 2: `/ 2 * step` divides by 2 and then multiplies. Put "

@@ -40,8 +40,8 @@ OUTPUT_SIZE = Exercise(
         _size_case("padding 2", 6, 3, 1, 2, 1),
         _size_case("stride 2, with a rest", 8, 3, 2, 0, 1),
         _size_case("dilation 2", 9, 3, 1, 0, 2),
-        _size_case("kernel 1, stride 3", 7, 1, 3, 0, 1),
-        _size_case("everything", 17, 4, 3, 1, 3),
+        _size_case("kernel 1, stride 3", 9, 1, 3, 0, 1),
+        _size_case("everything", 18, 4, 3, 1, 3),
     ),
     reference=_count_places,
     mistakes=(
@@ -70,6 +70,31 @@ OUTPUT_SIZE = Exercise(
         (
             "It forgot the stride: divide by it before you add 1.",
             lambda n, k, s, p, d: n + 2 * p - d * (k - 1),
+        ),
+        (
+            "It forgot the padding and the dilation: the window moves over size + 2 * padding "
+            "pixels, and reaches over dilation * (kernel - 1) + 1 of them.",
+            lambda n, k, s, p, d: (n - k) // s + 1,
+        ),
+        (
+            "It forgot the window: that reaches over dilation * (kernel - 1) + 1 pixels, so it "
+            "cannot start on the last of them.",
+            lambda n, k, s, p, d: (n + 2 * p) // s,
+        ),
+        (
+            "It forgot the window: that reaches over dilation * (kernel - 1) + 1 pixels, so it "
+            "cannot start on the last of them.",
+            lambda n, k, s, p, d: (n + 2 * p) // s + 1,
+        ),
+        (
+            "Parentheses are missing: `//` comes before plus and minus, so only the 1 in front of "
+            "it is divided.",
+            lambda n, k, s, p, d: n + 2 * p - d * (k - 1) - 1 // s + 1,
+        ),
+        (
+            "It rounds to the nearest number. A place that sticks out of the image does not count: "
+            "round down with `//`.",
+            lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s) + 1,
         ),
         (
             "It rounds up. A place that sticks out of the image does not count: round down "
@@ -179,8 +204,9 @@ def _conv_case(
     return Case(name, arguments, {"the batch size N": x[0], "the channels C": x[1]})
 
 
-def _swap_hw(x: Tensor, y: Tensor) -> Tensor:
-    return y.reshape(*y.shape[:2], y.shape[3], y.shape[2])
+def _rows_without_padding(y: Tensor, x: Tensor, w: Tensor, s: int) -> Tensor:
+    """The places in rows and columns as if there had been no padding; raises if that is absurd."""
+    return y.flatten(2).unflatten(2, ((x.shape[2] - w.shape[2]) // s + 1, -1))
 
 
 def _first_places(x: Tensor, w: Tensor, b: Tensor, s: int, p: int) -> Tensor:
@@ -189,16 +215,8 @@ def _first_places(x: Tensor, w: Tensor, b: Tensor, s: int, p: int) -> Tensor:
     return (_fast(x, w, 1, p) + _column(b))[:, :, :rows, :columns]
 
 
-def _bias_per_column(x: Tensor, w: Tensor, b: Tensor, s: int, p: int) -> Tensor:
-    return _fast(x, w, s, p) + b
-
-
 def _pad_after(x: Tensor, before: int, after: int, w: Tensor, b: Tensor, s: int) -> Tensor:
     return _fast(_pad(x, before, after), w, s, 0) + _column(b)
-
-
-def _swap_in_out(x: Tensor, w: Tensor, b: Tensor, s: int, p: int) -> Tensor:
-    return _fast(x, w.transpose(0, 1), s, p) + _column(b)
 
 
 def _reshape_weight(w: Tensor) -> Tensor:
@@ -216,9 +234,10 @@ CONV2D_FORWARD = Exercise(
         "columns: (N, O, H', W')."
     ),
     returns=("output",),
+    axes=("image", "channel", "row", "column"),
     cases=(
         _conv_case("one channel, one image", (1, 1, 4, 4), (1, 2, 2)),
-        _conv_case("3 images, as many channels in as out", (3, 2, 4, 5), (2, 3, 3)),
+        _conv_case("3 images, 2 channels in and out", (3, 2, 4, 5), (2, 3, 3)),
         _conv_case("window not square", (2, 3, 5, 4), (2, 2, 3)),
         _conv_case("stride 2", (1, 2, 7, 9), (4, 3, 3), stride=2),
         _conv_case("padding 1", (2, 2, 4, 3), (3, 3, 3), padding=1),
@@ -234,6 +253,10 @@ CONV2D_FORWARD = Exercise(
             "It forgot the padding: put `padding` rows and columns of zeros around x, or hand "
             "padding on to unfold.",
             lambda x, w, b, s, p: _fast(x, w, s, 0) + _column(b),
+        ),
+        (
+            "It forgot both the stride and the padding: hand them on to unfold.",
+            lambda x, w, b, s, p: _fast(x, w, 1, 0) + _column(b),
         ),
         (
             "It ignored the stride: the window should move by `stride` pixels from one place to "
@@ -257,7 +280,7 @@ CONV2D_FORWARD = Exercise(
         (
             "The weight is transposed: input and output channels are swapped. It is (O, C, kH, "
             "kW), so output channel o uses weight[o].",
-            _swap_in_out,
+            lambda x, w, b, s, p: _fast(x, w.transpose(0, 1), s, p) + _column(b),
         ),
         (
             "The weight is reshaped to (C kH kW, O), which mixes up its numbers, where it should "
@@ -267,7 +290,7 @@ CONV2D_FORWARD = Exercise(
         (
             "The bias is added per column of the image: it holds one number for each output "
             "channel, so give it the shape (O, 1, 1).",
-            _bias_per_column,
+            lambda x, w, b, s, p: _fast(x, w, s, p) + b,
         ),
         (
             "The bias is inside the sum: it is added once for each number of the window, and "
@@ -303,6 +326,12 @@ CONV2D_FORWARD = Exercise(
             lambda x, w, b, s, p: (_fast(x, w, s, p) + _column(b))[:1],
         ),
         (
+            "It computes the first image only, and the others stay zero: loop over the batch too.",
+            lambda x, w, b, s, p: torch.cat(
+                [_fast(x[:1], w, s, p) + _column(b), 0 * _fast(x[1:], w, s, p)]
+            ),
+        ),
+        (
             "The padding is on one side only, at the bottom and the right: it belongs on all "
             "four sides.",
             lambda x, w, b, s, p: _pad_after(x, 0, p, w, b, s),
@@ -314,14 +343,31 @@ CONV2D_FORWARD = Exercise(
         ),
         (
             "Height and width of the output are swapped in the last reshape: it is (N, O, H', W').",
-            lambda x, w, b, s, p: _swap_hw(x, _fast(x, w, s, p) + _column(b)),
+            lambda x, w, b, s, p: (_fast(x, w, s, p) + _column(b)).reshape(
+                len(x), len(w), *_places(x, w, s, p)[::-1]
+            ),
+        ),
+        (
+            "The numbers are right, and the rows of the output are counted without the padding: "
+            "H' = (H + 2 * padding - kH) // stride + 1.",
+            lambda x, w, b, s, p: _rows_without_padding(_fast(x, w, s, p) + _column(b), x, w, s),
         ),
     ),
     errors=(
         (
             "must match the size of tensor",
-            "Two shapes do not fit: is the bias (O,) given the shape (O, 1), or (O, 1, 1), so "
-            "that it is added along the channels?",
+            "Two shapes do not fit. A bias (O,) needs the shape (O, 1), or (O, 1, 1), to be added "
+            "along the channels; a window and its weight are both (C, kH, kW).",
+        ),
+        (
+            "Expected size for first two dimensions",
+            "weight.flatten(1) is (O, C kH kW), and the windows are (N, C kH kW, L): is the size "
+            "of the window (kH, kW)?",
+        ),
+        (
+            "unflatten",
+            "So many rows and columns do not fit the places of unfold: do both have the stride and "
+            "the padding, H' = (H + 2 * padding - kH) // stride + 1?",
         ),
         (
             "is invalid for input of size",
@@ -353,13 +399,17 @@ def conv2d_forward(function: Callable) -> None:
 
 
 def _weight_grad_case(
-    name: str, n: int, weight: tuple[int, int, int, int], places: tuple[int, int]
+    name: str,
+    n: int,
+    weight: tuple[int, int, int, int],
+    places: tuple[int, int],
+    dtype: torch.dtype = torch.float64,
 ) -> Case:
     outputs, channels, k_h, k_w = weight
     length = places[0] * places[1]
     arguments = {
-        "grad_output": values((n, outputs, *places), 9),
-        "windows": values((n, channels * k_h * k_w, length), 10),
+        "grad_output": values((n, outputs, *places), 9, dtype),
+        "windows": values((n, channels * k_h * k_w, length), 10, dtype),
         "weight_shape": weight,
     }
     sizes = {"the batch size N": n, "the places L": length, "all places of the batch": n * length}
@@ -391,11 +441,12 @@ CONV2D_WEIGHT_GRAD = Exercise(
         "sum over the batch, and reshape to weight_shape."
     ),
     returns=("grad_weight",),
+    axes=("output channel", "input channel", "row", "column"),
     cases=(
         _weight_grad_case("one image", 1, (2, 1, 2, 2), (3, 3)),
         _weight_grad_case("batch of 3", 3, (2, 2, 2, 2), (2, 3)),
         _weight_grad_case("window not square", 2, (4, 3, 2, 3), (4, 2)),
-        _weight_grad_case("one place", 2, (3, 2, 3, 3), (1, 1)),
+        _weight_grad_case("one place, float32", 2, (3, 2, 3, 3), (1, 1), torch.float32),
     ),
     reference=_weight_grad,
     mistakes=(
@@ -440,6 +491,13 @@ CONV2D_WEIGHT_GRAD = Exercise(
         (
             "Only the last image counts: add (`+=`) the images, do not overwrite.",
             lambda g, w, s: _products(g, w)[-1].reshape(s),
+        ),
+        (
+            "A reshape of grad_output to (O, N L) mixes up the batch and the channels: O has to "
+            "come first, so take grad_output.transpose(0, 1) before it.",
+            lambda g, w, s: (
+                g.reshape(s[0], -1) @ w.transpose(1, 2).reshape(-1, w.shape[1])
+            ).reshape(s),
         ),
         (
             "It forgot grad_output: these are the sums of the windows alone.",
@@ -496,11 +554,12 @@ def _input_grad_case(
     size: tuple[int, int],
     stride: int = 1,
     padding: int = 0,
+    dtype: torch.dtype = torch.float64,
 ) -> Case:
-    w = values(weight, 11)
+    w = values(weight, 11, dtype)
     places = _places(torch.empty(n, weight[1], *size), w, stride, padding)
     arguments = {
-        "grad_output": values((n, weight[0], *places), 12),
+        "grad_output": values((n, weight[0], *places), 12, dtype),
         "weight": w,
         "size": size,
         "stride": stride,
@@ -556,22 +615,15 @@ def _crop(canvas: Tensor, size: tuple[int, int], padding: int) -> Tensor:
     return canvas[:, :, padding : padding + size[0], padding : padding + size[1]]
 
 
-def _folded(g: Tensor, w: Tensor, size: tuple[int, int], s: int, p: int, mode: str) -> Tensor:
+def _folded(
+    g: Tensor, w: Tensor, size: tuple[int, int], s: int, p: int, mode: str = "add"
+) -> Tensor:
     return _crop(_scatter(g, w, size, s, p, mode), size, p)
 
 
 def _natural_size(g: Tensor, w: Tensor, s: int, p: int) -> tuple[int, int]:
     """The size of the image if no rest had been left at its end."""
     return tuple((g.shape[2 + a] - 1) * s + w.shape[2 + a] - 2 * p for a in (0, 1))
-
-
-def _window_to_memory(w: Tensor) -> Tensor:
-    """Read the weight's memory as ``(C kH kW, O)`` instead of transposing ``(O, C kH kW)``."""
-    return w.reshape(-1, w.shape[0]).T.reshape(w.shape)
-
-
-def _swapped_channels(g: Tensor, w: Tensor, size: tuple[int, int], s: int, p: int) -> Tensor:
-    return _folded(g, w.transpose(0, 1), size, s, p, "add")
 
 
 CONV2D_INPUT_GRAD = Exercise(
@@ -584,12 +636,13 @@ CONV2D_INPUT_GRAD = Exercise(
         "of the forward and output size (H, W)."
     ),
     returns=("grad_input",),
+    axes=("image", "channel", "row", "column"),
     cases=(
         _input_grad_case("one channel, one image", 1, (1, 1, 2, 2), (4, 4)),
-        _input_grad_case("2 images, as many channels in as out", 2, (2, 2, 3, 3), (5, 4)),
+        _input_grad_case("2 images, 2 channels in and out", 2, (2, 2, 3, 3), (5, 4)),
         _input_grad_case("window not square", 2, (2, 3, 2, 3), (4, 5)),
         _input_grad_case("stride 2, with a rest", 2, (3, 2, 2, 2), (5, 7), stride=2),
-        _input_grad_case("padding 1", 1, (4, 2, 3, 3), (4, 3), padding=1),
+        _input_grad_case("padding 1, float32", 1, (4, 2, 3, 3), (4, 3), 1, 1, torch.float32),
         _input_grad_case("stride 2, padding 1, with a rest", 2, (2, 3, 3, 3), (6, 8), 2, 1),
     ),
     reference=_input_grad,
@@ -618,17 +671,17 @@ CONV2D_INPUT_GRAD = Exercise(
             "The kernel is flipped: the gradient of place (i, j) times weight[o, c, u, v] goes to "
             "row i * stride + u - padding. (If you convolve with padding kH - 1 instead, there "
             "the kernel has to be flipped.)",
-            lambda g, w, n, s, p: _folded(g, w.flip(2, 3), n, s, p, "add"),
+            lambda g, w, n, s, p: _folded(g, w.flip(2, 3), n, s, p),
         ),
         (
             "The weight is reshaped to (C kH kW, O), which mixes up its numbers: flatten it to "
             "(O, C kH kW) first, then transpose it.",
-            lambda g, w, n, s, p: _folded(g, _window_to_memory(w), n, s, p, "add"),
+            lambda g, w, n, s, p: _folded(g, _reshape_weight(w), n, s, p),
         ),
         (
             "The weight is not transposed: input and output channels are swapped. The gradient "
             "of output channel o comes back through weight[o].",
-            _swapped_channels,
+            lambda g, w, n, s, p: _folded(g, w.transpose(0, 1), n, s, p),
         ),
         (
             "Where windows overlap, the later one overwrites the earlier: add (`+=`) them, since "
@@ -647,21 +700,31 @@ CONV2D_INPUT_GRAD = Exercise(
         ),
         (
             "It ignored the stride: the window of place (i, j) starts at row i * stride.",
-            lambda g, w, n, s, p: _folded(g, w, n, 1, p, "add"),
+            lambda g, w, n, s, p: _folded(g, w, n, 1, p),
         ),
         (
             "The size is computed from grad_output, and the rows and columns that the last stride "
             "left over are missing: use `size`.",
-            lambda g, w, n, s, p: _folded(g, w, _natural_size(g, w, s, p), s, p, "add"),
+            lambda g, w, n, s, p: _folded(g, w, _natural_size(g, w, s, p), s, p),
         ),
         (
             "It uses the first output channel only: sum over all output channels o.",
-            lambda g, w, n, s, p: _folded(g[:, :1], w[:1], n, s, p, "add"),
+            lambda g, w, n, s, p: _folded(g[:, :1], w[:1], n, s, p),
+        ),
+        (
+            "The last row of windows is left out: does the loop over the rows of grad_output end "
+            "one too early?",
+            lambda g, w, n, s, p: _folded(g[:, :, :-1], w, n, s, p),
+        ),
+        (
+            "The last column of windows is left out: does the loop over the columns of grad_output "
+            "end one too early?",
+            lambda g, w, n, s, p: _folded(g[..., :-1], w, n, s, p),
         ),
         (
             "It is a mean over the batch: every image has a gradient of its own, so nothing is "
             "divided by N.",
-            lambda g, w, n, s, p: _folded(g, w, n, s, p, "add") / len(g),
+            lambda g, w, n, s, p: _folded(g, w, n, s, p) / len(g),
         ),
     ),
     errors=(

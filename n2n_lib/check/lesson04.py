@@ -53,6 +53,7 @@ UPSAMPLE_FORWARD = Exercise(
         "each entry of a dimension next to itself; do it for the rows and for the columns."
     ),
     returns=("output",),
+    axes=("image", "channel", "row", "column"),
     cases=(
         _upsample_case("the report's 2 x 2", (1, 1, 2, 2), 2),
         _upsample_case("not square, 2 images", (2, 3, 2, 3), 2),
@@ -101,6 +102,11 @@ UPSAMPLE_FORWARD = Exercise(
             "The channels are repeated too, or instead: dimension 1 holds the channels, rows and "
             "columns are dimensions 2 and 3.",
             lambda x, s: x.repeat_interleave(s, 1).repeat_interleave(s, 2),
+        ),
+        (
+            "It is flat: without dim=, repeat_interleave lists all values in a row. The rows are "
+            "dimension 2, the columns dimension 3.",
+            lambda x, s: x.repeat_interleave(s),
         ),
         (
             "The image grows by scale * scale along each axis: repeat each axis once.",
@@ -169,6 +175,7 @@ UPSAMPLE_BACKWARD = Exercise(
         "dimensions of size scale."
     ),
     returns=("grad_input",),
+    axes=("image", "channel", "row", "column"),
     cases=(
         _backward_case("the report's 4 x 4", (1, 1, 2, 2), 2),
         _backward_case("not square, 2 images", (2, 3, 2, 3), 2),
@@ -189,6 +196,11 @@ UPSAMPLE_BACKWARD = Exercise(
             lambda g, s: g[:, :, ::s, ::s],
         ),
         (
+            "It takes the top left value of each block, times the size of the block: sum over the "
+            "whole block, since every copy has a gradient of its own.",
+            lambda g, s: s**2 * g[:, :, ::s, ::s],
+        ),
+        (
             "It takes the bottom right value of each block only: add (`+=`) the values of the "
             "block, do not overwrite.",
             lambda g, s: g[:, :, s - 1 :: s, s - 1 :: s],
@@ -205,6 +217,15 @@ UPSAMPLE_BACKWARD = Exercise(
             "It adds pixels that are far apart, as if the image had been tiled. View grad_output "
             "as (N, C, H, scale, W, scale): the scale comes after H and after W.",
             lambda g, s: _tiles(g, s).sum((2, 4)),
+        ),
+        (
+            "It sums over the wrong two dimensions, the rows and columns of the image. In "
+            "(N, C, H, scale, W, scale) the places inside a block are dimensions 3 and 5.",
+            lambda g, s: _blocks(g, s).sum((2, 4)),
+        ),
+        (
+            "It is summed over the batch too: every image has a gradient of its own.",
+            lambda g, s: _blocks(g, s).sum((0, 3, 5)),
         ),
         (
             "It takes the sum along one axis of the block and the mean along the other: sum "

@@ -46,8 +46,8 @@ RELU_BACKWARD = Exercise(
             lambda g, y: g * (y >= 0),
         ),
         (
-            "The condition looks for negative values (`output < 0`), and the output of ReLU has "
-            "none: use `output > 0`.",
+            "The result is zero everywhere. Does the condition look for negative values "
+            "(`output < 0`)? The output of ReLU has none: use `output > 0`.",
             lambda g, y: g * (y < 0),
         ),
         (
@@ -62,6 +62,19 @@ RELU_BACKWARD = Exercise(
         (
             "It looks at the sign of grad_output instead of that of output.",
             lambda g, y: g * (g > 0),
+        ),
+        *(
+            (
+                "This is the backward of LeakyReLU: where the output is zero, the slope of ReLU is "
+                "0, and nothing of the gradient passes.",
+                lambda g, y, slope=slope: torch.where(y > 0, g, slope * g),
+            )
+            for slope in (0.01, 0.1, 0.2)
+        ),
+        (
+            "It returns only the values that pass, in a row: multiply by the mask instead of "
+            "selecting with it, and the others become 0.",
+            lambda g, y: g[y > 0],
         ),
         (
             "It multiplies by the output instead of the slope, which is 1 where the output is "
@@ -127,6 +140,7 @@ def _clamped(x: Tensor, limit: float) -> Tensor:
     return 1 / (1 + torch.exp(-x.clamp(-limit, limit)))
 
 
+_LIMITS = (*range(5, 101), 200, 250, 300, 400, 500, 600, 700, 708, 709)
 _CLAMPED = (
     "The values are clamped before the exponential, so that all large negative x give the same "
     "number. It does not overflow, but it is wrong: sigmoid(-30) is 9.4e-14. Take the exponential "
@@ -182,11 +196,26 @@ SIGMOID_FORWARD = Exercise(
             "two nearly equal numbers and loses its digits: look at x = -30.",
             lambda x: (1 + torch.tanh(x / 2)) / 2,
         ),
-        *((_CLAMPED, lambda x, m=limit: _clamped(x, m)) for limit in (10, 15, 20, 50, 100, 500)),
-        *((_CLAMPED, lambda x, m=limit: _clamped(x, m)) for limit in (30, 60, 80, 88, 700, 709)),
+        *((_CLAMPED, lambda x, m=limit: _clamped(x, m)) for limit in _LIMITS),
         (
             "This is tanh, which goes from -1 to 1: the sigmoid goes from 0 to 1.",
             torch.tanh,
+        ),
+        (
+            "exp is missing in the numerator: it is exp(min(x, 0)).",
+            lambda x: x.clamp(max=0) / (1 + torch.exp(-x.abs())),
+        ),
+        (
+            "x = 0 is forgotten, where the sigmoid is 0.5: one of the two conditions has to hold "
+            "there, x >= 0 and x < 0.",
+            lambda x: torch.where(x == 0, 0, _sigmoid(x).to(x.dtype)),
+        ),
+        (
+            "One formula is taken for the whole tensor, and it overflows for some of the values: "
+            "choose for every value by itself, with torch.where.",
+            lambda x: (
+                1 / (1 + torch.exp(-x)) if (x >= 0).all() else torch.exp(x) / (1 + torch.exp(x))
+            ),
         ),
         (
             "This is exp(-|x|) in the numerator for both signs: for x >= 0 the numerator is 1.",
@@ -202,6 +231,11 @@ SIGMOID_FORWARD = Exercise(
         (
             "math range error",
             "math.exp overflows: give it negative numbers only, -|x|.",
+        ),
+        (
+            "Boolean value of Tensor",
+            "`if` wants one truth value, and x has many: torch.where takes one formula or the "
+            "other for every value by itself.",
         ),
     ),
     elementwise=True,
@@ -294,6 +328,22 @@ SIGMOID_BACKWARD = Exercise(
             "Parentheses are missing: `grad_output * y - y` or `y * 1 - y` subtracts too late; "
             "write grad_output * y * (1 - y).",
             lambda g, y: g * y * 1 - y,
+        ),
+        (
+            "The slope is added to grad_output: the chain rule multiplies by it.",
+            lambda g, y: g + y * (1 - y),
+        ),
+        (
+            "It divides by the slope: the chain rule multiplies by it.",
+            lambda g, y: g / (y * (1 - y)),
+        ),
+        (
+            "The slope y * (1 - y) is squared: it comes in once.",
+            lambda g, y: g * (y * (1 - y)) ** 2,
+        ),
+        (
+            "The slope is divided by grad_output: the chain rule multiplies the two.",
+            lambda g, y: y * (1 - y) / g,
         ),
         (
             "Here (1 - grad_output) stands where (1 - y) belongs.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -43,6 +44,7 @@ MSE_BACKWARD = Exercise(
         "square brings a factor 2, and the mean divides by M, the number of all values."
     ),
     returns=("grad_output",),
+    axes=("image", "channel", "row", "column"),
     cases=(
         _mse_case("one value", (1, 1, 1, 1)),
         _mse_case("one image", (1, 3, 2, 2)),
@@ -69,6 +71,25 @@ MSE_BACKWARD = Exercise(
             "The sign is wrong: the gradient is positive where the output is too large, so it is "
             "output - target.",
             lambda y, t: 2 * (t - y) / y.numel(),
+        ),
+        (
+            "The sign is wrong, and the factor 2 is missing: the gradient is "
+            "2 (output - target) / M with M = N C H W.",
+            lambda y, t: (t - y) / y.numel(),
+        ),
+        (
+            "Parentheses are missing: 2 / M multiplies the difference (output - target), and not "
+            "the output alone.",
+            lambda y, t: 2 / y.numel() * y - t,
+        ),
+        (
+            "`2 // M` rounds down to zero: divide with `/`.",
+            lambda y, t: 2 // y.numel() * (y - t),
+        ),
+        (
+            "It is summed over the batch: the gradient has one number for each value of output, so "
+            "every image keeps its own.",
+            lambda y, t: 2 / y.numel() * (y - t).sum(0),
         ),
         (
             "It is the gradient of the sum of squares: a mean divides by the number of all "
@@ -143,29 +164,26 @@ class _Matrix(Module):
 
     def __init__(self, matrix: Tensor) -> None:
         self.matrix = matrix
-        self.ran_backward = 0
 
     def forward(self, input: Tensor) -> Tensor:
         return input @ self.matrix
 
     def backward(self, grad_output: Tensor) -> Tensor:
-        self.ran_backward += 1
         return grad_output @ self.matrix.T
 
 
-def _chain_case(name: str, *widths: int) -> Case:
+def _chain_case(name: str, *widths: int, dtype: torch.dtype = torch.float64) -> Case:
     """A chain that has run forwards: the first width is that of the input."""
     shapes = zip(widths[:-1], widths[1:], strict=True)
-    modules = [_Matrix(values(shape, 22 + index)) for index, shape in enumerate(shapes)]
-    return Case(name, {"modules": modules, "grad_output": values((2, widths[-1]), 30)})
+    modules = [_Matrix(values(shape, 22 + index, dtype)) for index, shape in enumerate(shapes)]
+    return Case(name, {"modules": modules, "grad_output": values((2, widths[-1]), 30, dtype)})
 
 
 def _chain_reference(modules: list[Module], grad_output: Tensor) -> Tensor:
     """Multiply the matrices of the chain first, and the gradient with all of them at once."""
-    product = torch.eye(modules[0].matrix.shape[0], dtype=grad_output.dtype)
-    for module in modules:
-        product = product @ module.matrix
-    return grad_output @ product.T
+    if not modules:
+        return grad_output
+    return grad_output @ functools.reduce(torch.matmul, [m.matrix.double() for m in modules]).T
 
 
 def _backwards(modules: list[Module], grad: Tensor) -> Tensor:
@@ -180,6 +198,17 @@ def _through(modules: list[Module], value: Tensor, way: str) -> Tensor:
     return value
 
 
+def _reverse_the_list(modules: list[Module], grad: Tensor) -> Tensor:
+    modules.reverse()
+    return _through(modules, grad, "backward")
+
+
+def _empty_the_list(modules: list[Module], grad: Tensor) -> Tensor:
+    while modules:
+        grad = modules.pop().backward(grad)
+    return grad
+
+
 SEQUENTIAL_BACKWARD = Exercise(
     name="sequential_backward",
     lesson=6,
@@ -191,9 +220,9 @@ SEQUENTIAL_BACKWARD = Exercise(
     returns=("grad_input",),
     cases=(
         _chain_case("one module", 3, 3),
-        _chain_case("two modules", 3, 3, 3),
         _chain_case("four modules", 3, 3, 3, 3, 3),
-        _chain_case("shapes that change", 2, 4, 3, 5),
+        _chain_case("shapes that change, float32", 2, 4, 3, 5, dtype=torch.float32),
+        _chain_case("no module", 3),
     ),
     reference=_chain_reference,
     mistakes=(
@@ -203,14 +232,15 @@ SEQUENTIAL_BACKWARD = Exercise(
             lambda m, g: _through(m, g, "backward"),
         ),
         (
-            "Every module gets the grad_output of the whole chain: hand on what the module after "
-            "it has returned.",
-            lambda m, g: m[0].backward(g),
+            "This is the result of the first module alone. Every module gets the grad_output of "
+            "the whole chain: hand on what the module after it has returned.",
+            lambda m, g: m[0].backward(g) if m else g,
         ),
         (
-            "Every module gets the grad_output of the whole chain, and the last one to be asked "
-            "is returned: hand on what the module after it has returned, from the end.",
-            lambda m, g: m[-1].backward(g),
+            "This is the result of the last module alone: is `return` inside the loop? (Or every "
+            "module gets the grad_output of the whole chain: hand on what the one after it has "
+            "returned.)",
+            lambda m, g: m[-1].backward(g) if m else g,
         ),
         (
             "It calls forward where backward belongs.",
@@ -238,12 +268,37 @@ SEQUENTIAL_BACKWARD = Exercise(
             "other: each works on the result of the module after it.",
             lambda m, g: sum(module.backward(g) for module in m),
         ),
+        (
+            "The result is right, but your function changed its input: the list modules now runs "
+            "backwards, and the next forward would too. Go through reversed(modules) instead of "
+            "modules.reverse().",
+            _reverse_the_list,
+        ),
+        (
+            "The result is right, but your function changed its input: the list modules is empty "
+            "now, and so is the network. Go through reversed(modules) instead of taking modules "
+            "out.",
+            _empty_the_list,
+        ),
     ),
     errors=(
         (
             "shapes cannot be multiplied",
             "A gradient reached a module that did not make it: go from the last module to the "
             "first, and give each what the one after it returned.",
+        ),
+        (
+            "IndexError",
+            "The last module is modules[len(modules) - 1], and there may be none at all: "
+            "`for module in reversed(modules)` needs no index.",
+        ),
+        (
+            "UnboundLocalError",
+            "With no module the loop does not run: then the result is grad_output.",
+        ),
+        (
+            "missing 1 required positional argument",
+            "Give it the gradient of its output, grad_output at first.",
         ),
         (
             "object is not callable",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -33,15 +33,24 @@ def _step(params: Pairs, lr: float) -> tuple[Tensor, ...]:
     return tuple(after)
 
 
-def _each(rule: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[..., tuple[Tensor, ...]]:
-    """Make a wrong step of a rule for one parameter."""
-    return lambda params, lr: tuple(rule(p, g, lr) for p, g in params)
+def _each(rule: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Pairs, float], None]:
+    """Make a wrong step of a rule for what one parameter should become."""
+    return lambda params, lr: _write(params, [rule(p, g, lr) for p, g in params])
 
 
-def _only(params: Pairs, lr: float, chosen: int) -> tuple[Tensor, ...]:
-    moved = list(zip(_step(params, lr), (p for p, _ in params), strict=True))
-    chosen = chosen % len(moved)
-    return tuple(new if i == chosen else old for i, (new, old) in enumerate(moved))
+def _write(params: Pairs, after: Iterable[Tensor]) -> None:
+    for (parameter, _), value in zip(params, after, strict=True):
+        parameter.copy_(value)
+
+
+def _with_gradients(
+    params: Pairs, lr: float, zero_before: bool = False, zero_after: bool = False, scale: float = 1
+) -> None:
+    """Take the step, and change the gradients too."""
+    for parameter, grad in params:
+        grad.mul_(0 if zero_before else 1)
+        parameter.sub_(lr * grad)
+        grad.mul_(0 if zero_after else scale)
 
 
 SGD_STEP = Exercise(
@@ -61,6 +70,30 @@ SGD_STEP = Exercise(
     ),
     reference=_step,
     mistakes=(
+        (
+            "The two of a pair are swapped: each is (parameter, gradient), and your step changed "
+            "the gradient.",
+            lambda params, lr: _write([(g, p) for p, g in params], [g - lr * p for p, g in params]),
+        ),
+        (
+            "The parameters are right, but the gradients are zero now. Leave them: zero_grad is a "
+            "step of its own.",
+            lambda params, lr: _with_gradients(params, lr, zero_after=True),
+        ),
+        (
+            "The gradients are set to zero before the step, so nothing is left to step along.",
+            lambda params, lr: _with_gradients(params, lr, zero_before=True),
+        ),
+        (
+            "The parameters are right, but your function changed the gradient: it is multiplied by "
+            "lr. Compute lr * gradient as a new tensor.",
+            lambda params, lr: _with_gradients(params, lr, scale=lr),
+        ),
+        (
+            "The gradient is averaged over each parameter: every value has a slope of its own, so "
+            "do not take the mean of the gradient.",
+            _each(lambda p, g, lr: p - lr * g.mean()),
+        ),
         (
             "It goes uphill: the step is taken along the gradient (plus sign), and should go "
             "against it: parameter -= lr * gradient.",
@@ -91,16 +124,16 @@ SGD_STEP = Exercise(
         ),
         (
             "The learning rate is divided by the number of parameters: use lr as it is.",
-            lambda params, lr: _step(params, lr / len(params)),
+            lambda params, lr: _write(params, _step(params, lr / len(params))),
         ),
         (
             "Only the first parameter is updated: go through all pairs (is `return` inside the "
             "loop?).",
-            lambda params, lr: _only(params, lr, 0),
+            lambda params, lr: _write(params[:1], _step(params[:1], lr)),
         ),
         (
             "Only the last parameter is updated: is the step inside the loop?",
-            lambda params, lr: _only(params, lr, -1),
+            lambda params, lr: _write(params[-1:], _step(params[-1:], lr)),
         ),
         (
             "The parameters are replaced by the step: subtract it from what they were.",
@@ -137,8 +170,22 @@ SGD_STEP = Exercise(
             _each(lambda p, g, lr: lr * g - p),
         ),
     ),
+    errors=(
+        (
+            "NoneType",
+            "Autograd is off, so parameter.grad is None. The gradient is the second of each pair.",
+        ),
+        (
+            "has no attribute 'grad'",
+            "The gradient is the second of each pair: `for parameter, grad in params`.",
+        ),
+        (
+            "'tuple'",
+            "params is a list of pairs: `for parameter, grad in params` takes each apart.",
+        ),
+    ),
     in_place=lambda params, lr: tuple(parameter for parameter, _ in params),
-    may_change=("parameter",),
+    may_change="parameter",
 )
 
 
@@ -247,6 +294,23 @@ XAVIER_STD = Exercise(
             "The factor 2 is missing: the variance is one over the mean of fan_in and fan_out, "
             "which is 2 / (fan_in + fan_out).",
             lambda s: math.sqrt(1 / sum(_fans(s))),
+        ),
+        (
+            "`** 1 / 2` takes the power 1 and then divides by 2: write `** 0.5` or math.sqrt.",
+            lambda s: 1 / sum(_fans(s)),
+        ),
+        (
+            "Put parentheses around (fan_in + fan_out): 2 is divided by the sum, not by fan_in "
+            "alone.",
+            lambda s: math.sqrt(2 / _fans(s)[0] + _fans(s)[1]),
+        ),
+        (
+            "The fans are multiplied: it is their sum, fan_in + fan_out, and not their product.",
+            lambda s: math.sqrt(2 / math.prod(_fans(s))),
+        ),
+        (
+            "`//` rounds the fraction down to zero: divide with `/`.",
+            lambda s: 0.0,
         ),
         (
             "The root is upside down: it is sqrt(2 / (fan_in + fan_out)).",

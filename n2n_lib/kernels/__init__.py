@@ -1,7 +1,7 @@
 """The arithmetic under the layers, in interchangeable sets (lesson 11).
 
 ``kernels.unfold`` is the report's: ``unfold``, one matrix product, ``fold``. Every set offers the
-same six functions, so that one network with one set of weights runs on any of them.
+same eight functions, so that one network with one set of weights runs on any of them.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ Notation as in ``kernels.unfold``; ``x`` is ``(N, H, W, C)`` inside this file.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,10 +29,16 @@ import torch
 from torch import Tensor
 
 from n2n_lib.kernels.product import product
-from n2n_lib.kernels.unfold import Pair, output_size
+from n2n_lib.kernels.unfold import Pair, output_size, transposed_size
 
-PART_BYTES = 1 << 21
+Part = tuple[slice, slice]
+"""Some images of a batch, and some lines of windows in each."""
+
+PART_BYTES = 1 << 23
 """Size of the windows of one part of a batch: what fits the cache next to the processor."""
+
+SMALL = 1 << 23
+"""Multiplications of a product that is done before its matrices are laid out well for it."""
 
 
 def _rows(images: Tensor) -> Tensor:
@@ -44,7 +51,7 @@ def _images(rows: Tensor) -> Tensor:
     return rows.permute(0, 3, 1, 2)
 
 
-def _parts(count: int, lines: int, floats: int) -> list[tuple[slice, slice]]:
+def _parts(count: int, lines: int, floats: int) -> list[Part]:
     """Cut a batch into parts of `PART_BYTES`: some whole images, or some lines of one image.
 
     Parameters
@@ -72,9 +79,25 @@ def _total(parts: list[Tensor]) -> Tensor:
 
 def _correlate(a: Tensor, b: Tensor) -> Tensor:
     """Return ``a.T @ b`` of two tall matrices; the narrower one is turned for `product`."""
+    if a.numel() * b.shape[1] < SMALL:  # turning would take longer than the product
+        return torch.mm(a.t(), b)
     if a.shape[1] <= b.shape[1]:
-        return product(a.t().contiguous(), b.t())
-    return product(b.t().contiguous(), a.t()).t()
+        return product(_turned(a), b.t())
+    return product(_turned(b), a.t()).t()
+
+
+def _turned(a: Tensor) -> Tensor:
+    """Return ``a.T`` as a matrix of its own: blocks of some rows first, so that all cores share."""
+    rows, columns = a.shape
+    block = _block(rows)
+    blocks = a.view(-1, block, columns).transpose(1, 2).contiguous()  # (blocks, columns, block)
+    return blocks.transpose(0, 1).reshape(columns, rows)
+
+
+@lru_cache(maxsize=256)
+def _block(rows: int) -> int:
+    """Return the largest divisor of `rows` up to 100: a block that stays in the nearest cache."""
+    return next(size for size in range(100, 0, -1) if rows % size == 0)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
@@ -96,37 +119,72 @@ class Windows(NamedTuple):
     dilation: Pair = (1, 1)
 
 
-def cut(x: Tensor, at: Windows, part: tuple[slice, slice]) -> Tensor:
-    """Copy windows into rows: ``(N, H, W, C)`` to ``(n h w, kH kW C)``, for a part of the batch.
+def cut(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
+    """Copy windows into rows, ``(N, H, W, C)`` to ``(n h w, kH kW C)``, part after part.
 
     ``row[n, i, j][u, v, c] = x[n, i s + u d - p, j s + v d - p, c]``, zero outside the image.
     """
     (height, width), (_, w), (kh, kw), (sh, sw), (ph, pw), (dh, dw) = at
-    images, lines = part
-    x, h = x[images], lines.stop - lines.start
-    n, channels = x.shape[0], x.shape[3]
-    top = lines.start * sh - ph  # the first line of the image that is needed, perhaps above it
-    reach_h, reach_w = (h - 1) * sh + (kh - 1) * dh + 1, (w - 1) * sw + (kw - 1) * dw + 1
-    if top < 0 or top + reach_h > height or pw or reach_w > width:
-        padded = x.new_zeros(n, reach_h, reach_w, channels)
-        inside = x[:, max(top, 0) : top + reach_h, : reach_w - pw]
-        above = max(-top, 0)
-        padded[:, above : above + inside.shape[1], pw : pw + inside.shape[2]] = inside
-        x, top = padded, 0
-    image, line, column, one = x.stride()
-    view = x.as_strided(
-        (n, h, w, kh, kw, channels),
-        (image, sh * line, sw * column, dh * line, dw * column, one),
-        x.storage_offset() + top * line,
-    )
-    return view.contiguous().view(n * h * w, kh * kw * channels)
+    channels, reach_w, frame = x.shape[3], (w - 1) * sw + (kw - 1) * dw + 1, None
+    for images, lines in parts:
+        part, h = x[images], lines.stop - lines.start
+        n = part.shape[0]
+        top = lines.start * sh - ph  # the first line that is needed, perhaps above the image
+        bottom = top + (h - 1) * sh + (kh - 1) * dh + 1
+        if top < 0 or bottom > height or pw or reach_w > width:
+            if frame is None:  # the first part is the largest; left and right stay zero for all
+                frame = x.new_zeros(n, bottom - top, reach_w, channels)
+            inside = part[:, max(top, 0) : max(bottom, 0), : max(reach_w - pw, 0)]
+            above, below = max(-top, 0), max(-top, 0) + inside.shape[1]
+            part, top = frame[:n, : bottom - top], 0
+            part[:, above:below, pw : pw + inside.shape[2]] = inside
+            if len(parts) > 1:
+                part[:, :above] = part[:, below:] = 0
+        image, line, column, one = part.stride()
+        view = part.as_strided(
+            (n, h, w, kh, kw, channels),
+            (image, sh * line, sw * column, dh * line, dw * column, one),
+            part.storage_offset() + top * line,
+        )
+        yield view.reshape(n * h * w, kh * kw * channels)
 
 
-def add(rows: Tensor, at: Windows, target: Tensor, part: tuple[slice, slice]) -> None:
+def canvas(
+    at: Windows, part: Part, count: int, like: Tensor, bias: Tensor | None, c: int
+) -> Tensor:
+    """Make ``(N, H', W', C)``, large enough for `add` and `crop`, for sums that start at the bias.
+
+    Where the first taps that `add` sets leave no gap, only the edges beyond them are filled.
+    """
+    h, w = (max((g - 1) * s + (k - 1) * d + 1, m + p) for m, g, k, s, p, d in zip(*at, strict=True))
+    target = like.new_empty(count, h, w, c)
+    start = 0 if bias is None else bias
+    if not _sets(at, part):
+        target[:] = start
+        return target
+    (grid_h, grid_w), (sh, sw) = at.grid, at.stride
+    if h > grid_h * sh:
+        target[:, grid_h * sh :] = start
+    if w > grid_w * sw:
+        target[:, : grid_h * sh, grid_w * sw :] = start
+    return target
+
+
+def _sets(at: Windows, part: Part) -> bool:
+    """Whether the first s x s taps of all windows meet every pixel between them, and before others.
+
+    Not with dilation, nor where windows leave gaps, nor where a part is less than an image.
+    """
+    whole = part[1].stop - part[1].start == at.grid[0]
+    return whole and at.dilation == (1, 1) and all(map(int.__ge__, at.kernel, at.stride))
+
+
+def add(rows: Tensor, at: Windows, target: Tensor, part: Part, bias: Tensor | None = None) -> None:
     """Add every row where `cut` would have taken it: the adjoint of `cut`, as `fold` of `unfold`.
 
     ``target[n, i s + u d, j s + v d] += row[n, i, j][u, v]``, in coordinates of the padded image.
-    Without dilation, the s x s taps that meet s x s different pixels are added at once.
+    Without dilation, the s x s taps that meet s x s different pixels are added at once; the first
+    of them are set, to the row plus the bias.
     """
     _, (_, w), (kh, kw), (sh, sw), _, (dh, dw) = at
     images, lines = part
@@ -135,7 +193,7 @@ def add(rows: Tensor, at: Windows, target: Tensor, part: tuple[slice, slice]) ->
     image, line, column, _ = target.stride()
     start = target.storage_offset() + lines.start * sh * line
     taps_h, taps_w = (sh, sw) if (dh, dw) == (1, 1) else (1, 1)
-    long = w * kh * kw * channels
+    long, sets = w * kh * kw * channels, _sets(at, part)
     for u in range(0, kh, taps_h):
         for v in range(0, kw, taps_w):
             shape = (n, h, w, min(taps_h, kh - u), min(taps_w, kw - v), channels)
@@ -143,15 +201,12 @@ def add(rows: Tensor, at: Windows, target: Tensor, part: tuple[slice, slice]) ->
             taps = rows.as_strided(shape, strides, (u * kw + v) * channels)
             strides = (image, sh * line, sw * column, line, column, 1)
             pixels = target.as_strided(shape, strides, start + u * dh * line + v * dw * column)
-            pixels.add_(taps)
-
-
-def canvas(at: Windows, count: int, channels: int, like: Tensor, bias: Tensor | None) -> Tensor:
-    """Make ``(N, H', W', C)`` full of the bias or zero, large enough for `add` and `crop`."""
-    h, w = (max((g - 1) * s + (k - 1) * d + 1, m + p) for m, g, k, s, p, d in zip(*at, strict=True))
-    if bias is None:
-        return like.new_zeros(count, h, w, channels)
-    return bias.expand(count, h, w, channels).contiguous()
+            if u or v or not sets:
+                pixels.add_(taps)
+            elif bias is None:
+                pixels.copy_(taps)
+            else:
+                torch.add(taps, bias, out=pixels)
 
 
 def crop(target: Tensor, at: Windows) -> Tensor:
@@ -192,11 +247,12 @@ def _plan(
     grid = output_size(size, (kh, kw), stride, padding, dilation)
     shift = tuple((k - 1) * d - p for k, d, p in zip((kh, kw), dilation, padding, strict=True))
     turns = [s == 1 and m >= 0 for s, m in zip(stride, shift, strict=True)]
-    floats = {(False, False): kh * kw * channels}
+    floats = {}
     if turns[0] and kh > 1:
         floats[True, False] = kw * channels + kh * out
         if turns[1]:
             floats[True, True] = kh * kw * out
+    floats[False, False] = kh * kw * channels
     turn_h, turn_w = min(floats, key=floats.get)
     if not turn_h:  # any stride, padding and dilation
         return Windows(size, grid, (kh, kw), stride, padding, dilation), None
@@ -234,14 +290,14 @@ def conv2d_forward(
     """Convolve: ``Z = cut(X) W^T`` and ``Y = add(Z) + b``, each axis as `_plan` chose."""
     before, after = _plan(tuple(x.shape[2:]), tuple(weight.shape), stride, padding, dilation)
     matrix = _matrix(weight, after)
-    x, out, grid, columns = _rows(x), len(weight), before.grid, matrix.t().contiguous().t()
+    x, out, grid = _rows(x), len(weight), before.grid
     parts = _parts(len(x), grid[0], grid[1] * sum(matrix.shape))
     if after is None:
-        y = _joined([product(cut(x, before, part), columns, bias) for part in parts])
+        y = _joined([product(rows, matrix, bias) for rows in cut(x, before, parts)])
         return _images(y.view(len(x), *grid, out)), (x, before, after, matrix, parts)
-    target = canvas(after, len(x), out, x, bias)
-    for part in parts:
-        add(product(cut(x, before, part), columns), after, target, part)
+    target = canvas(after, parts[0], len(x), x, bias, out)
+    for part, rows in zip(parts, cut(x, before, parts), strict=True):
+        add(product(rows, matrix), after, target, part, bias)
     return _images(crop(target, after)), (x, before, after, matrix, parts)
 
 
@@ -261,18 +317,15 @@ def conv2d_backward(
     x, before, after, matrix, parts = saved
     grad, grad_matrix = _rows(grad_output), []
     if needs_input_grad:
-        target = canvas(before, len(x), x.shape[3], x, None)
-    for part in parts:
-        if after is None:
-            dz = grad[part].reshape(-1, len(weight))
-        else:
-            dz = cut(grad, after, part)
-        grad_matrix.append(_correlate(dz, cut(x, before, part)))
+        target = canvas(before, parts[0], len(x), x, None, x.shape[3])
+    turned = Windows(before.grid, before.grid, (1, 1)) if after is None else after
+    for part, dz, rows in zip(parts, cut(grad, turned, parts), cut(x, before, parts), strict=True):
+        grad_matrix.append(_correlate(dz, rows))
         if needs_input_grad:
             add(product(dz, matrix.t()), before, target, part)
     grad_weight = _weight(_total(grad_matrix), after, weight.shape)
     grad_input = _images(crop(target, before)) if needs_input_grad else None
-    return grad_input, grad_weight, grad.sum((0, 1, 2))
+    return grad_input, grad_weight, grad.sum((1, 2)).sum(0)
 
 
 # ------------------------------------------------------------------ upsampling
@@ -336,10 +389,10 @@ def upsample_conv2d_forward(
     x, (out, channels, *kernel) = _rows(x), weight.shape
     boxes = _boxes(tuple(kernel), scale, dilation, weight.dtype, weight.device)
     matrix = (boxes @ weight.reshape(out * channels, -1).t()).view(-1, channels)  # (KH KW O, C)
-    target, columns = canvas(after, len(x), out, x, bias), matrix.t().contiguous().t()
     parts = _parts(len(x), after.grid[0], after.grid[1] * len(matrix))
+    target = canvas(after, parts[0], len(x), x, bias, out)
     for part in parts:
-        add(product(x[part].reshape(-1, channels), columns), after, target, part)
+        add(product(x[part].reshape(-1, channels), matrix), after, target, part, bias)
     return _images(crop(target, after)), (x, after, matrix, boxes, parts)
 
 
@@ -372,14 +425,61 @@ def upsample_conv2d_backward(
     x, after, matrix, boxes, parts = saved
     grad, channels = _rows(grad_output), x.shape[3]
     grad_matrix, grad_input = [], []
-    for part in parts:
-        dz, pixels = cut(grad, after, part), x[part].reshape(-1, channels)
+    for part, dz in zip(parts, cut(grad, after, parts), strict=True):
+        pixels = x[part].reshape(-1, channels)
         grad_matrix.append(_correlate(dz, pixels))
         if needs_input_grad:
             grad_input.append(product(dz, matrix.t()))
     taps = _total(grad_matrix).reshape(len(boxes), -1)  # (KH KW, O C)
     grad_weight = (boxes.t() @ taps).t().reshape(weight.shape)
-    grad_bias = grad.sum((0, 1, 2))
+    grad_bias = grad.sum((1, 2)).sum(0)
     if not needs_input_grad:
         return None, grad_weight, grad_bias
     return _images(_joined(grad_input).view(x.shape)), grad_weight, grad_bias
+
+
+# ------------------------------------------------------------------ transposed convolution
+
+
+def conv_transpose2d_forward(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Pair,
+    padding: Pair,
+    output_padding: Pair,
+    dilation: Pair,
+) -> tuple[Tensor, tuple]:
+    """Transpose the convolution: ``Y = add(X W) + b``, every pixel times the window around it."""
+    grid, kernel, (channels, out) = tuple(x.shape[2:]), tuple(weight.shape[2:]), weight.shape[:2]
+    size = transposed_size(grid, kernel, stride, padding, output_padding, dilation)
+    after = Windows(size, grid, kernel, stride, padding, dilation)
+    x, matrix = _rows(x), weight.permute(2, 3, 1, 0).reshape(-1, channels)  # (kH kW O, C)
+    parts = _parts(len(x), grid[0], grid[1] * len(matrix))
+    target = canvas(after, parts[0], len(x), x, bias, out)
+    for part in parts:
+        add(product(x[part].reshape(-1, channels), matrix), after, target, part, bias)
+    return _images(crop(target, after)), (x, after, matrix, parts)
+
+
+def conv_transpose2d_backward(
+    grad_output: Tensor,
+    saved: tuple,
+    weight: Tensor,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    needs_input_grad: bool = True,
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Differentiate: ``dZ = cut(dY)``, ``dX = dZ W^T`` and ``dW = X^T dZ``."""
+    x, after, matrix, parts = saved
+    grad, (channels, out), (kh, kw) = _rows(grad_output), weight.shape[:2], after.kernel
+    grad_matrix, grad_input = [], []
+    for part, dz in zip(parts, cut(grad, after, parts), strict=True):
+        pixels = x[part].reshape(-1, channels)
+        grad_matrix.append(_correlate(dz, pixels))
+        if needs_input_grad:
+            grad_input.append(product(dz, matrix.t()))
+    grad_weight = _total(grad_matrix).reshape(kh, kw, out, channels).permute(3, 2, 0, 1)
+    grad_input = _images(_joined(grad_input).view(x.shape)) if needs_input_grad else None
+    return grad_input, grad_weight, grad.sum((1, 2)).sum(0)

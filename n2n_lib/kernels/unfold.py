@@ -1,4 +1,4 @@
-r"""Convolution and upsampling with ``unfold`` and ``fold``: the arithmetic of lessons 03 and 04.
+r"""Convolution and upsampling with ``unfold`` and ``fold``: the arithmetic of lessons 03, 04, 09.
 
 This set is written to be read. Every function is pure: tensors in, tensors out. A ``forward``
 returns its output and a second value, *saved*, that its ``backward`` wants to see again.
@@ -119,3 +119,84 @@ def upsample_conv2d_backward(
     )
     grad_input = nn_upsample_backward(grad, scale) if needs_input_grad else None
     return grad_input, grad_weight, grad_bias
+
+
+def transposed_size(
+    size: Pair, kernel: Pair, stride: Pair, padding: Pair, output_padding: Pair, dilation: Pair
+) -> Pair:
+    """Return the size of a transposed convolution's output: ``output_size`` turned around.
+
+    ``(H - 1) s - 2p + d (k - 1) + 1`` is the smallest image in which a window has H places. A
+    stride of s leaves s images with as many places; ``output_padding`` chooses among them.
+    """
+    return tuple(
+        (n - 1) * s - 2 * p + d * (k - 1) + extra + 1
+        for n, k, s, p, extra, d in zip(
+            size, kernel, stride, padding, output_padding, dilation, strict=True
+        )
+    )
+
+
+def conv_transpose2d_forward(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Pair,
+    padding: Pair,
+    output_padding: Pair,
+    dilation: Pair,
+) -> tuple[Tensor, tuple]:
+    """Transpose the convolution: ``Y = fold(w^T X) + b``, a convolution's gradient of its input.
+
+    Here ``weight`` is ``(C, O, kH, kW)`` and ``w`` the matrix ``(C, O kH kW)``: it is the weight of
+    the convolution from O to C channels that this one transposes.
+
+    Returns
+    -------
+    Tensor
+        Output ``(N, O, H', W')`` of `transposed_size`.
+    tuple
+        What `conv_transpose2d_backward` needs: the pixels ``(N, C, L)``, their grid and ``(H, W)``.
+    """
+    size, kernel = x.shape[2:], weight.shape[2:]
+    output_hw = transposed_size(size, kernel, stride, padding, output_padding, dilation)
+    grid = output_size(output_hw, kernel, stride, padding, dilation)
+    if grid != tuple(size):  # an output padding of a stride or more: places without a pixel
+        pixels = x.new_zeros(*x.shape[:2], *grid)
+        pixels[:, :, : size[0], : size[1]] = x
+        x = pixels
+    pixels = x.flatten(2)  # (N, C, L)
+    windows = weight.flatten(1).t() @ pixels  # (N, O kH kW, L)
+    output = fold(windows, output_hw, kernel, dilation, padding, stride)  # (N, O, H', W')
+    if bias is not None:
+        output = output + bias[:, None, None]
+    return output, (pixels, grid, size)
+
+
+def conv_transpose2d_backward(
+    grad_output: Tensor,
+    saved: tuple,
+    weight: Tensor,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    needs_input_grad: bool = True,
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Differentiate: the convolution that was transposed, its image and its gradient exchanged.
+
+    With ``D``, the windows of the output's gradient, ``dL/dx = w D`` is a convolution and
+    ``dL/dw = sum over images of X D^T`` is its weight's gradient.
+
+    Returns
+    -------
+    (Tensor or None, Tensor, Tensor)
+        Gradients of the input ``(N, C, H, W)``, the weight ``(C, O, kH, kW)``, the bias ``(O,)``.
+    """
+    pixels, grid, size = saved
+    windows = unfold(grad_output, weight.shape[2:], dilation, padding, stride)  # (N, O kH kW, L)
+    grad_weight = (pixels @ windows.transpose(1, 2)).sum(0).view_as(weight)
+    grad_bias = grad_output.sum((0, 2, 3))
+    if not needs_input_grad:
+        return None, grad_weight, grad_bias
+    grad_pixels = (weight.flatten(1) @ windows).unflatten(2, grid)
+    return grad_pixels[:, :, : size[0], : size[1]], grad_weight, grad_bias
