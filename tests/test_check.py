@@ -161,7 +161,7 @@ WRONG: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
         ),
         ("one value only", "return grad_output @ weight", ("Expected 2 values", "grad_weight")),
         (
-            "transposed in place",
+            "changes grad_output",
             "grad_output.mul_(2)\nreturn grad_output @ weight / 2, grad_output.T @ x / 2",
             ("changed its input: grad_output",),
         ),

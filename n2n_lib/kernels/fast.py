@@ -37,8 +37,8 @@ Part = tuple[slice, slice]
 PART_BYTES = 1 << 23
 """Size of the windows of one part of a batch: what fits the cache next to the processor."""
 
-SMALL = 1 << 23
-"""Multiplications of a product that is done before its matrices are laid out well for it."""
+SMALL, NARROW = 1 << 23, 32
+"""Multiplications, and columns, up to which a product is not worth turning a matrix for."""
 
 
 def _rows(images: Tensor) -> Tensor:
@@ -79,8 +79,8 @@ def _total(parts: list[Tensor]) -> Tensor:
 
 def _correlate(a: Tensor, b: Tensor) -> Tensor:
     """Return ``a.T @ b`` of two tall matrices; the narrower one is turned for `product`."""
-    if a.numel() * b.shape[1] < SMALL:  # turning would take longer than the product
-        return torch.mm(a.t(), b)
+    if a.numel() * b.shape[1] < SMALL or min(a.shape[1], b.shape[1]) <= NARROW:
+        return torch.mm(a.t(), b)  # turning would take longer than `product` saves
     if a.shape[1] <= b.shape[1]:
         return product(_turned(a), b.t())
     return product(_turned(b), a.t()).t()
@@ -154,7 +154,8 @@ def canvas(
 ) -> Tensor:
     """Make ``(N, H', W', C)``, large enough for `add` and `crop`, for sums that start at the bias.
 
-    Where the first taps that `add` sets leave no gap, only the edges beyond them are filled.
+    Where the first taps that `add` sets leave no gap, only the edges beyond them are filled: the
+    products bring the bias along, see `first_taps`.
     """
     h, w = (max((g - 1) * s + (k - 1) * d + 1, m + p) for m, g, k, s, p, d in zip(*at, strict=True))
     target = like.new_empty(count, h, w, c)
@@ -179,12 +180,21 @@ def _sets(at: Windows, part: Part) -> bool:
     return whole and at.dilation == (1, 1) and all(map(int.__ge__, at.kernel, at.stride))
 
 
-def add(rows: Tensor, at: Windows, target: Tensor, part: Part, bias: Tensor | None = None) -> None:
+def first_taps(at: Windows, part: Part, bias: Tensor | None) -> Tensor | None:
+    """Return the bias ``(KH KW O,)`` of the products: on the taps that `add` sets, else zero."""
+    if bias is None or not _sets(at, part):
+        return None
+    taps = bias.new_zeros(*at.kernel, len(bias))
+    taps[: at.stride[0], : at.stride[1]] = bias
+    return taps.flatten()
+
+
+def add(rows: Tensor, at: Windows, target: Tensor, part: Part) -> None:
     """Add every row where `cut` would have taken it: the adjoint of `cut`, as `fold` of `unfold`.
 
     ``target[n, i s + u d, j s + v d] += row[n, i, j][u, v]``, in coordinates of the padded image.
-    Without dilation, the s x s taps that meet s x s different pixels are added at once; the first
-    of them are set, to the row plus the bias.
+    Without dilation, the s x s taps that meet s x s different pixels are added at once, and the
+    first of them are set (`canvas`).
     """
     _, (_, w), (kh, kw), (sh, sw), _, (dh, dw) = at
     images, lines = part
@@ -203,10 +213,8 @@ def add(rows: Tensor, at: Windows, target: Tensor, part: Part, bias: Tensor | No
             pixels = target.as_strided(shape, strides, start + u * dh * line + v * dw * column)
             if u or v or not sets:
                 pixels.add_(taps)
-            elif bias is None:
-                pixels.copy_(taps)
             else:
-                torch.add(taps, bias, out=pixels)
+                pixels.copy_(taps)
 
 
 def crop(target: Tensor, at: Windows) -> Tensor:
@@ -292,13 +300,17 @@ def conv2d_forward(
     matrix = _matrix(weight, after)
     x, out, grid = _rows(x), len(weight), before.grid
     parts = _parts(len(x), grid[0], grid[1] * sum(matrix.shape))
+    windows = cut(x, before, parts)
+    if len(parts) == 1:
+        windows = list(windows)  # few enough to be kept for backward
+    saved = x, windows if len(parts) == 1 else None, before, after, matrix, parts
     if after is None:
-        y = _joined([product(rows, matrix, bias) for rows in cut(x, before, parts)])
-        return _images(y.view(len(x), *grid, out)), (x, before, after, matrix, parts)
-    target = canvas(after, parts[0], len(x), x, bias, out)
-    for part, rows in zip(parts, cut(x, before, parts), strict=True):
-        add(product(rows, matrix), after, target, part, bias)
-    return _images(crop(target, after)), (x, before, after, matrix, parts)
+        y = _joined([product(rows, matrix, bias) for rows in windows])
+        return _images(y.view(len(x), *grid, out)), saved
+    target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
+    for part, rows in zip(parts, windows, strict=True):
+        add(product(rows, matrix, taps), after, target, part)
+    return _images(crop(target, after)), saved
 
 
 def conv2d_backward(
@@ -314,12 +326,13 @@ def conv2d_backward(
 
     What was added up on the way out is cut on the way back, and the other way round.
     """
-    x, before, after, matrix, parts = saved
+    x, windows, before, after, matrix, parts = saved
     grad, grad_matrix = _rows(grad_output), []
     if needs_input_grad:
         target = canvas(before, parts[0], len(x), x, None, x.shape[3])
     turned = Windows(before.grid, before.grid, (1, 1)) if after is None else after
-    for part, dz, rows in zip(parts, cut(grad, turned, parts), cut(x, before, parts), strict=True):
+    windows = windows or cut(x, before, parts)
+    for part, dz, rows in zip(parts, cut(grad, turned, parts), windows, strict=True):
         grad_matrix.append(_correlate(dz, rows))
         if needs_input_grad:
             add(product(dz, matrix.t()), before, target, part)
@@ -390,9 +403,9 @@ def upsample_conv2d_forward(
     boxes = _boxes(tuple(kernel), scale, dilation, weight.dtype, weight.device)
     matrix = (boxes @ weight.reshape(out * channels, -1).t()).view(-1, channels)  # (KH KW O, C)
     parts = _parts(len(x), after.grid[0], after.grid[1] * len(matrix))
-    target = canvas(after, parts[0], len(x), x, bias, out)
+    target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
     for part in parts:
-        add(product(x[part].reshape(-1, channels), matrix), after, target, part, bias)
+        add(product(x[part].reshape(-1, channels), matrix, taps), after, target, part)
     return _images(crop(target, after)), (x, after, matrix, boxes, parts)
 
 
@@ -456,9 +469,9 @@ def conv_transpose2d_forward(
     after = Windows(size, grid, kernel, stride, padding, dilation)
     x, matrix = _rows(x), weight.permute(2, 3, 1, 0).reshape(-1, channels)  # (kH kW O, C)
     parts = _parts(len(x), grid[0], grid[1] * len(matrix))
-    target = canvas(after, parts[0], len(x), x, bias, out)
+    target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
     for part in parts:
-        add(product(x[part].reshape(-1, channels), matrix), after, target, part, bias)
+        add(product(x[part].reshape(-1, channels), matrix, taps), after, target, part)
     return _images(crop(target, after)), (x, after, matrix, parts)
 
 
