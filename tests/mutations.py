@@ -229,7 +229,7 @@ MUTATIONS = [
     Mutation("n2n_lib/losses.py", "(2 / difference.numel())", "(1 / difference.numel())", L06),
     Mutation("n2n_lib/init.py", "math.sqrt(2.0 / sum", "math.sqrt(1.0 / sum", L07),
     Mutation("n2n_lib/gradcheck.py", "/ (2 * step)", "/ step", L02),
-    Mutation("n2n_lib/activations.py", "self.negative_slope * (1 - positive)", "0.0", L05),
+    Mutation("n2n_lib/activations.py", "clamp_(min=self.negative_slope)", "clamp_(min=0.0)", L05),
     # An index.
     Mutation("n2n_lib/upsampling.py", "scale[0] * x.shape[2]", "scale[0] * x.shape[0]", L04),
     Mutation(

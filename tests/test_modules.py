@@ -254,6 +254,8 @@ POINTWISE: dict[str, tuple[Callable[[], Module], Callable[[], nn.Module]]] = {
     "ReLU(inplace=True)": (lambda: ReLU(inplace=True), lambda: nn.ReLU(inplace=True)),
     "LeakyReLU()": (LeakyReLU, nn.LeakyReLU),
     "LeakyReLU(0.3)": (lambda: LeakyReLU(0.3), lambda: nn.LeakyReLU(0.3)),
+    "LeakyReLU(-0.5)": (lambda: LeakyReLU(-0.5), lambda: nn.LeakyReLU(-0.5)),
+    "LeakyReLU(1.5)": (lambda: LeakyReLU(1.5), lambda: nn.LeakyReLU(1.5)),
     "LeakyReLU(0)": (lambda: LeakyReLU(0.0), lambda: nn.LeakyReLU(0.0)),
     "ELU()": (ELU, nn.ELU),
     "ELU(0.4)": (lambda: ELU(0.4), lambda: nn.ELU(0.4)),
