@@ -11,7 +11,8 @@ tensor operations. Four ideas carry them:
    ``kH kW O`` with the sums last, ``kW C + kH O`` with one axis each way.
 3. *Never upsample.* An upsampled image holds each number s^2 times. Its convolution is a sum over
    the small image with a kernel of ``k + s - 1``, see `upsample_conv2d_forward`.
-4. *Stay in the cache.* A batch is worked through in parts whose windows take about 2 MB.
+4. *Stay in the cache.* A batch is worked through in parts whose windows take about 8 MB: few
+   enough numbers for the cache that the cores share, and enough to keep all cores busy.
 
 Every function works for every stride, padding, dilation, kernel and scale. Where a shorter way does
 not apply, the last lines of `_plan` and `upsample_conv2d_forward` say which way is taken instead.
@@ -35,7 +36,7 @@ Part = tuple[slice, slice]
 """Some images of a batch, and some lines of windows in each."""
 
 PART_BYTES = 1 << 23
-"""Size of the windows of one part of a batch: what fits the cache next to the processor."""
+"""Size of the windows of one part of a batch: the fastest of 1 to 16 MB on two cores."""
 
 SMALL, NARROW = 1 << 23, 32
 """Multiplications, and columns, up to which a product is not worth turning a matrix for."""
