@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,12 +23,21 @@ from torch import Tensor
 
 from n2n_lib import bench as benchmark
 from n2n_lib import data, files, plots
-from n2n_lib.evaluation import DO_NOTHING, Row, evaluate
+from n2n_lib.classical import ALL_METHODS
+from n2n_lib.evaluation import (
+    DO_NOTHING,
+    PhotographRow,
+    Row,
+    evaluate,
+    evaluate_photographs,
+)
 from n2n_lib.lessons import execute, find_lessons
 from n2n_lib.metrics import PSNR_DEFINITIONS
-from n2n_lib.model import DivergedError, Model, check_training_pairs
+from n2n_lib.model import PRETRAINED, DivergedError, Model, check_training_pairs
 from n2n_lib.networks import NETWORKS, find_network
 from n2n_lib.noise import make_noise, pixel_sampling
+from n2n_lib.optim import OPTIMISERS, SCHEDULES, find_optimiser, find_schedule
+from n2n_lib.stream import PairStream
 
 app = typer.Typer(
     name="n2n",
@@ -41,7 +53,13 @@ VALIDATION_COUNT = 1000
 VALIDATION_SEED = 1_000_003
 """Seed of those thumbnails, the same whatever the training seed is."""
 
+HELD_OUT_SEED = 1_000_004
+"""Seed of the noisy pairs of the validation photographs that choose the best weights of a run."""
+
 OURS = "our network"
+
+LEARNING_RATES = {"sgd": 4.0, "momentum": 0.4, "nesterov": 0.4, "adagrad": 1e-2, "adam": 1e-3}
+"""Highest learning rate where none is given, for the report's network."""
 
 
 class Noise(str, Enum):
@@ -61,29 +79,92 @@ NoiseOption = Annotated[Noise, typer.Option(help="Noise of the training and vali
 SigmaOption = Annotated[
     float, typer.Option(help="Standard deviation of gaussian noise, in grey levels of 255.")
 ]
+SigmaRangeOption = Annotated[
+    str,
+    typer.Option(
+        help="Standard deviation of gaussian noise, in grey levels of 255: one number, or a range "
+        "such as 5-50 out of which every pair draws its own."
+    ),
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of data, weights and order.")]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object as the last line of the output.")
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
-ModelOption = Annotated[
-    Path | None, typer.Option(help="A saved model.", show_default="the one that is shipped")
+ThreadsOption = Annotated[
+    int | None, typer.Option(help="Threads.", show_default="PyTorch's choice")
 ]
+BlockOption = Annotated[
+    int, typer.Option(help="With --noise pixels: the image shrinks by this factor.")
+]
+EnsembleOption = Annotated[
+    bool,
+    typer.Option(
+        "--ensemble",
+        help="Average over the eight turned and mirrored versions of an image: a little better, "
+        "eight times as slow.",
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+MODEL_HELP = f"A saved model, or one that is shipped: {', '.join(PRETRAINED)}."
 
 
 @app.command()
 def train(
     pairs: Annotated[int, typer.Option(help="Noisy pairs drawn from photographs.")] = 50_000,
     epochs: Annotated[int, typer.Option(help="How often each pair is seen.")] = 8,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Draw fresh pairs while training, for this many steps, in place of --pairs and "
+            "--epochs; an epoch is then 500 steps.",
+            show_default="train on --pairs for --epochs",
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Pairs per step.")] = 16,
+    optimiser: Annotated[str, typer.Option(help=f"One of {', '.join(OPTIMISERS)}.")] = "sgd",
     lr: Annotated[
-        float, typer.Option(help="First learning rate; falls to 0 along half a cosine.")
-    ] = 4.0,
+        float | None,
+        typer.Option(help="Highest learning rate.", show_default="4 for sgd, see the README"),
+    ] = None,
+    schedule: Annotated[
+        str, typer.Option(help=f"How the learning rate changes: {', '.join(SCHEDULES)}.")
+    ] = "cosine",
+    ema: Annotated[
+        float,
+        typer.Option(
+            help="Share of the running mean of the weights that each step keeps, such as 0.999; "
+            "0: no mean."
+        ),
+    ] = 0.0,
     network: Annotated[
         str, typer.Option(help=f"Network to train: {', '.join(NETWORKS)}.")
     ] = "report",
+    network_options: Annotated[
+        str,
+        typer.Option(
+            "--network-options",
+            help="Arguments of the network's constructor, such as width=48,depth=3.",
+            show_default="none",
+        ),
+    ] = "",
     noise: NoiseOption = Noise.pixels,
-    sigma: SigmaOption = 25.0,
+    sigma: SigmaRangeOption = "25",
+    patch: Annotated[int, typer.Option(help="Height and width of the training images.")] = 32,
+    scale: Annotated[
+        str,
+        typer.Option(
+            help="For all noise but pixels: by how much photographs are shrunk before patches are "
+            "cut, a range."
+        ),
+    ] = "1-8",
+    clean_targets: Annotated[
+        bool,
+        typer.Option(
+            "--clean-targets",
+            help="With --steps: train towards clean images, which Noise2Noise does without; for "
+            "comparison.",
+        ),
+    ] = False,
     data_path: Annotated[
         Path | None,
         typer.Option(
@@ -94,6 +175,7 @@ def train(
         ),
     ] = None,
     seed: SeedOption = 0,
+    threads: ThreadsOption = None,
     out: Annotated[Path, typer.Option(help="Folder for everything that is written.")] = Path("out"),
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run of the same settings.")
@@ -106,42 +188,68 @@ def train(
     Writes model.pth, checkpoint.pth (after every epoch), curves.png, denoised.png and
     results.json into the folder given with --out.
     """
-    for value, name in ((pairs, "--pairs"), (epochs, "--epochs"), (batch, "--batch")):
+    for value, name in (
+        (pairs, "--pairs"),
+        (epochs, "--epochs"),
+        (batch, "--batch"),
+        (patch, "--patch"),
+        (1 if steps is None else steps, "--steps"),
+    ):
         _check_at_least(value, name, 1)
+    if clean_targets and steps is None:
+        raise UsageError("expected --steps with --clean-targets, got none")
     _check_seed(seed)
+    find_optimiser(optimiser)
+    find_schedule(schedule)
+    lr = LEARNING_RATES[optimiser] if lr is None else lr
     _check_positive(lr, "--lr")
-    make_noise(noise.value, sigma)
-    find_network(network)
+    _check_below_one(ema, "--ema")
+    level, scales = _number_or_range(sigma, "--sigma"), _range(scale, "--scale")
+    make_noise(noise.value, level)
+    model = _new_model(network, network_options, seed)
+    _use_threads(threads)
     console = Console(stderr=as_json)
     started = time.perf_counter()
-    noisy1, noisy2, source = _training_pairs(data_path, pairs, noise.value, sigma, seed)
-    check_training_pairs(noisy1, noisy2)
-    noisy, clean = _validation_images(data_path, noise.value, sigma)
+    task = {"noise": noise.value, "sigma": level, "size": patch, "scale": scales}
+    if steps is None:
+        noisy1, noisy2, source = _training_pairs(data_path, pairs, task, seed)
+        check_training_pairs(noisy1, noisy2)
+        held_out = None
+    else:
+        stream = _stream(data_path, batch, task, clean_targets, seed)
+        held_out = _held_out_pairs(task)
+    noisy, clean = _validation_images(data_path, task)
     _make_writable(out)
     checkpoint = out / "checkpoint.pth"
     if checkpoint.exists() and not resume:
         console.print(f"Starting anew; {checkpoint} of an earlier run will be replaced.")
-    console.print(f"{len(noisy1)} noisy pairs from {source}, {torch.get_num_threads()} threads.")
-
-    model = Model(network, seed=seed)
-    model.train(
-        noisy1,
-        noisy2,
-        epochs,
-        batch_size=batch,
-        lr=lr,
-        val_input=noisy,
-        val_target=clean,
-        seed=seed,
-        checkpoint=checkpoint,
-        resume=resume,
-        progress=not quiet,
-    )
+    common = {
+        "lr": lr,
+        "optimiser": optimiser,
+        "schedule": schedule,
+        "ema": ema,
+        "val_input": noisy,
+        "val_target": clean,
+        "held_out": held_out,
+        "checkpoint": checkpoint,
+        "resume": resume,
+        "progress": not quiet,
+    }
+    if steps is None:
+        console.print(
+            f"{len(noisy1)} noisy pairs from {source}, {torch.get_num_threads()} threads."
+        )
+        model.train(noisy1, noisy2, epochs, batch_size=batch, seed=seed, **common)
+        count = len(noisy1)
+    else:
+        console.print(f"Fresh pairs for {steps} steps, {torch.get_num_threads()} threads.")
+        model.train_stream(stream, steps, **common)
+        count = batch * len(model.history.losses)
     trained = sum(model.history.seconds)
     model.save_model(out / "model.pth")
 
     console.print(f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ...")
-    rows = evaluate(noisy, clean, {OURS: model.predict}, sigma=_known_sigma(noise, sigma))
+    rows = evaluate(noisy, clean, {OURS: model.predict}, sigma=_known_sigma(noise, level))
     levels = {row.name: row.psnr for row in rows if row.name != OURS}
     _save_figure(
         plots.show_training(model.history.losses, model.history.val_psnr, levels),
@@ -155,13 +263,18 @@ def train(
     results = _results(rows) | {
         "seconds": round(trained, 3),
         "seconds_total": round(time.perf_counter() - started, 3),
-        "pairs": len(noisy1),
-        "epochs": epochs,
+        "pairs": count,
+        "epochs": model.history.epochs,
         "network": network,
+        "network_options": network_options,
         "batch": batch,
+        "optimiser": optimiser,
+        "schedule": schedule,
+        "ema": ema,
         "lr": lr,
-        "noise": noise.value,
+        "clean_targets": clean_targets,
         "seed": seed,
+        **task,
     }
     files.write_atomically(
         out / "results.json", lambda file: file.write(json.dumps(results, indent=2).encode())
@@ -175,7 +288,10 @@ def train(
 @app.command()
 def denoise(
     images: Annotated[list[Path], typer.Argument(help="Image files of any size.")],
-    model: ModelOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help=MODEL_HELP, show_default="unet; bestmodel with --noise pixels"),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("denoised"),
     noise: Annotated[
         Noise | None,
@@ -186,9 +302,8 @@ def denoise(
         ),
     ] = None,
     sigma: SigmaOption = 25.0,
-    block: Annotated[
-        int, typer.Option(help="With --noise pixels: the image shrinks by this factor.")
-    ] = 6,
+    block: BlockOption = 6,
+    ensemble: EnsembleOption = False,
     seed: SeedOption = 0,
 ) -> None:
     """Clean images and draw each one beside its noisy version.
@@ -203,24 +318,17 @@ def denoise(
             raise UsageError(f"expected images of different names, got {name!r} twice")
     if noise is not None:
         make_noise(noise.value, sigma)
-    denoiser = _load_model(model)
+    denoiser = _load_model(model, noise or Noise.gaussian)
     for path in images:  # read every one before the first is written
-        image = data.load_image(path)
-        if noise is Noise.pixels and min(image.shape[1:]) < block:
-            size = tuple(image.shape[1:])
-            raise UsageError(f"expected {path} to have {block} or more pixels a side, got {size}")
+        _check_blocks(data.load_image(path), path, noise, block)
     _make_writable(out)
     generator = torch.Generator().manual_seed(seed)
     for path in images:
         image = data.load_image(path)
-        if noise is None:
-            noisy, clean = image, None
-        elif noise is Noise.pixels:
-            noisy, clean = _sample_pixels(image, block, generator)
-        else:
-            clean = image
-            noisy = make_noise(noise.value, sigma)(data.to_unit(image), generator) * 255
-        cleaned = denoiser.predict(noisy)
+        noisy, clean = image, None
+        if noise is not None:
+            noisy, clean = _noisy_and_clean(image, noise, sigma, block, generator)
+        cleaned = denoiser.predict(noisy, ensemble=ensemble)
         target = out / f"{path.stem}-denoised.png"
         data.save_image(cleaned, target)
         shown = plots.show_images([noisy, cleaned], ["before", "after"], height=4.0)
@@ -232,7 +340,10 @@ def denoise(
 
 @app.command("evaluate")
 def evaluate_command(
-    model: ModelOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help=MODEL_HELP, show_default="bestmodel; unet with --against"),
+    ] = None,
     data_path: Annotated[
         Path | None,
         typer.Option(
@@ -241,15 +352,78 @@ def evaluate_command(
             show_default="two photographs that come with the packages",
         ),
     ] = None,
-    noise: NoiseOption = Noise.pixels,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Denoise whole photographs instead of thumbnails, and compare with these "
+            f"methods: {', '.join(ALL_METHODS)}.",
+            show_default="thumbnails",
+        ),
+    ] = None,
+    noise: Annotated[
+        Noise | None,
+        typer.Option(help="Noise to add.", show_default="pixels; gaussian with --against"),
+    ] = None,
     sigma: SigmaOption = 25.0,
+    block: BlockOption = 6,
+    ensemble: EnsembleOption = False,
+    seed: Annotated[int, typer.Option(help="With --against: seed of the noise.")] = 0,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="With --against: draw crops side by side to this file."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a model beside doing nothing and four classical methods."""
+    """Measure a model beside doing nothing and classical methods.
+
+    Thumbnails by default; with --against whole photographs, each with noise of a seed of its own,
+    so that a photograph gets the same noise whatever else is in the folder.
+    """
+    noise = noise or (Noise.pixels if against is None else Noise.gaussian)
     make_noise(noise.value, sigma)
-    denoiser = _load_model(model)
-    noisy, clean = _validation_images(data_path, noise.value, sigma, path_is_validation=True)
-    rows = evaluate(noisy, clean, {OURS: denoiser.predict}, sigma=_known_sigma(noise, sigma))
+    _check_at_least(block, "--block", 1)
+    _check_seed(seed)
+    if against is None:
+        if figure is not None:
+            raise UsageError("expected --against with --figure, got none")
+        denoiser = _load_model(model, Noise.pixels)
+        _evaluate_thumbnails(denoiser, data_path, noise, sigma, ensemble, as_json)
+        return
+    methods = [name.strip() for name in against.split(",") if name.strip()]
+    for name in methods:
+        if name not in ALL_METHODS:
+            known = ", ".join(ALL_METHODS)
+            raise UsageError(f"expected --against to name methods out of {known}, got {name!r}")
+    photographs = _photographs(data_path)
+    for name, image in photographs.items():
+        _check_blocks(image, name, noise, block)
+    denoiser = _load_model(model, noise)
+    pairs = {}
+    for name, image in photographs.items():
+        generator = torch.Generator().manual_seed(seed ^ zlib.crc32(name.encode()))
+        pairs[name] = _noisy_and_clean(image, noise, sigma, block, generator)
+    console = Console(stderr=as_json)
+    ways = {OURS: partial(denoiser.predict, ensemble=ensemble)}
+    rows = []
+    for row in evaluate_photographs(pairs, ways, against=methods, sigma=_known_sigma(noise, sigma)):
+        rows.append(row)
+        if not as_json:
+            console.print(f"{row.image}: {row.name} {row.psnr:.2f} dB", style="dim")
+    _print_photographs(console, rows, f"{noise.value} noise" + _level(noise, sigma))
+    if figure is not None:
+        _save_figure(plots.show_crops(rows, pairs), figure)
+    if as_json:
+        print(json.dumps(_photograph_results(rows, noise, sigma, seed)))
+
+
+def _evaluate_thumbnails(
+    denoiser: Model, path: Path | None, noise: Noise, sigma: float, ensemble: bool, as_json: bool
+) -> None:
+    """Measure a model on thumbnails and print the table."""
+    task = {"noise": noise.value, "sigma": sigma, "size": 32}
+    noisy, clean = _validation_images(path, task, path_is_validation=True)
+    ways = {OURS: partial(denoiser.predict, ensemble=ensemble)}
+    rows = evaluate(noisy, clean, ways, sigma=_known_sigma(noise, sigma))
     _print_table(Console(stderr=as_json), rows, f"{len(noisy)} images")
     if as_json:
         ours = rows[-1]
@@ -290,21 +464,16 @@ def bench(
         Path | None, typer.Option("--json", help="Write all figures to this file.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a bar chart to this file.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads.", show_default="PyTorch's choice")
-    ] = None,
+    threads: ThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Measure our speed beside PyTorch's: all rows in turn in one process, medians of many."""
     _check_positive(seconds, "--seconds")
-    if threads is not None:
-        _check_at_least(threads, "--threads", 1)
     chosen = tuple(case for case in benchmark.CASES if cases in case.name)
     if not chosen:
         names = ", ".join(repr(case.name) for case in benchmark.CASES)
         raise UsageError(f"expected --cases to be part of a name out of {names}, got {cases!r}")
-    if threads is not None:
-        torch.set_num_threads(threads)
+    _use_threads(threads)
     console, limits = Console(), benchmark.machine()
     console.print(
         f"{limits['processor']}, {limits['threads']} threads, torch {limits['torch']}: products "
@@ -353,7 +522,7 @@ def _print_bench(console: Console, result: benchmark.Result) -> None:
 
 
 def _training_pairs(
-    path: Path | None, count: int, noise: str, sigma: float, seed: int
+    path: Path | None, count: int, task: dict, seed: int
 ) -> tuple[Tensor, Tensor, str]:
     """Return two noisy batches and where they come from. No clean image is made."""
     found = _course_file(path, "train_data.pkl", any_name=True)
@@ -362,15 +531,38 @@ def _training_pairs(
         return first[:count], second[:count], str(found)
     images = None if path is None else data.load_images(path)
     generator = torch.Generator().manual_seed(seed)
-    drawn = data.sample_pairs(
-        count, images=images, noise=noise, sigma=sigma, generator=generator, with_clean=False
-    )
+    drawn = data.sample_pairs(count, images=images, **task, generator=generator, with_clean=False)
     number = len(images) if images is not None else len(data.photographs("train"))
     return drawn.noisy1, drawn.noisy2, f"{number} photographs"
 
 
+def _stream(
+    path: Path | None, batch: int, task: dict, clean_targets: bool, seed: int
+) -> PairStream:
+    """Return an endless stream of pairs from photographs."""
+    if _course_file(path, "train_data.pkl", any_name=True) is not None:
+        raise UsageError(f"expected a folder of photographs with --steps, got pairs in {path}")
+    images = None if path is None else data.load_images(path)
+    return PairStream(batch, images=images, **task, clean_targets=clean_targets, seed=seed)
+
+
+def _held_out_pairs(task: dict) -> tuple[Tensor, Tensor]:
+    """Return noisy pairs of the validation photographs. No clean image is made."""
+    generator = torch.Generator().manual_seed(HELD_OUT_SEED)
+    count = _validation_count(task)
+    drawn = data.sample_pairs(
+        count, split="validation", **task, generator=generator, with_clean=False
+    )
+    return drawn.noisy1, drawn.noisy2
+
+
+def _validation_count(task: dict) -> int:
+    """Return how many images of this size hold as many pixels as the thumbnails of the tables."""
+    return max(1, VALIDATION_COUNT * 32 * 32 // task["size"] ** 2)
+
+
 def _validation_images(
-    path: Path | None, noise: str, sigma: float, path_is_validation: bool = False
+    path: Path | None, task: dict, path_is_validation: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Return noisy and clean images: the course's, or thumbnails of photographs.
 
@@ -382,12 +574,7 @@ def _validation_images(
     images = data.load_images(path) if path is not None and path_is_validation else None
     generator = torch.Generator().manual_seed(VALIDATION_SEED)
     drawn = data.sample_pairs(
-        VALIDATION_COUNT,
-        images=images,
-        split="validation",
-        noise=noise,
-        sigma=sigma,
-        generator=generator,
+        _validation_count(task), images=images, split="validation", **task, generator=generator
     )
     return drawn.noisy1, drawn.clean
 
@@ -416,13 +603,38 @@ def _course_file(path: Path | None, name: str, any_name: bool) -> Path | None:
     return sibling if sibling.is_file() else None
 
 
-def _known_sigma(noise: Noise, sigma: float) -> float | None:
+def _known_sigma(noise: Noise, sigma: float | tuple[float, float]) -> float | None:
     """Return the noise level that classical methods may be told."""
-    return sigma if noise is Noise.gaussian else None
+    return sigma if noise is Noise.gaussian and not isinstance(sigma, tuple) else None
 
 
-def _sample_pixels(image: Tensor, block: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Shrink an image twice: one random pixel of every block, and the mean of every block."""
+def _photographs(path: Path | None) -> dict[str, Tensor]:
+    """Return clean photographs by name: those of a folder, or the two for validation."""
+    if path is None:
+        return data.photographs("validation")
+    if not path.is_dir():
+        raise UsageError(f"expected a folder of photographs with --against, got {path}")
+    return data.load_images(path)
+
+
+def _check_blocks(image: Tensor, name: object, noise: Noise | None, block: int) -> None:
+    """Raise unless an image has room for a block, where blocks are sampled."""
+    size = tuple(image.shape[1:])
+    if noise is Noise.pixels and min(size) < block:
+        raise UsageError(f"expected {name} to have {block} or more pixels a side, got {size}")
+
+
+def _noisy_and_clean(
+    image: Tensor, noise: Noise, sigma: float, block: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Take an image for a clean one, 0-255, and return a noisy version and what it hides.
+
+    Pixel sampling shrinks the image twice: by one random pixel of every block, and by the mean of
+    every block.
+    """
+    if noise is not Noise.pixels:
+        noisy = make_noise(noise.value, sigma)(data.to_unit(image), generator) * 255
+        return noisy, image
     height, width = (n // block for n in image.shape[1:])
     crop = image[:, : height * block, : width * block]
     noisy = pixel_sampling(crop, block, generator)
@@ -433,10 +645,15 @@ def _sample_pixels(image: Tensor, block: int, generator: torch.Generator) -> tup
 # ---------------------------------------------------------------------- output
 
 
-def _load_model(path: Path | None) -> Model:
+def _load_model(name: str | None, noise: Noise) -> Model:
+    """Load the model that was asked for, or else the shipped one that fits the noise."""
     model = Model()
-    model.load_pretrained_model(path)
+    model.load_pretrained_model(name or ("bestmodel" if noise is Noise.pixels else "unet"))
     return model
+
+
+def _level(noise: Noise, sigma: float) -> str:
+    return f", sigma {sigma:g}" if noise is Noise.gaussian else ""
 
 
 def _results(rows: Sequence[Row]) -> dict:
@@ -481,6 +698,58 @@ def _print_table(console: Console, rows: Sequence[Row], caption: str) -> None:
     console.print(table)
 
 
+def _means(rows: Sequence[PhotographRow]) -> dict[str, dict[str, float]]:
+    """Return each denoiser's means over photographs, and its time for a megapixel."""
+    means = {}
+    for name in dict.fromkeys(row.name for row in rows):
+        own = [row for row in rows if row.name == name]
+        means[name] = {
+            "psnr": sum(row.psnr for row in own) / len(own),
+            "ssim": sum(row.ssim for row in own) / len(own),
+            "seconds_per_megapixel": sum(r.seconds for r in own) / sum(r.megapixels for r in own),
+        }
+    return means
+
+
+def _photograph_results(
+    rows: Sequence[PhotographRow], noise: Noise, sigma: float, seed: int
+) -> dict:
+    """Lay the table of photographs out for machines."""
+    images: dict[str, dict] = {}
+    for row in rows:
+        images.setdefault(row.image, {})[row.name] = {
+            "psnr": round(row.psnr, 4),
+            "ssim": round(row.ssim, 4),
+            "seconds": round(row.seconds, 3),
+        }
+    means = {
+        name: {key: round(value, 4) for key, value in mean.items()}
+        for name, mean in _means(rows).items()
+    }
+    level = sigma if noise is Noise.gaussian else None
+    return {"noise": noise.value, "sigma": level, "seed": seed, "images": images, "means": means}
+
+
+def _print_photographs(console: Console, rows: Sequence[PhotographRow], caption: str) -> None:
+    """Print PSNR and SSIM of each photograph and their means, one line a denoiser."""
+    images = list(dict.fromkeys(row.image for row in rows))
+    table = Table(caption=f"{caption}; PSNR in dB / SSIM, of whole photographs")
+    table.add_column("denoiser")
+    for heading in (*images, "mean", "s per megapixel"):
+        table.add_column(heading, justify="right")
+    for name, mean in _means(rows).items():
+        own = {row.image: row for row in rows if row.name == name}
+        seconds = "" if name == DO_NOTHING else f"{mean['seconds_per_megapixel']:.2f}"
+        table.add_row(
+            name,
+            *(f"{own[image].psnr:.2f} / {own[image].ssim:.3f}" for image in images),
+            f"{mean['psnr']:.2f} / {mean['ssim']:.3f}",
+            seconds,
+            style="bold" if name == OURS else None,
+        )
+    console.print(table)
+
+
 def _save_figure(figure: Figure, path: Path) -> None:
     files.write_atomically(path, lambda file: figure.savefig(file, format="png"))
 
@@ -509,6 +778,56 @@ def _check_seed(seed: int) -> None:
 def _check_positive(value: float, name: str) -> None:
     if not 0 < value < float("inf"):
         raise UsageError(f"expected {name} to be a positive number, got {value}")
+
+
+def _check_below_one(value: float, name: str) -> None:
+    if not 0 <= value < 1:
+        raise UsageError(f"expected {name} from 0 to below 1, got {value}")
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads is not None:
+        _check_at_least(threads, "--threads", 1)
+        torch.set_num_threads(threads)
+
+
+def _number_or_range(text: str, name: str) -> float | tuple[float, float]:
+    """Read "25" as a number and "5-50" as a pair."""
+    return _range(text, name) if "-" in text.lstrip("-") else _number(text, name)
+
+
+def _range(text: str, name: str) -> tuple[float, float]:
+    """Read "5-50" as a pair."""
+    low, dash, high = text.partition("-")
+    if not (low and dash and high):
+        raise UsageError(f"expected {name} to be a range such as 1-8, got {text}")
+    return _number(low, name), _number(high, name)
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"expected {name} to be a number or a range, got {text!r}") from None
+
+
+def _new_model(network: str, options: str, seed: int) -> Model:
+    """Build a network; `options` are such as "width=48,depth=3"."""
+    known = inspect.signature(find_network(network).build).parameters.keys() - {"generator"}
+    arguments = {}
+    for part in filter(None, options.split(",")):
+        name, _, value = part.partition("=")
+        if name not in known:
+            allowed = ", ".join(sorted(known)) or "none"
+            raise UsageError(
+                f"expected --network-options of {network} out of {allowed}, got {part!r}"
+            )
+        number = _number(value, "--network-options")
+        arguments[name] = int(number) if number.is_integer() else number
+    try:
+        return Model(network, seed=seed, **arguments)
+    except TypeError as error:
+        raise UsageError(f"--network-options: {error}") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

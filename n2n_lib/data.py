@@ -22,11 +22,14 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from n2n_lib import files
-from n2n_lib.noise import PixelSampling, make_noise
+from n2n_lib.noise import Gaussian, PixelSampling, make_noise
 
 SPLITS = ("train", "validation")
 BLOCKS = (4, 13)
 """Smallest and largest side, in source pixels, of a block under pixel sampling."""
+
+SCALES = (1.0, 8.0)
+"""Smallest and largest number of source pixels to one pixel of a patch, under any other noise."""
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 """What `load_images` takes for an image. Of an animation, the first frame counts."""
@@ -264,7 +267,8 @@ def sample_pairs(
     split: str = "train",
     noise: str | Callable[[Tensor, torch.Generator], Tensor] = "pixels",
     size: int = 32,
-    sigma: float = 25.0,
+    sigma: float | tuple[float, float] = 25.0,
+    scale: tuple[float, float] = SCALES,
     with_clean: bool = True,
     generator: torch.Generator,
 ) -> Pairs:
@@ -290,8 +294,11 @@ def sample_pairs(
         floats 0-1.
     size : int
         Height and width S of a thumbnail.
-    sigma : float
-        For ``noise="gaussian"``: its standard deviation in grey levels of 255.
+    sigma : float or (float, float)
+        For ``noise="gaussian"``: its standard deviation in grey levels of 255, or a range out of
+        which each pair draws the one that both its copies have.
+    scale : (float, float)
+        For all noise but "pixels": as in `sample_patches`.
     with_clean : bool
         False leaves the clean images out (``clean`` is None), so that training provably never
         sees one. The noisy images are the same, byte for byte, either way.
@@ -328,11 +335,16 @@ def sample_pairs(
         sources = _sources(images, split, minimum=BLOCKS[0] * size)
         return _sample_pixel_pairs(count, sources, size, with_clean, generator)
 
-    clean = sample_patches(count, images=images, split=split, size=size, generator=generator)
+    clean = sample_patches(
+        count, images=images, split=split, size=size, scale=scale, generator=generator
+    )
     noisy1, noisy2 = torch.empty_like(clean), torch.empty_like(clean)
+    levels = noise.levels(clean, generator) if isinstance(noise, Gaussian) else None
     for noisy in (noisy1, noisy2):
-        for part, clean_part in zip(noisy.split(_CHUNK), clean.split(_CHUNK), strict=True):
-            part.copy_(255 * noise(clean_part / 255, generator))
+        for start in range(0, count, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            told = () if levels is None else (levels[part],)
+            noisy[part] = 255 * noise(clean[part] / 255, generator, *told)
     return Pairs(noisy1, noisy2, clean if with_clean else None)
 
 
@@ -343,7 +355,7 @@ def sample_patches(
     images: Mapping[str, Tensor] | Iterable[Tensor] | None = None,
     split: str = "train",
     size: int = 64,
-    scale: tuple[float, float] = (1.0, 8.0),
+    scale: tuple[float, float] = SCALES,
     generator: torch.Generator,
 ) -> Tensor:
     """Draw clean patches: crops of photographs, shrunk by averaging over areas.

@@ -1,9 +1,9 @@
-"""One table for every denoiser: PSNR, SSIM and time, with the do-nothing row (lesson 08)."""
+"""One table for every denoiser: PSNR, SSIM and time, with the do-nothing row (lessons 08, 12)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -87,3 +87,78 @@ def evaluate(
             )
         )
     return rows
+
+
+@dataclass(frozen=True)
+class PhotographRow:
+    """How well one denoiser did on one photograph.
+
+    Attributes
+    ----------
+    image, name : str
+        The photograph and the denoiser.
+    psnr : float
+        In dB, peak 1.
+    ssim : float
+        As in ``metrics.ssim``.
+    seconds : float
+        Time for it.
+    megapixels : float
+        Size of the photograph.
+    output : Tensor
+        The denoised photograph ``(3, H, W)``, 0-255, clipped.
+    """
+
+    image: str
+    name: str
+    psnr: float
+    ssim: float
+    seconds: float
+    megapixels: float
+    output: Tensor
+
+
+def evaluate_photographs(
+    pairs: Mapping[str, tuple[Tensor, Tensor]],
+    denoisers: Mapping[str, Callable[[Tensor], Tensor]],
+    *,
+    against: Sequence[str] = (),
+    sigma: float | None = None,
+) -> Iterator[PhotographRow]:
+    """Denoise whole photographs in several ways, one after the other.
+
+    Parameters
+    ----------
+    pairs : mapping of str to (Tensor, Tensor)
+        Noisy and clean photograph, ``(3, H, W)``, 0-255, by name; of any size.
+    denoisers : mapping of str to callable
+        Functions of images 0-255, for example ``{"our network": model.predict}``.
+    against : sequence of str
+        Names out of ``classical.ALL_METHODS``.
+    sigma : float, optional
+        Noise level that the classical methods are told, in grey levels of 255; estimated if None.
+
+    Yields
+    ------
+    PhotographRow
+        For each photograph: doing nothing, `against`, `denoisers`.
+    """
+    ways: dict[str, Callable[[Tensor], Tensor]] = {DO_NOTHING: lambda image: image}
+    for name in against:
+        ways[name] = lambda image, name=name: denoise(name, to_unit(image), sigma) * 255
+    ways.update(denoisers)
+    for image, (noisy, clean) in pairs.items():
+        for name, function in ways.items():
+            started = time.perf_counter()
+            output = function(noisy)
+            seconds = time.perf_counter() - started
+            unit, reference = to_unit(output).clamp(0, 1), to_unit(clean)
+            yield PhotographRow(
+                image,
+                name,
+                psnr(unit, reference),
+                ssim(unit, reference),
+                seconds,
+                clean.shape[1] * clean.shape[2] / 1e6,
+                unit * 255,
+            )

@@ -6,8 +6,10 @@ import math
 import os
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,10 +20,11 @@ from tqdm.auto import tqdm
 from n2n_lib import files
 from n2n_lib.data import to_unit
 from n2n_lib.losses import MSELoss
-from n2n_lib.metrics import psnr
+from n2n_lib.metrics import mse, psnr
 from n2n_lib.module import Module
 from n2n_lib.networks import Network, find_network
-from n2n_lib.optim import Optimiser, find_optimiser, find_schedule
+from n2n_lib.optim import Optimiser, WeightAverage, find_optimiser, find_schedule
+from n2n_lib.stream import PairStream
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the trained models that come with the library."""
@@ -30,7 +33,33 @@ TILE = 512
 """Side of the tiles in which `Model.predict` works through a large image, in pixels."""
 
 _FORMAT = "n2n model 1"
-_CHECKPOINT = "n2n checkpoint 2"
+_CHECKPOINT = "n2n checkpoint 3"
+
+Pair = tuple[Tensor, Tensor]
+"""Two batches of images of one shape."""
+
+
+PRETRAINED = ("bestmodel", "unet", "unet-pixels")
+"""Names of the trained models that come with the library."""
+
+
+def _turn(image: Tensor, quarters: int, mirrored: bool) -> Tensor:
+    turned = torch.rot90(image, quarters, (2, 3))
+    return turned.flip(3) if mirrored else turned
+
+
+def _turn_back(image: Tensor, quarters: int, mirrored: bool) -> Tensor:
+    return torch.rot90(image.flip(3) if mirrored else image, -quarters, (2, 3))
+
+
+_SYMMETRIES = [
+    (
+        partial(_turn, quarters=quarters, mirrored=mirrored),
+        partial(_turn_back, quarters=quarters, mirrored=mirrored),
+    )
+    for mirrored in (False, True)
+    for quarters in range(4)
+]
 
 
 class DivergedError(RuntimeError):
@@ -49,16 +78,43 @@ class History:
         Validation PSNR in dB after every epoch (mean over images, peak 1), if there was any.
     seconds : list of float
         Time of every epoch, without validation.
+    held_out : list of float
+        Mean squared error on held-out noisy pairs after every epoch, values 0-1, if there were any.
     """
 
     losses: list[float] = field(default_factory=list)
     val_psnr: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    held_out: list[float] = field(default_factory=list)
 
     @property
     def epochs(self) -> int:
         """Number of finished epochs."""
         return len(self.seconds)
+
+
+@dataclass
+class _Plan:
+    """Which batches to train on, in which order, and how many."""
+
+    batches: Callable[[int], Iterator[Pair]]  # from a step on, without end
+    generator: torch.Generator  # of their order
+    epochs: int
+    epoch_steps: int
+    settings: dict  # a checkpoint with other ones belongs to another run
+
+
+@dataclass
+class _Run:
+    """What changes during training beside the weights and the history."""
+
+    rule: Optimiser
+    average: WeightAverage | None
+    best: list[Tensor] | None = None  # weights with the smallest error on held-out pairs
+
+    def averaged(self) -> AbstractContextManager:
+        """Let the network have the mean of its weights inside a ``with`` block."""
+        return nullcontext() if self.average is None else self.average.applied()
 
 
 class Model:
@@ -112,7 +168,7 @@ class Model:
 
     # ------------------------------------------------------------------ predicting
 
-    def predict(self, test_input: Tensor) -> Tensor:
+    def predict(self, test_input: Tensor, *, ensemble: bool = False) -> Tensor:
         """Denoise images.
 
         Parameters
@@ -120,6 +176,9 @@ class Model:
         test_input : Tensor
             ``(N, 3, H, W)`` or ``(3, H, W)``, 0-255, ``uint8`` or floating point. Noise may push
             values outside 0-255. Not changed.
+        ensemble : bool
+            Denoise all eight turned and mirrored versions of each image and take the mean of what
+            comes out, turned back: a little better, eight times as slow.
 
         Returns
         -------
@@ -130,9 +189,16 @@ class Model:
         ------
         TypeError, ValueError
             If the input is not such a tensor, is empty or holds a value that is not finite.
+
+        Notes
+        -----
+        Large images are worked through in tiles of `TILE` pixels, with a border that makes them
+        equal to the whole, so that memory does not grow with the image. The ensemble is that of
+        Timofte, Rothe and Van Gool (2016), Seven ways to improve example-based super resolution.
         """
         images = _check_images(test_input, "test_input")
         batch = images if images.dim() == 4 else images.unsqueeze(0)
+        ways = _SYMMETRIES if ensemble else _SYMMETRIES[:1]
         output = torch.empty(batch.shape, dtype=batch.dtype, device=batch.device)
         with torch.no_grad():
             per_chunk = max(1, TILE * TILE // (batch.shape[2] * batch.shape[3]))
@@ -140,7 +206,9 @@ class Model:
                 chunk = slice(start, start + per_chunk)
                 for tile, inner, source in self._tiles(*batch.shape[2:]):
                     noisy = to_unit(batch[chunk][..., source[0], source[1]]).to(self._like())
-                    result = self._forward(noisy)[..., inner[0], inner[1]].clamp(0, 1) * 255
+                    outputs = (back(self._forward(turn(noisy))) for turn, back in ways)
+                    result = sum(outputs) / len(ways)
+                    result = result[..., inner[0], inner[1]].clamp(0, 1) * 255
                     if not output.is_floating_point():
                         result = result.round()
                     output[chunk][..., tile[0], tile[1]] = result.to(output)
@@ -180,9 +248,15 @@ class Model:
         return output[:, :, :height, :width]
 
     def _pad(self, unit: Tensor) -> Tensor:
-        """Grow height and width to the next multiple by repeating the last row and column."""
+        """Grow height and width to the next multiple by reflection.
+
+        Where an image is too small for that, its last row and column are repeated.
+        """
         bottom, right = (-n % self._multiple for n in unit.shape[2:])
-        return pad(unit, (0, right, 0, bottom), mode="replicate") if bottom or right else unit
+        if not (bottom or right):
+            return unit
+        mirrors = bottom < unit.shape[2] and right < unit.shape[3]
+        return pad(unit, (0, right, 0, bottom), mode="reflect" if mirrors else "replicate")
 
     def _like(self) -> Tensor:
         """Return a tensor of the network's device and dtype."""
@@ -201,8 +275,10 @@ class Model:
         lr: float = 4.0,
         optimiser: str = "sgd",
         schedule: str = "cosine",
+        ema: float = 0.0,
         val_input: Tensor | None = None,
         val_target: Tensor | None = None,
+        held_out: Pair | None = None,
         seed: int = 0,
         checkpoint: str | os.PathLike | None = None,
         resume: bool = False,
@@ -226,9 +302,16 @@ class Model:
             A name out of ``n2n_lib.optim.OPTIMISERS``.
         schedule : str
             A name out of ``n2n_lib.optim.SCHEDULES``: how the learning rate changes over the run.
+        ema : float
+            Share of the running mean of the weights that stays from one step to the next, see
+            ``optim.WeightAverage``; the mean is what is validated and returned. 0: no mean.
         val_input, val_target : Tensor, optional
             Noisy and clean images to report a PSNR on after every epoch. They only inform: no
             decision depends on them.
+        held_out : (Tensor, Tensor), optional
+            Two noisy versions of scenes that are not trained on. After every epoch the squared
+            error between the denoised first and the second is taken, and the weights with the
+            smallest one are returned. It takes no clean image to stop early.
         seed : int
             Seed of the order of the pairs.
         checkpoint : path-like, optional
@@ -262,83 +345,201 @@ class Model:
         check_training_pairs(train_input, train_target)
         _check_count(num_epochs, "num_epochs")
         _check_count(batch_size, "batch_size")
-        if (val_input is None) != (val_target is None):
-            raise ValueError("expected val_input and val_target together, got only one of them")
-        if val_input is not None:
-            _check_pairs(val_input, val_target, "val_input", "val_target")
+        generator = torch.Generator().manual_seed(seed)
 
-        rule, rate_of = find_optimiser(optimiser)(self.network, lr), find_schedule(schedule)
+        def batches(first: int) -> Iterator[Pair]:
+            # The generator stands where the epoch of step `first` begins.
+            while True:
+                for rows in torch.randperm(len(train_input), generator=generator).split(batch_size):
+                    yield train_input[rows], train_target[rows]
+
+        plan = _Plan(
+            batches=batches,
+            generator=generator,
+            epochs=num_epochs,
+            epoch_steps=math.ceil(len(train_input) / batch_size),
+            settings={
+                "num_epochs": num_epochs,
+                "batch_size": batch_size,
+                "seed": seed,
+                "data": _fingerprint(train_input, train_target),
+            },
+        )
+        return self._fit(
+            plan,
+            lr=lr,
+            optimiser=optimiser,
+            schedule=schedule,
+            ema=ema,
+            validation=_pair_or_none(val_input, val_target, "val_input", "val_target"),
+            held_out=held_out,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=progress,
+            on_epoch=on_epoch,
+        )
+
+    def train_stream(
+        self,
+        stream: PairStream,
+        num_steps: int,
+        *,
+        lr: float = 1e-3,
+        optimiser: str = "adam",
+        schedule: str = "warmup-cosine",
+        ema: float = 0.999,
+        epoch_steps: int = 500,
+        val_input: Tensor | None = None,
+        val_target: Tensor | None = None,
+        held_out: Pair | None = None,
+        checkpoint: str | os.PathLike | None = None,
+        resume: bool = False,
+        progress: bool = True,
+        on_epoch: Callable[[Model], None] | None = None,
+    ) -> History:
+        """Train on pairs that are drawn while the network learns, none of them twice.
+
+        Parameters
+        ----------
+        stream : PairStream
+            Source of the batches.
+        num_steps : int
+            Number of steps, which is rounded up to whole epochs.
+        epoch_steps : int
+            What counts as an epoch: after so many steps the network is validated and a checkpoint
+            written.
+        lr, optimiser, schedule, ema, val_input, val_target, held_out, checkpoint, resume, progress
+            As in `train`.
+        on_epoch : callable, optional
+            As in `train`.
+
+        Returns
+        -------
+        History
+            Also kept as ``model.history``.
+
+        Raises
+        ------
+        TypeError, ValueError, DivergedError
+            As `train`.
+        """
+        _check_count(num_steps, "num_steps")
+        _check_count(epoch_steps, "epoch_steps")
+        epoch_steps = min(epoch_steps, num_steps)
+        plan = _Plan(
+            batches=stream.batches,
+            generator=torch.Generator(),
+            epochs=math.ceil(num_steps / epoch_steps),
+            epoch_steps=epoch_steps,
+            settings={"num_steps": num_steps, "data": stream.description},
+        )
+        return self._fit(
+            plan,
+            lr=lr,
+            optimiser=optimiser,
+            schedule=schedule,
+            ema=ema,
+            validation=_pair_or_none(val_input, val_target, "val_input", "val_target"),
+            held_out=held_out,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=progress,
+            on_epoch=on_epoch,
+        )
+
+    def _fit(
+        self,
+        plan: _Plan,
+        *,
+        lr: float,
+        optimiser: str,
+        schedule: str,
+        ema: float,
+        validation: Pair | None,
+        held_out: Pair | None,
+        checkpoint: str | os.PathLike | None,
+        resume: bool,
+        progress: bool,
+        on_epoch: Callable[[Model], None] | None,
+    ) -> History:
+        """Train by a plan: what `train` and `train_stream` share."""
+        for pair, name in ((validation, "val"), (held_out, "held_out")):
+            if pair is not None:
+                _check_pairs(*pair, f"{name}_input", f"{name}_target")
+        rate_of = find_schedule(schedule)
+        run = _Run(
+            rule=find_optimiser(optimiser)(self.network, lr),
+            average=WeightAverage(self.network, ema) if ema else None,
+        )
         if checkpoint is not None:
             files.check_writable(Path(checkpoint).absolute().parent)
-        generator = torch.Generator().manual_seed(seed)
-        settings = {
+        settings = plan.settings | {
             "network": self.network_name,
             "arguments": self.arguments,
             "dtype": str(self._like().dtype),
-            "num_epochs": num_epochs,
-            "batch_size": batch_size,
             "lr": lr,
             "optimiser": optimiser,
             "schedule": schedule,
-            "seed": seed,
-            "data": _fingerprint(train_input, train_target),
+            "ema": ema,
+            "held_out": None if held_out is None else _fingerprint(*held_out),
         }
-        steps = math.ceil(len(train_input) / batch_size)
         history = History()
         if resume and checkpoint is not None and Path(checkpoint).exists():
-            history = self._restore(checkpoint, settings, steps, generator, rule)
-        self.history, total = history, steps * num_epochs
+            history = self._restore(checkpoint, settings, plan, run)
+        self.history, total = history, plan.epoch_steps * plan.epochs
         bar = tqdm(
             desc="training",
             unit="step",
             total=total,
-            initial=len(self.history.losses),
+            initial=len(history.losses),
             disable=not progress,
             mininterval=0.5,
         )
         wanted, self.network.needs_input_grad = self.network.needs_input_grad, False
+        batches = plan.batches(len(history.losses))
         try:
             with bar, torch.no_grad():
-                while self.history.epochs < num_epochs:
-                    rows = torch.randperm(len(train_input), generator=generator).split(batch_size)
-                    first = len(self.history.losses)
-                    rates = [rate_of(lr, first + i, total) for i in range(len(rows))]
-                    self._train_epoch(train_input, train_target, rows, rates, rule, bar)
-                    if val_input is not None:
-                        denoised = to_unit(self.predict(val_input))
-                        self.history.val_psnr.append(psnr(denoised, to_unit(val_target)))
+                while history.epochs < plan.epochs:
+                    first = len(history.losses)
+                    rates = [rate_of(lr, first + i, total) for i in range(plan.epoch_steps)]
+                    self._train_epoch(batches, rates, run, bar)
+                    with run.averaged():
+                        self._validate(validation, held_out, run)
                     if checkpoint is not None:
-                        self._write_checkpoint(checkpoint, settings, generator, rule)
+                        self._write_checkpoint(checkpoint, settings, plan, run)
                     if on_epoch is not None:
-                        on_epoch(self)
+                        with run.averaged():
+                            on_epoch(self)
                 self._show(bar)
         finally:
             self.network.needs_input_grad = wanted
-        return self.history
+            batches.close()  # a stream's thread ends here
+        if run.best is not None:
+            self.network.set_params(run.best)
+        elif run.average is not None:
+            self.network.set_params(run.average.values)
+        return history
 
     def _train_epoch(
-        self,
-        train_input: Tensor,
-        train_target: Tensor,
-        batches: Sequence[Tensor],
-        rates: Sequence[float],
-        optimiser: Optimiser,
-        bar: tqdm,
+        self, batches: Iterator[Pair], rates: Sequence[float], run: _Run, bar: tqdm
     ) -> None:
-        """Take one step per batch of row numbers; put the old weights back if it diverges."""
+        """Take one step per learning rate; put the old weights back if it diverges."""
         started, like = time.perf_counter(), self._like()
         before = [parameter.clone() for parameter, _ in self.network.param()]
-        criterion = MSELoss(self.network)
-        losses = torch.empty(len(batches))
-        for step, (rows, optimiser.lr) in enumerate(zip(batches, rates, strict=True)):
-            x = self._pad(to_unit(train_input[rows]).to(like))  # (B, 3, H, W)
-            y = self._pad(to_unit(train_target[rows]).to(like))  # (B, 3, H, W)
+        criterion, optimiser = MSELoss(self.network), run.rule
+        losses = torch.empty(len(rates))
+        for step, optimiser.lr in enumerate(rates):
+            noisy, target = next(batches)
+            x = self._pad(to_unit(noisy).to(like))  # (B, 3, H, W)
+            y = self._pad(to_unit(target).to(like))  # (B, 3, H, W)
             losses[step] = criterion(self.network(x), y)
             optimiser.zero_grad()
             criterion.backward()
             optimiser.step()
+            if run.average is not None:
+                run.average.update()
             bar.update()
-            last = step == len(batches) - 1
+            last = step == len(rates) - 1
             if step % 50 == 49 or last:
                 self._show(bar, losses[step].item())
                 broken = losses[: step + 1][~torch.isfinite(losses[: step + 1])]
@@ -354,6 +555,18 @@ class Model:
         self.history.losses += losses.tolist()
         self.history.seconds.append(time.perf_counter() - started)
 
+    def _validate(self, validation: Pair | None, held_out: Pair | None, run: _Run) -> None:
+        """Measure the present weights; keep those that do best on held-out noisy pairs."""
+        history = self.history
+        if validation is not None:
+            denoised = to_unit(self.predict(validation[0]))
+            history.val_psnr.append(psnr(denoised, to_unit(validation[1])))
+        if held_out is not None:
+            denoised = to_unit(self.predict(held_out[0].float()))
+            history.held_out.append(mse(denoised, to_unit(held_out[1])))
+            if history.held_out[-1] == min(history.held_out):
+                run.best = [parameter.clone() for parameter, _ in self.network.param()]
+
     def _finite(self) -> bool:
         return all(torch.isfinite(parameter).all() for parameter, _ in self.network.param())
 
@@ -366,24 +579,22 @@ class Model:
             text += f", validation {self.history.val_psnr[-1]:.2f} dB"
         bar.set_postfix_str(text, refresh=False)
 
-    def _write_checkpoint(
-        self, path, settings: dict, generator: torch.Generator, rule: Optimiser
-    ) -> None:
+    def _write_checkpoint(self, path, settings: dict, plan: _Plan, run: _Run) -> None:
         files.save(
             {
                 "format": _CHECKPOINT,
                 "settings": settings,
                 "parameters": [parameter for parameter, _ in self.network.param()],
-                "optimiser": rule.state_dict(),
-                "generator": generator.get_state(),
+                "optimiser": run.rule.state_dict(),
+                "average": None if run.average is None else run.average.state_dict(),
+                "best": run.best,
+                "generator": plan.generator.get_state(),
                 "history": asdict(self.history),
             },
             path,
         )
 
-    def _restore(
-        self, path, settings: dict, steps: int, generator: torch.Generator, rule: Optimiser
-    ) -> History:
+    def _restore(self, path, settings: dict, plan: _Plan, run: _Run) -> History:
         """Take weights, optimiser, generator and history from a checkpoint; all or nothing."""
         content = files.load(path, "a checkpoint of n2n")
         if not isinstance(content, dict) or content.get("format") != _CHECKPOINT:
@@ -396,10 +607,17 @@ class Model:
                         f"got {content['settings'][name]}"
                     )
             history, parameters = History(**content["history"]), content["parameters"]
-            _check_history(history, steps)
+            _check_history(history, plan.epoch_steps)
             _check_parameters(parameters)
+            best = content["best"]
+            if best is not None:
+                _check_parameters(best)
+                if [p.shape for p in best] != [p.shape for p in parameters]:
+                    raise ValueError("expected best weights of the shapes of the parameters")
             torch.Generator().set_state(content["generator"])
-            rule.load_state_dict(content["optimiser"])
+            run.rule.load_state_dict(content["optimiser"])
+            if run.average is not None:
+                run.average.load_state_dict(content["average"])
             self.network.set_params(parameters)
         except _OtherRun:
             raise
@@ -407,7 +625,8 @@ class Model:
             raise ValueError(
                 f"{path}: expected a whole checkpoint of n2n, got a damaged one ({error})"
             ) from None
-        generator.set_state(content["generator"])
+        plan.generator.set_state(content["generator"])
+        run.best = best
         return history
 
     # ------------------------------------------------------------------ files
@@ -446,9 +665,9 @@ class Model:
         Parameters
         ----------
         path : path-like, optional
-            A file of `save_model`; default is the ``bestmodel.pth`` that comes with the library.
-            If it holds a network of your own (not one of ``NETWORKS``), build the `Model` around
-            that network first.
+            A file of `save_model`, or a name out of `PRETRAINED` for a model that comes with the
+            library; default is "bestmodel". If the file holds a network of your own (not one of
+            ``NETWORKS``), build the `Model` around that network first.
 
         Raises
         ------
@@ -458,7 +677,8 @@ class Model:
             If the file is not ours, is damaged, or names a network that is not known. The model
             stays as it was.
         """
-        path = WEIGHTS / "bestmodel.pth" if path is None else Path(path)
+        name = "bestmodel" if path is None else path
+        path = WEIGHTS / f"{name}.pth" if name in PRETRAINED else Path(path)
         expected = "a model saved by n2n"
         content = files.load(path, expected)
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
@@ -533,6 +753,12 @@ def _check_pairs(first: Tensor, second: Tensor, first_name: str, second_name: st
         )
 
 
+def _pair_or_none(first, second, first_name: str, second_name: str) -> Pair | None:
+    if (first is None) != (second is None):
+        raise ValueError(f"expected {first_name} and {second_name} together, got only one of them")
+    return None if first is None else (first, second)
+
+
 def _check_count(value: int, name: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"expected {name} to be an integer, got {value!r}")
@@ -546,13 +772,13 @@ class _OtherRun(ValueError):
 
 def _check_history(history: History, steps: int) -> None:
     """Raise unless `history` holds whole epochs of `steps` steps, all numbers."""
-    for values in (history.losses, history.val_psnr, history.seconds):
+    for values in (history.losses, history.val_psnr, history.seconds, history.held_out):
         if not isinstance(values, list) or not all(isinstance(v, float) for v in values):
             raise TypeError("expected lists of numbers in the history")
     if len(history.losses) != steps * history.epochs:
         raise ValueError(f"expected {steps} losses for each epoch in the history")
-    if len(history.val_psnr) > history.epochs:
-        raise ValueError("expected at most one validation PSNR for each epoch in the history")
+    if max(len(history.val_psnr), len(history.held_out)) > history.epochs:
+        raise ValueError("expected at most one validation for each epoch in the history")
 
 
 def _check_parameters(parameters) -> None:

@@ -21,19 +21,56 @@ class Gaussian:
 
     Parameters
     ----------
-    sigma : float
-        Standard deviation in grey levels of 255; 25 is the literature's usual figure.
+    sigma : float or (float, float)
+        Standard deviation in grey levels of 255; 25 is the literature's usual figure. A pair means
+        a range: each image gets a standard deviation of its own, drawn uniformly.
 
     Raises
     ------
     TypeError, ValueError
-        If `sigma` is not a finite number above 0.
+        If `sigma` is not a finite number above 0, or not two of them in ascending order.
     """
 
-    def __init__(self, sigma: float = 25.0) -> None:
-        self.sigma = _positive("sigma", sigma)
+    def __init__(self, sigma: float | tuple[float, float] = 25.0) -> None:
+        if isinstance(sigma, (tuple, list)):
+            if len(sigma) != 2:
+                raise ValueError(f"expected sigma as one number or two, got {sigma!r}")
+            low, high = (_positive("sigma", value) for value in sigma)
+            if low > high:
+                raise ValueError(f"expected a range of sigma in ascending order, got {sigma!r}")
+            self.sigma = (low, high)
+        else:
+            self.sigma = _positive("sigma", sigma)
 
-    def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+    @property
+    def varies(self) -> bool:
+        """Whether each image gets a standard deviation of its own."""
+        return isinstance(self.sigma, tuple)
+
+    def levels(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the standard deviation for each image, on the 0-1 scale.
+
+        Parameters
+        ----------
+        clean : Tensor
+            Images ``(..., C, H, W)``.
+        generator : torch.Generator
+            Source of the randomness; not used unless `varies`.
+
+        Returns
+        -------
+        Tensor
+            ``(..., 1, 1, 1)``, of the dtype and on the device of `clean`.
+        """
+        shape = (*clean.shape[:-3], 1, 1, 1)
+        if not self.varies:
+            return clean.new_full(shape, self.sigma / 255)
+        low, high = self.sigma
+        return (low + (high - low) * _like(torch.rand, clean, shape, generator)) / 255
+
+    def __call__(
+        self, clean: Tensor, generator: torch.Generator, levels: Tensor | None = None
+    ) -> Tensor:
         """Return ``clean + (sigma / 255) * standard normal``, not clipped.
 
         Parameters
@@ -42,6 +79,8 @@ class Gaussian:
             Images ``(..., C, H, W)``, floating point, values 0-1.
         generator : torch.Generator
             Source of all randomness.
+        levels : Tensor, optional
+            From `levels`, so that two copies of an image are equally noisy; the default draws anew.
 
         Returns
         -------
@@ -49,10 +88,13 @@ class Gaussian:
             Noisy images of the same shape and dtype.
         """
         _check_clean(clean)
-        return clean + (self.sigma / 255) * _like(torch.randn, clean, clean.shape, generator)
+        if levels is None:
+            levels = self.levels(clean, generator)
+        return clean + levels * _like(torch.randn, clean, clean.shape, generator)
 
     def __repr__(self) -> str:
-        return f"Gaussian(sigma={self.sigma:g})"
+        sigma = "({:g}, {:g})".format(*self.sigma) if self.varies else f"{self.sigma:g}"
+        return f"Gaussian(sigma={sigma})"
 
 
 class Poisson:
@@ -224,16 +266,18 @@ NOISES: dict[str, type] = {
 """The noise models by name. All but "pixels" are functions of the clean image."""
 
 
-def make_noise(name: str, sigma: float = 25.0) -> Callable[[Tensor, torch.Generator], Tensor]:
+def make_noise(
+    name: str, sigma: float | tuple[float, float] = 25.0
+) -> Callable[[Tensor, torch.Generator], Tensor]:
     """Build the noise model called `name`.
 
     Parameters
     ----------
     name : {"pixels", "gaussian", "poisson", "bernoulli"}
         A key of `NOISES`.
-    sigma : float
-        Standard deviation of "gaussian" in grey levels of 255. The other models do not use it,
-        but a senseless value is an error for them too.
+    sigma : float or (float, float)
+        Standard deviation of "gaussian" in grey levels of 255, or a range of it. The other models
+        do not use it, but a senseless value is an error for them too.
 
     Returns
     -------
@@ -243,13 +287,13 @@ def make_noise(name: str, sigma: float = 25.0) -> Callable[[Tensor, torch.Genera
     Raises
     ------
     TypeError, ValueError
-        If the name is unknown or `sigma` is not a finite number above 0.
+        If the name is unknown or `sigma` is not what `Gaussian` takes.
     """
     if name not in NOISES:
         known = ", ".join(repr(known) for known in NOISES)
         raise ValueError(f"expected a noise among {known}, got {name!r}")
-    sigma = _positive("sigma", sigma)
-    return Gaussian(sigma) if name == "gaussian" else NOISES[name]()
+    gaussian = Gaussian(sigma)
+    return gaussian if name == "gaussian" else NOISES[name]()
 
 
 def _positive(name: str, value: float) -> float:

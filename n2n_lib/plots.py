@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import torch
@@ -12,6 +13,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from n2n_lib.metrics import psnr
+
+if TYPE_CHECKING:  # pictures import nothing that computes
+    from n2n_lib.evaluation import PhotographRow
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 """The palette of Okabe and Ito (2008), which colour-blind readers can tell apart."""
@@ -253,3 +257,52 @@ def show_speeds(
     axes.set_xlabel(f"times as fast as {reference} (longer is better)")
     made.legend(loc="outside upper center", ncols=len(ways), fontsize=8, labelcolor="black")
     return made
+
+
+def show_crops(
+    rows: Sequence[PhotographRow],
+    pairs: Mapping[str, tuple[Tensor, Tensor]],
+    *,
+    size: int = 128,
+    height: float = 2.2,
+) -> Figure:
+    """Draw the most detailed crop of every photograph as each denoiser returned it.
+
+    Parameters
+    ----------
+    rows : sequence of PhotographRow
+        Of ``evaluation.evaluate_photographs``; the titles carry the PSNR of the whole photograph.
+    pairs : mapping of str to (Tensor, Tensor)
+        The noisy and clean photographs that it was given.
+    size : int
+        Height and width of a crop in pixels, less where a photograph is smaller.
+    height : float
+        Height of one row in inches.
+
+    Returns
+    -------
+    Figure
+        One row a photograph: noisy, the denoisers in their order, clean.
+    """
+    images, titles = [], []
+    for name, (_, clean) in pairs.items():
+        place = _detailed_place(clean, size)
+        own = [row for row in rows if row.image == name]
+        images.append([row.output[place] for row in own] + [clean[place]])
+        shown = ["noisy" if row is own[0] else row.name for row in own]
+        titles.append(
+            [f"{text}, {row.psnr:.2f} dB" for text, row in zip(shown, own, strict=True)]
+            + [f"clean: {name}"]
+        )
+    return show_images(images, titles, height=height)
+
+
+def _detailed_place(image: Tensor, size: int) -> tuple[slice, slice, slice]:
+    """Return where the crop lies whose grey levels vary most, on a grid of half crops."""
+    grey = image.float().mean(0)
+    heights = range(0, max(1, grey.shape[0] - size + 1), max(1, size // 2))
+    widths = range(0, max(1, grey.shape[1] - size + 1), max(1, size // 2))
+    places = [
+        (slice(0, 3), slice(i, i + size), slice(j, j + size)) for i in heights for j in widths
+    ]
+    return max(places, key=lambda place: grey[place[1:]].std().item())

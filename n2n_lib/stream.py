@@ -1,0 +1,203 @@
+"""Training pairs without end: fresh patches and fresh noise while the network trains (lesson 12).
+
+Six photographs are few. A network that sees the same 50 000 noisy pairs in every epoch begins to
+learn them by heart; one that never sees a pair twice cannot.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from n2n_lib.data import SCALES, photographs, sample_pairs
+
+CHUNK = 512
+"""Pairs drawn at once, about: every draw prepares the photographs anew, which takes a while."""
+
+
+class PairStream:
+    """An endless, seeded stream of Noise2Noise batches out of photographs.
+
+    Batch number i depends on the seed and on i alone, so that an interrupted run goes on with the
+    very batches it would have seen. A background thread draws ahead while the network trains.
+
+    Parameters
+    ----------
+    batch_size : int
+        Pairs to a batch.
+    seed : int
+        Seed of all randomness, 0 to 2**63 - 1.
+    clean_targets : bool
+        Give the clean image for a target instead of a second noisy one: what Noise2Noise does
+        without, for comparison.
+    augment : bool
+        Transpose patches and permute their colour channels at random, besides the flips that
+        every patch undergoes.
+    images, noise, size, sigma, scale
+        As in `n2n_lib.data.sample_pairs`, which draws the pairs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> stream = PairStream(batch_size=16, size=64, noise="gaussian")
+    >>> noisy, target = next(stream.batches())
+    >>> noisy.shape
+    torch.Size([16, 3, 64, 64])
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 16,
+        *,
+        images: Mapping[str, Tensor] | Iterable[Tensor] | None = None,
+        noise: str | Callable[[Tensor, torch.Generator], Tensor] = "pixels",
+        size: int = 32,
+        sigma: float | tuple[float, float] = 25.0,
+        scale: tuple[float, float] = SCALES,
+        clean_targets: bool = False,
+        augment: bool = True,
+        seed: int = 0,
+    ) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int):
+            raise TypeError(f"expected batch_size to be an integer, got {batch_size!r}")
+        if batch_size < 1:
+            raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise TypeError(f"expected seed to be an integer, got {seed!r}")
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"expected seed from 0 to 2**63 - 1, got {seed}")
+        if images is None:
+            images = photographs("train")
+        elif not isinstance(images, (Mapping, Tensor)):
+            images = list(images)  # an iterator would be empty at the second draw
+        self.batch_size, self.seed = batch_size, seed
+        self.clean_targets, self.augment = clean_targets, augment
+        self._options = {
+            "images": images,
+            "noise": noise,
+            "size": size,
+            "sigma": sigma,
+            "scale": scale,
+            "with_clean": clean_targets,
+        }
+        sample_pairs(1, **self._options, generator=torch.Generator())  # complains, if need be
+
+    @property
+    def description(self) -> str:
+        """What the pairs are drawn from and how, in one line: equal streams, equal lines."""
+        options = dict(self._options)
+        images = options.pop("images")
+        images = images.values() if isinstance(images, Mapping) else images
+        checksum = 0
+        for image in images:
+            checksum = zlib.crc32(image.contiguous().numpy(), checksum)
+        options |= {"batch": self.batch_size, "seed": self.seed, "augment": self.augment}
+        told = ", ".join(f"{name} {value}" for name, value in options.items())
+        return f"{len(images)} images of checksum {checksum:08x}, {told}"
+
+    def batches(self, first: int = 0, *, ahead: int = 2) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield ``(noisy, target)`` from batch number `first` on, without end.
+
+        Parameters
+        ----------
+        first : int
+            Number of the first batch.
+        ahead : int
+            How many chunks of about `CHUNK` pairs the background thread may be ahead; with 0 there
+            is no thread.
+
+        Yields
+        ------
+        (Tensor, Tensor)
+            Two batches ``(B, 3, S, S)``, 0-255: noisy images and as noisy or clean targets.
+
+        Notes
+        -----
+        The thread ends when the iterator is closed or forgotten. An error in it is raised here.
+        """
+        per_chunk = max(1, CHUNK // self.batch_size)
+        chunk, skip = divmod(first, per_chunk)
+        draw = (self._chunk(number, per_chunk) for number in _count(chunk))
+        for batches in _in_background(draw, ahead) if ahead else draw:
+            yield from batches[skip:]
+            skip = 0
+
+    def _chunk(self, number: int, per_chunk: int) -> list[tuple[Tensor, Tensor]]:
+        """Draw the batches of one chunk."""
+        generator = torch.Generator().manual_seed(_mixed(self.seed, number))
+        drawn = sample_pairs(per_chunk * self.batch_size, **self._options, generator=generator)
+        noisy, target = drawn.noisy1, drawn.clean if self.clean_targets else drawn.noisy2
+        if self.augment:
+            noisy, target = _augmented(noisy, target, generator)
+        return list(zip(noisy.split(self.batch_size), target.split(self.batch_size), strict=True))
+
+
+def _augmented(noisy: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Transpose half of the pairs, and give each pair an order of colours of its own."""
+    count = len(noisy)
+    orders = torch.rand(count, 3, generator=generator).argsort(1)  # (N, 3)
+    rows = torch.arange(count)[:, None]
+    noisy, target = noisy[rows, orders], target[rows, orders]
+    turned = torch.rand(count, generator=generator) < 0.5
+    for images in (noisy, target):
+        images[turned] = images[turned].transpose(2, 3)
+    return noisy, target
+
+
+def _mixed(seed: int, number: int) -> int:
+    """Return a seed that differs for every chunk of every stream (the mixing of SplitMix64)."""
+    mask = 2**64 - 1
+    z = (seed + (number + 1) * 0x9E3779B97F4A7C15) & mask
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    return (z ^ (z >> 31)) >> 1
+
+
+def _count(first: int) -> Iterator[int]:
+    while True:
+        yield first
+        first += 1
+
+
+def _in_background(items: Iterator, ahead: int) -> Iterator:
+    """Yield the items of an endless iterator, which a thread computes up to `ahead` in advance."""
+    ready: queue.Queue = queue.Queue(maxsize=ahead)
+    stopped = threading.Event()
+
+    def hand_over(result) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put(result, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                hand_over((item, None))
+                if stopped.is_set():
+                    return
+        except BaseException as error:  # the consumer raises it
+            hand_over((None, error))
+
+    thread = threading.Thread(target=work, name="n2n-pairs", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
