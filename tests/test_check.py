@@ -24,7 +24,7 @@ from n2n_lib.lessons import find_lessons
 LESSONS = [
     path
     for path in find_lessons(Path(__file__).resolve().parents[1] / "notebooks")
-    if 2 <= int(path.name[:2]) <= 7
+    if int(path.name[:2]) >= 2
 ]
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)### END SOLUTION", re.DOTALL | re.MULTILINE)
 
@@ -79,7 +79,9 @@ def nothing_has_failed_yet(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(engine, "_failures", {})
 
 
-every_exercise = pytest.mark.parametrize("name", sorted(check.EXERCISES))
+# Later lessons have a file of their own, test_check_lessonNN.py, which calls the tests below.
+EARLY = sorted(name for name, (lesson, *_) in check.EXERCISES.items() if lesson <= 7)
+every_exercise = pytest.mark.parametrize("name", EARLY)
 
 # ------------------------------------------------------------------------------ wrong answers
 
@@ -1411,7 +1413,7 @@ def test_every_solution_of_a_lesson_is_checked():
         for cell in nbformat.read(path, as_version=4).cells
         if cell.cell_type == "code"
     )
-    assert solutions == len(LESSON_EXERCISES) == 15
+    assert solutions == len(LESSON_EXERCISES) >= 15
 
 
 @every_exercise
@@ -1522,7 +1524,7 @@ def scaled(name: str, dtype: torch.dtype, factor: float) -> Callable:
     return times
 
 
-@pytest.mark.parametrize("name", sorted(check.EXERCISES.keys() - {"sgd_step", "output_size"}))
+@pytest.mark.parametrize("name", sorted(set(EARLY) - {"sgd_step", "output_size"}))
 def test_digits_that_count(name: str, capsys):
     getattr(check, name)(scaled(name, torch.float64, 1 + 1e-12))
     judge(name, scaled(name, torch.float64, 1 + 1e-7))

@@ -76,7 +76,8 @@ class Exercise:
     name, lesson, title, hint
         For people; the name is that of the student's function.
     returns : tuple of str
-        Names of what is returned; one name means one value, more a tuple.
+        Names of what is returned; one name means one value, more a tuple. Of a function that works
+        in place: names of what is judged, which have equal shares of the tensors.
     cases : sequence of Case
         Simple ones first.
     reference : callable
@@ -90,8 +91,8 @@ class Exercise:
         What the dimensions of the result count, as ``("image", "channel", "row", "column")``.
     in_place : callable, optional
         For a function that returns nothing: the tensors to judge, from its arguments.
-    may_change : str
-        Arguments that it may, or must, change: the beginning of their names.
+    may_change : str or tuple of str
+        Arguments that it may, or must, change: the beginnings of their names.
     elementwise : bool
         Whether the relative error of each value counts, and not that of the largest.
     """
@@ -107,7 +108,7 @@ class Exercise:
     errors: Sequence[tuple[str, str]] = ()
     axes: tuple[str, ...] = ()
     in_place: Callable[..., tuple[Tensor, ...]] | None = None
-    may_change: str = "nothing"
+    may_change: str | tuple[str, ...] = "nothing"
     elementwise: bool = False
 
 
@@ -307,7 +308,8 @@ def _table(exercise: Exercise, outcomes: list[Outcome]) -> str:
         ):
             label = outcome.case.name
             if exercise.in_place and len(outcome.expected) > 1:
-                label += f": {exercise.returns[0]} {index}"
+                share = len(outcome.expected) // len(exercise.returns)
+                label += f": {exercise.returns[index // share]} {index % share}"
             elif len(exercise.returns) > 1:
                 label += f": {exercise.returns[index]}"
             texts = (_describe(expected), _describe(outcome.returned))
@@ -457,7 +459,7 @@ def _diagnose_changed(exercise: Exercise, what: str) -> str:
             "writing into it."
         )
     if exercise.in_place:
-        return message + f"is not as it was. Write into the {exercise.returns[0]} alone."
+        return message + f"is not as it was. Write into the {_judged(exercise, 'and')} alone."
     return message + (
         "is not as it was. Work in a new tensor or a clone(), without `*=`, `[...] =` or methods "
         "that end in an underscore, or put the old values back."
@@ -790,8 +792,13 @@ def _diagnose_cases(exercise: Exercise, outcomes: list[Outcome]) -> str:
 
 def _which(exercise: Exercise, index: int) -> str:
     if exercise.in_place:
-        return f"the {exercise.returns[0]}"
+        return f"the {_judged(exercise, 'or')}"
     return exercise.returns[index] if len(exercise.returns) > 1 else "the result"
+
+
+def _judged(exercise: Exercise, word: str) -> str:
+    """Name what a function that works in place changes: “parameter”, “parameter and velocity”."""
+    return f" {word} the ".join(exercise.returns)
 
 
 def _upper(which: str) -> str:
