@@ -376,6 +376,7 @@ FIRST_LESSON = {
     "transposed": 9,
     "kernels.fast": 11,
     "kernels.product": 11,
+    "stream": 12,
     "distributed": 13,
 }
 """The lesson from which on a file of the library may be imported."""
