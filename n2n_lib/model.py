@@ -39,7 +39,7 @@ Pair = tuple[Tensor, Tensor]
 """Two batches of images of one shape."""
 
 
-PRETRAINED = ("bestmodel", "unet", "unet-pixels")
+PRETRAINED = ("bestmodel", "report", "unet", "unet-pixels")
 """Names of the trained models that come with the library."""
 
 
@@ -423,6 +423,8 @@ class Model:
         TypeError, ValueError, DivergedError
             As `train`.
         """
+        if not isinstance(stream, PairStream):
+            raise TypeError(f"expected stream to be a PairStream, got {type(stream).__name__}")
         _check_count(num_steps, "num_steps")
         _check_count(epoch_steps, "epoch_steps")
         epoch_steps = min(epoch_steps, num_steps)
@@ -431,7 +433,11 @@ class Model:
             generator=torch.Generator(),
             epochs=math.ceil(num_steps / epoch_steps),
             epoch_steps=epoch_steps,
-            settings={"num_steps": num_steps, "data": stream.description},
+            settings={
+                "num_steps": num_steps,
+                "epoch_steps": epoch_steps,
+                "data": stream.description,
+            },
         )
         return self._fit(
             plan,
@@ -463,9 +469,13 @@ class Model:
         on_epoch: Callable[[Model], None] | None,
     ) -> History:
         """Train by a plan: what `train` and `train_stream` share."""
-        for pair, name in ((validation, "val"), (held_out, "held_out")):
-            if pair is not None:
-                _check_pairs(*pair, f"{name}_input", f"{name}_target")
+        if validation is not None:
+            _check_pairs(*validation, "val_input", "val_target")
+        if held_out is not None:
+            if not isinstance(held_out, (tuple, list)) or len(held_out) != 2:
+                got = type(held_out).__name__
+                raise TypeError(f"expected held_out to be a pair of tensors, got {got}")
+            _check_noisy_pairs(*held_out, "held_out[0]", "held_out[1]")
         rate_of = find_schedule(schedule)
         run = _Run(
             rule=find_optimiser(optimiser)(self.network, lr),
@@ -609,8 +619,12 @@ class Model:
             history, parameters = History(**content["history"]), content["parameters"]
             _check_history(history, plan.epoch_steps)
             _check_parameters(parameters)
-            best = content["best"]
-            if best is not None:
+            best, held_out = content["best"], settings["held_out"] is not None
+            if len(history.held_out) != held_out * history.epochs:
+                raise ValueError("expected an error on held-out pairs for each epoch, if any")
+            if (best is not None) != held_out:
+                raise ValueError("expected best weights if there are held-out pairs")
+            if held_out:
                 _check_parameters(best)
                 if [p.shape for p in best] != [p.shape for p in parameters]:
                     raise ValueError("expected best weights of the shapes of the parameters")
@@ -618,6 +632,7 @@ class Model:
             run.rule.load_state_dict(content["optimiser"])
             if run.average is not None:
                 run.average.load_state_dict(content["average"])
+                _check_parameters(run.average.values)
             self.network.set_params(parameters)
         except _OtherRun:
             raise
@@ -716,11 +731,7 @@ class Model:
 
 def check_training_pairs(train_input: Tensor, train_target: Tensor) -> None:
     """Raise TypeError or ValueError unless both are noisy images of one shape, with other noise."""
-    _check_pairs(train_input, train_target, "train_input", "train_target")
-    if torch.equal(train_input, train_target):
-        raise ValueError(
-            "expected train_target with noise of its own, got the images of train_input"
-        )
+    _check_noisy_pairs(train_input, train_target, "train_input", "train_target")
 
 
 def _check_images(images: Tensor, name: str) -> Tensor:
@@ -750,6 +761,15 @@ def _check_pairs(first: Tensor, second: Tensor, first_name: str, second_name: st
         raise ValueError(
             f"expected {first_name} and {second_name} of one shape, "
             f"got {tuple(first.shape)} and {tuple(second.shape)}"
+        )
+
+
+def _check_noisy_pairs(first: Tensor, second: Tensor, first_name: str, second_name: str) -> None:
+    """Raise unless both are batches of images and of one shape, but not the same images."""
+    _check_pairs(first, second, first_name, second_name)
+    if torch.equal(first, second):
+        raise ValueError(
+            f"expected {second_name} with noise of its own, got the images of {first_name}"
         )
 
 
