@@ -23,7 +23,7 @@ from torch import Tensor
 
 from n2n_lib import bench as benchmark
 from n2n_lib import data, files, plots
-from n2n_lib.classical import ALL_METHODS
+from n2n_lib.classical import ALL_METHODS, estimate_sigma
 from n2n_lib.evaluation import (
     DO_NOTHING,
     PhotographRow,
@@ -246,6 +246,8 @@ def train(
         model.train_stream(stream, steps, **common)
         count = batch * len(model.history.losses)
     trained = sum(model.history.seconds)
+    if noise is Noise.gaussian and not isinstance(level, tuple):
+        model.sigma = level
     model.save_model(out / "model.pth")
 
     console.print(f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ...")
@@ -301,7 +303,13 @@ def denoise(
             show_default="none: the images are noisy already",
         ),
     ] = None,
-    sigma: SigmaOption = 25.0,
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation of the gaussian noise in the images, in grey levels of 255.",
+            show_default="25 with --noise, else estimated from each image",
+        ),
+    ] = None,
     block: BlockOption = 6,
     ensemble: EnsembleOption = False,
     seed: SeedOption = 0,
@@ -316,8 +324,10 @@ def denoise(
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"expected images of different names, got {name!r} twice")
-    if noise is not None:
-        make_noise(noise.value, sigma)
+    if noise is not None and sigma is None:
+        sigma = 25.0
+    if sigma is not None:
+        make_noise("gaussian" if noise is None else noise.value, sigma)
     denoiser = _load_model(model, noise or Noise.gaussian)
     for path in images:  # read every one before the first is written
         _check_blocks(data.load_image(path), path, noise, block)
@@ -328,21 +338,25 @@ def denoise(
         noisy, clean = image, None
         if noise is not None:
             noisy, clean = _noisy_and_clean(image, noise, sigma, block, generator)
-        cleaned = denoiser.predict(noisy, ensemble=ensemble)
+        level = sigma
+        if level is None:  # less than one grey level is rounding
+            level = max(1.0, estimate_sigma(data.to_unit(noisy)))
+        cleaned = denoiser.predict(noisy, sigma=level, ensemble=ensemble)
         target = out / f"{path.stem}-denoised.png"
         data.save_image(cleaned, target)
         shown = plots.show_images([noisy, cleaned], ["before", "after"], height=4.0)
         if clean is not None:
             shown = plots.show_denoising(noisy, cleaned, clean, height=4.0)
         _save_figure(shown, out / f"{path.stem}-comparison.png")
-        print(f"{path} -> {target}")
+        told = f" (noise of {level:.1f} grey levels)" if denoiser.sigma is not None else ""
+        print(f"{path} -> {target}{told}")
 
 
 @app.command("evaluate")
 def evaluate_command(
     model: Annotated[
         str | None,
-        typer.Option(help=MODEL_HELP, show_default="bestmodel; unet with --against"),
+        typer.Option(help=MODEL_HELP, show_default="bestmodel; unet with gaussian noise"),
     ] = None,
     data_path: Annotated[
         Path | None,
@@ -386,14 +400,16 @@ def evaluate_command(
     if against is None:
         if figure is not None:
             raise UsageError("expected --against with --figure, got none")
-        denoiser = _load_model(model, Noise.pixels)
+        denoiser = _load_model(model, noise)
         _evaluate_thumbnails(denoiser, data_path, noise, sigma, ensemble, as_json)
         return
-    methods = [name.strip() for name in against.split(",") if name.strip()]
+    methods = [name.strip() for name in against.split(",")]
     for name in methods:
         if name not in ALL_METHODS:
             known = ", ".join(ALL_METHODS)
             raise UsageError(f"expected --against to name methods out of {known}, got {name!r}")
+    if figure is not None:
+        files.check_writable(figure.absolute().parent)
     photographs = _photographs(data_path)
     for name, image in photographs.items():
         _check_blocks(image, name, noise, block)
@@ -403,9 +419,10 @@ def evaluate_command(
         generator = torch.Generator().manual_seed(seed ^ zlib.crc32(name.encode()))
         pairs[name] = _noisy_and_clean(image, noise, sigma, block, generator)
     console = Console(stderr=as_json)
-    ways = {OURS: partial(denoiser.predict, ensemble=ensemble)}
+    level = _known_sigma(noise, sigma)
+    ways = {OURS: partial(denoiser.predict, sigma=level, ensemble=ensemble)}
     rows = []
-    for row in evaluate_photographs(pairs, ways, against=methods, sigma=_known_sigma(noise, sigma)):
+    for row in evaluate_photographs(pairs, ways, against=methods, sigma=level):
         rows.append(row)
         if not as_json:
             console.print(f"{row.image}: {row.name} {row.psnr:.2f} dB", style="dim")
@@ -422,8 +439,9 @@ def _evaluate_thumbnails(
     """Measure a model on thumbnails and print the table."""
     task = {"noise": noise.value, "sigma": sigma, "size": 32}
     noisy, clean = _validation_images(path, task, path_is_validation=True)
-    ways = {OURS: partial(denoiser.predict, ensemble=ensemble)}
-    rows = evaluate(noisy, clean, ways, sigma=_known_sigma(noise, sigma))
+    level = _known_sigma(noise, sigma)
+    ways = {OURS: partial(denoiser.predict, sigma=level, ensemble=ensemble)}
+    rows = evaluate(noisy, clean, ways, sigma=level)
     _print_table(Console(stderr=as_json), rows, f"{len(noisy)} images")
     if as_json:
         ours = rows[-1]
@@ -793,22 +811,26 @@ def _use_threads(threads: int | None) -> None:
 
 def _number_or_range(text: str, name: str) -> float | tuple[float, float]:
     """Read "25" as a number and "5-50" as a pair."""
-    return _range(text, name) if "-" in text.lstrip("-") else _number(text, name)
+    try:
+        return float(text)
+    except ValueError:
+        return _range(text, name) if "-" in text else _number(text, name)
 
 
 def _range(text: str, name: str) -> tuple[float, float]:
     """Read "5-50" as a pair."""
-    low, dash, high = text.partition("-")
-    if not (low and dash and high):
-        raise UsageError(f"expected {name} to be a range such as 1-8, got {text}")
-    return _number(low, name), _number(high, name)
+    try:
+        low, high = map(float, text.split("-"))
+    except ValueError:
+        raise UsageError(f"expected {name} to be a range such as 1-8, got {text!r}") from None
+    return low, high
 
 
 def _number(text: str, name: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"expected {name} to be a number or a range, got {text!r}") from None
+        raise UsageError(f"expected {name} to be a number, got {text!r}") from None
 
 
 def _new_model(network: str, options: str, seed: int) -> Model:
@@ -822,7 +844,7 @@ def _new_model(network: str, options: str, seed: int) -> Model:
             raise UsageError(
                 f"expected --network-options of {network} out of {allowed}, got {part!r}"
             )
-        number = _number(value, "--network-options")
+        number = _number(value, f"{name} of --network-options")
         arguments[name] = int(number) if number.is_integer() else number
     try:
         return Model(network, seed=seed, **arguments)

@@ -133,6 +133,16 @@ class Model:
     **arguments
         Arguments of the named network's constructor.
 
+    Attributes
+    ----------
+    network : Module
+        The network itself.
+    history : History
+        What happened during the last training.
+    sigma : float or None
+        The one level of gaussian noise, in grey levels of 255, that the network was trained at, if
+        there was one: see `predict`. Saved and loaded with the weights.
+
     Raises
     ------
     ValueError
@@ -159,6 +169,7 @@ class Model:
             got = type(network).__name__
             raise TypeError(f"expected the name of a network or a Module, got {got}")
         self.history = History()
+        self.sigma: float | None = None
 
     def _adopt(self, name: str, arguments: dict, generator: torch.Generator | None = None) -> None:
         entry: Network = find_network(name)
@@ -168,7 +179,9 @@ class Model:
 
     # ------------------------------------------------------------------ predicting
 
-    def predict(self, test_input: Tensor, *, ensemble: bool = False) -> Tensor:
+    def predict(
+        self, test_input: Tensor, *, sigma: float | None = None, ensemble: bool = False
+    ) -> Tensor:
         """Denoise images.
 
         Parameters
@@ -176,6 +189,11 @@ class Model:
         test_input : Tensor
             ``(N, 3, H, W)`` or ``(3, H, W)``, 0-255, ``uint8`` or floating point. Noise may push
             values outside 0-255. Not changed.
+        sigma : float, optional
+            Standard deviation of gaussian noise in the images, in grey levels of 255. A network
+            that was trained at one level (the attribute ``sigma``) is then shown the images on the
+            scale on which their noise has that level, so that it serves other levels too. Without
+            it the images are shown as they are. Other networks do without it.
         ensemble : bool
             Denoise all eight turned and mirrored versions of each image and take the mean of what
             comes out, turned back: a little better, eight times as slow.
@@ -188,7 +206,8 @@ class Model:
         Raises
         ------
         TypeError, ValueError
-            If the input is not such a tensor, is empty or holds a value that is not finite.
+            If the input is not such a tensor, is empty or holds a value that is not finite, or
+            `sigma` is not a finite positive number.
 
         Notes
         -----
@@ -199,6 +218,9 @@ class Model:
         images = _check_images(test_input, "test_input")
         batch = images if images.dim() == 4 else images.unsqueeze(0)
         ways = _SYMMETRIES if ensemble else _SYMMETRIES[:1]
+        if sigma is not None:
+            _check_level(sigma)
+        scale = 1.0 if sigma is None or self.sigma is None else self.sigma / sigma
         output = torch.empty(batch.shape, dtype=batch.dtype, device=batch.device)
         with torch.no_grad():
             per_chunk = max(1, TILE * TILE // (batch.shape[2] * batch.shape[3]))
@@ -206,8 +228,9 @@ class Model:
                 chunk = slice(start, start + per_chunk)
                 for tile, inner, source in self._tiles(*batch.shape[2:]):
                     noisy = to_unit(batch[chunk][..., source[0], source[1]]).to(self._like())
+                    noisy = noisy * scale
                     outputs = (back(self._forward(turn(noisy))) for turn, back in ways)
-                    result = sum(outputs) / len(ways)
+                    result = sum(outputs) / (len(ways) * scale)
                     result = result[..., inner[0], inner[1]].clamp(0, 1) * 255
                     if not output.is_floating_point():
                         result = result.round()
@@ -669,6 +692,7 @@ class Model:
                 "format": _FORMAT,
                 "network": self.network_name,
                 "arguments": self.arguments,
+                "sigma": self.sigma,
                 "parameters": [parameter.cpu() for parameter, _ in self.network.param()],
             },
             path,
@@ -705,7 +729,10 @@ class Model:
                 f"{path}: expected a network out of networks.NETWORKS, got one of your own; "
                 "load it into a Model built around that network"
             )
+        sigma = content.get("sigma")  # models of the first release have none
         try:
+            if sigma is not None:
+                _check_level(sigma)
             _check_parameters(parameters)
             loaded = self if name == "custom" else Model(name, **arguments)
             loaded.network.set_params(parameters)  # checks the shapes before it copies
@@ -714,6 +741,7 @@ class Model:
         if parameters:
             loaded.network.to(parameters[0].dtype)
             loaded.network.set_params(parameters)
+        loaded.sigma = sigma
         if loaded is not self:
             device = self._like().device
             vars(self).update(vars(loaded))
@@ -777,6 +805,13 @@ def _pair_or_none(first, second, first_name: str, second_name: str) -> Pair | No
     if (first is None) != (second is None):
         raise ValueError(f"expected {first_name} and {second_name} together, got only one of them")
     return None if first is None else (first, second)
+
+
+def _check_level(sigma: float) -> None:
+    if isinstance(sigma, bool) or not isinstance(sigma, (int, float)):
+        raise TypeError(f"expected sigma to be a number, got {sigma!r}")
+    if not 0 < sigma < math.inf:
+        raise ValueError(f"expected a finite sigma > 0, got {sigma}")
 
 
 def _check_count(value: int, name: str) -> None:
