@@ -17,11 +17,14 @@ from tqdm.auto import tqdm
 
 from n2n_lib.containers import Sequential
 from n2n_lib.conv import Conv2d
+from n2n_lib.data import Pairs, sample_pairs, to_unit
 from n2n_lib.kernels import use_kernels
 from n2n_lib.kernels.product import product
 from n2n_lib.losses import MSELoss
+from n2n_lib.metrics import psnr
+from n2n_lib.model import Model
 from n2n_lib.networks import conv_stack, report_3x3_network, report_network
-from n2n_lib.optim import SGD
+from n2n_lib.optim import SGD, cosine
 from n2n_lib.torch_twin import torch_twin
 from n2n_lib.upsampling import Upsampling
 
@@ -400,3 +403,90 @@ def run(
                     if megabytes is not None:
                         result.megabytes[row] = megabytes
             yield result
+
+
+# ---------------------------------------------------------------------- the full run
+
+FULL_RUNS = ((4, 2.0), (16, 4.0))
+"""Batch size and learning rate of the full runs: the report's batch, and the default."""
+
+
+@dataclass(frozen=True)
+class FullRun:
+    """What a whole training came to.
+
+    Attributes
+    ----------
+    row : str
+        Who trained.
+    batch_size : int
+        Pairs to a step.
+    seconds : float
+        Time of all epochs, without validation.
+    psnr, psnr_noisy : float
+        In dB, mean over the validation thumbnails: of the trained network, and of doing nothing.
+    """
+
+    row: str
+    batch_size: int
+    seconds: float
+    psnr: float
+    psnr_noisy: float
+
+
+def full_run(
+    row: str, batch_size: int, lr: float, *, pairs: int = 50_000, epochs: int = 8
+) -> FullRun:
+    """Train the report's network as ``n2n train`` does, ours or its twin in ``torch.nn``.
+
+    Parameters
+    ----------
+    row : str
+        `OURS` or `CHANNELS_LAST`. Both start from the same weights and see the same pairs in the
+        same order, at the same learning rates.
+    batch_size : int
+        Pairs to a step.
+    lr : float
+        First learning rate; falls to 0 along half a cosine.
+    pairs, epochs : int
+        Noisy pairs, and how often each is seen.
+    """
+    drawn = sample_pairs(pairs, with_clean=False, generator=torch.Generator().manual_seed(0))
+    held = sample_pairs(1000, split="validation", generator=torch.Generator().manual_seed(1))
+    model = Model("report", seed=0)
+    if row == OURS:
+        noisy = drawn.noisy1, drawn.noisy2
+        options = {"batch_size": batch_size, "lr": lr, "seed": 0, "progress": False}
+        seconds = sum(model.train(*noisy, epochs, **options).seconds)
+        denoised = to_unit(model.predict(held.noisy1))
+    else:
+        twin = torch_twin(model.network).to(memory_format=torch.channels_last)
+        seconds = _train_twin(twin, drawn, batch_size, lr, epochs)
+        with torch.no_grad():
+            denoised = twin(to_unit(held.noisy1))
+    clean = to_unit(held.clean)
+    nothing = psnr(to_unit(held.noisy1), clean)
+    return FullRun(row, batch_size, seconds, psnr(denoised, clean), nothing)
+
+
+def _train_twin(twin: nn.Module, pairs: Pairs, batch_size: int, lr: float, epochs: int) -> float:
+    """Do what ``Model.train`` does with the means of PyTorch; return the seconds."""
+    criterion, optimiser = nn.MSELoss(), torch.optim.SGD(twin.parameters(), lr=lr)
+    generator, step = torch.Generator().manual_seed(0), 0
+    total = epochs * -(-len(pairs.noisy1) // batch_size)
+    started = time.perf_counter()
+    with torch.enable_grad():
+        for _ in range(epochs):
+            order = torch.randperm(len(pairs.noisy1), generator=generator)
+            for rows in order.split(batch_size):
+                optimiser.param_groups[0]["lr"] = cosine(lr, step, total)
+                x, y = (
+                    to_unit(noisy[rows]).contiguous(memory_format=torch.channels_last)
+                    for noisy in pairs[:2]
+                )
+                loss = criterion(twin(x), y)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                step += 1
+    return time.perf_counter() - started
