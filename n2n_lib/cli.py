@@ -147,6 +147,13 @@ def train(
             show_default="none",
         ),
     ] = "",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from the weights of a saved model, whose network is then trained further.",
+            show_default="random weights",
+        ),
+    ] = None,
     noise: NoiseOption = Noise.pixels,
     sigma: SigmaRangeOption = "25",
     patch: Annotated[int, typer.Option(help="Height and width of the training images.")] = 32,
@@ -207,6 +214,8 @@ def train(
     level, scales = _number_or_range(sigma, "--sigma"), _range(scale, "--scale")
     make_noise(noise.value, level)
     model = _new_model(network, network_options, seed)
+    if start is not None:
+        model.load_pretrained_model(start)
     _use_threads(threads)
     console = Console(stderr=as_json)
     started = time.perf_counter()
@@ -267,8 +276,9 @@ def train(
         "seconds_total": round(time.perf_counter() - started, 3),
         "pairs": count,
         "epochs": model.history.epochs,
-        "network": network,
-        "network_options": network_options,
+        "network": model.network_name,
+        "network_options": model.arguments,
+        "start": start,
         "batch": batch,
         "optimiser": optimiser,
         "schedule": schedule,
