@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from n2n_lib.containers import Concat, Residual, Sequential
 from n2n_lib.metrics import psnr
+from n2n_lib.module import Module
 
 if TYPE_CHECKING:  # pictures import nothing that computes
     from n2n_lib.evaluation import PhotographRow
@@ -306,3 +310,121 @@ def _detailed_place(image: Tensor, size: int) -> tuple[slice, slice, slice]:
         (slice(0, 3), slice(i, i + size), slice(j, j + size)) for i in heights for j in widths
     ]
     return max(places, key=lambda place: grey[place[1:]].std().item())
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One tensor on its way through a network: how it was made, its shape, and what it joins."""
+
+    kind: str
+    shape: tuple[int, int, int]
+    fork: int | None = None
+
+
+_KINDS = {
+    "input": "0.6",
+    "convolution": COLOURS[0],
+    "smaller": COLOURS[1],
+    "larger": COLOURS[2],
+    "concatenation": COLOURS[3],
+    "sum": COLOURS[4],
+}
+
+
+def show_network(network: Module, shape: tuple[int, int, int] = (3, 32, 32)) -> Figure:
+    """Draw a network with the shape of every tensor in it, one row for each image size.
+
+    The shapes are those of a real forward pass of a copy. An activation is drawn together with the
+    layer before it.
+
+    Parameters
+    ----------
+    network : Module
+        Made of `Sequential`, `Concat` and `Residual` and of layers in them.
+    shape : (int, int, int)
+        Channels, height and width of the input.
+
+    Returns
+    -------
+    Figure
+        Below every box its channels and its height x width. Brackets are the paths around.
+    """
+    places = _trace(network, shape)
+    heights = sorted({place.shape[1] for place in places}, reverse=True)
+    rows = [1.9 * heights.index(place.shape[1]) for place in places]
+    made, axes = figure(1, 1, (0.4 + 0.68 * len(places), 0.9 + 1.05 * len(heights)))
+    for x, (place, y) in enumerate(zip(places, rows, strict=True)):
+        axes.bar(x, 0.8, 0.56, y - 0.4, color=_KINDS[place.kind], label=place.kind)
+        channels, height, width = place.shape
+        axes.text(x, y + 0.46, channels, ha="center", va="top", fontsize=9, weight="bold")
+        axes.text(x, y + 0.78, f"{height}×{width}", ha="center", va="top", fontsize=7)
+        if x:
+            ends = (x - 1 + 0.3, rows[x - 1]), (x - 0.3, y)
+            _arrow(axes, *ends, "0.3")
+        if place.fork is not None:
+            _bracket(axes, place, x, y, 0.18 if place.kind == "concatenation" else 0.62)
+            if place.kind == "concatenation":  # the part that came around
+                share = places[place.fork].shape[0] / channels
+                axes.bar(x, 0.8 * share, 0.56, y - 0.4, color="white", alpha=0.55)
+    axes.set(xlim=(-0.6, len(places) - 0.4), ylim=(max(rows) + 1.1, -1.3))
+    axes.set_axis_off()
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    made.legend(
+        handles.values(),
+        handles,
+        loc="outside upper center",
+        ncols=len(handles),
+        fontsize=8,
+        frameon=False,
+    )
+    return made
+
+
+def _trace(network: Module, shape: tuple[int, int, int]) -> list[_Place]:
+    """Run a copy of a network on zeros and write down what passes between its layers."""
+    places = [_Place("input", tuple(shape))]
+
+    def watch(module: Module) -> None:
+        if isinstance(module, Sequential):
+            for layer in module:
+                watch(layer)
+            return
+        run, joins = module.forward, isinstance(module, (Concat, Residual))
+
+        def forward(x: Tensor) -> Tensor:
+            fork = len(places) - 1 if joins else None
+            y = run(x)
+            if joins:
+                kind = "concatenation" if isinstance(module, Concat) else "sum"
+            elif y.shape[-2] != x.shape[-2]:
+                kind = "smaller" if y.shape[-2] < x.shape[-2] else "larger"
+            elif module.param():
+                kind = "convolution"
+            else:
+                return y  # an activation: drawn with the layer before it
+            places.append(_Place(kind, tuple(y.shape[-3:]), fork))
+            return y
+
+        if joins:
+            watch(module.f)
+        module.forward = forward
+
+    network = copy.deepcopy(network)
+    watch(network)
+    parameters = network.param()
+    dtype = parameters[0][0].dtype if parameters else torch.float32
+    with torch.no_grad():
+        network(torch.zeros(1, *shape, dtype=dtype))
+    return places
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
+    style = {"arrowstyle": "-|>", "color": colour, "lw": 1.0, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", end, start, arrowprops=style)
+
+
+def _bracket(axes: Axes, place: _Place, x: float, y: float, rise: float) -> None:
+    """Draw the path around: from the top of its fork to the top of where it joins."""
+    top, colour, start = y - 0.4, _KINDS[place.kind], place.fork
+    axes.plot([start, start, x], [top, top - rise, top - rise], color=colour, lw=1.5)
+    _arrow(axes, (x, top - rise), (x, top), colour)

@@ -14,6 +14,7 @@ from reference import generator
 from torch import Tensor
 
 from n2n_lib import plots
+from n2n_lib.networks import report_network, unet
 
 
 @pytest.fixture(autouse=True)
@@ -345,3 +346,24 @@ def test_bars_are_as_long_as_the_speeds():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "torch"]
     assert "the fastest" in axes.get_xlabel()
     assert (rendered(figure)[0] == 255).all()
+
+
+def labels(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+
+
+def test_a_network_is_drawn_with_the_shapes_of_its_tensors():
+    network = unet(width=4, depth=1, convs=0, generator=generator(0))
+    before = [parameter.clone() for parameter, _ in network.param()]
+    drawn = plots.show_network(network, (3, 8, 12))
+    # input, opening, down, up, concatenation, joining, last, sum
+    assert labels(drawn)[::2] == ["3", "4", "8", "4", "8", "4", "3", "3"]
+    assert labels(drawn)[1::2] == ["8×12"] * 2 + ["4×6"] + ["8×12"] * 5
+    assert "forward" not in vars(network) and "forward" not in vars(network.f[0])
+    assert all(map(torch.equal, before, (parameter for parameter, _ in network.param())))
+    assert rendered(drawn).std() > 0
+
+
+def test_a_chain_without_branches_is_drawn_too():
+    drawn = plots.show_network(report_network(generator=generator(0)).to(torch.float64))
+    assert labels(drawn)[1::2] == ["32×32", "16×16", "8×8", "17×17", "32×32"]
