@@ -45,6 +45,16 @@ from n2n_lib.check.lesson06 import (
     sequential_backward,
 )
 from n2n_lib.check.lesson07 import SGD_STEP, XAVIER_STD, sgd_step, xavier_std
+from n2n_lib.check.lesson10 import (
+    ADAGRAD_STEP,
+    ADAM_STEP,
+    HE_STD,
+    MOMENTUM_STEP,
+    adagrad_step,
+    adam_step,
+    he_std,
+    momentum_step,
+)
 
 EXERCISES: dict[str, tuple[int, str, str]] = {
     exercise.name: (exercise.lesson, exercise.title, exercise.hint)
@@ -64,6 +74,10 @@ EXERCISES: dict[str, tuple[int, str, str]] = {
         SEQUENTIAL_BACKWARD,
         SGD_STEP,
         XAVIER_STD,
+        MOMENTUM_STEP,
+        ADAGRAD_STEP,
+        ADAM_STEP,
+        HE_STD,
     )
 }
 """Of every exercise: the number of its lesson, a title of one line, and the hint."""
@@ -71,10 +85,14 @@ EXERCISES: dict[str, tuple[int, str, str]] = {
 __all__ = [
     "EXERCISES",
     "CheckFailed",
+    "adagrad_step",
+    "adam_step",
     "conv2d_forward",
     "conv2d_input_grad",
     "conv2d_weight_grad",
+    "he_std",
     "linear_backward",
+    "momentum_step",
     "mse_backward",
     "numerical_gradient",
     "output_size",
