@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from reference import assert_same, generator, random_values, relative_error, small_chain, state
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from n2n_lib import init
 from n2n_lib.activations import ReLU
@@ -28,6 +29,7 @@ from n2n_lib.optim import (
     AdaGrad,
     Adam,
     Optimiser,
+    WeightAverage,
     constant,
     cosine,
     find_optimiser,
@@ -326,6 +328,159 @@ def test_a_refused_state_changes_nothing(change, error, message) -> None:
 def test_a_state_of_another_network_is_refused() -> None:
     with pytest.raises(ValueError, match="expected tensors of shapes"):
         Adam(Conv2d(1, 1, 1), 0.1).load_state_dict(adam_state())
+
+
+# ------------------------------------------------------------------------ mean of the weights
+
+
+def changing(network: Sequential, step: int) -> list[Tensor]:
+    """Write other weights into the network and return them."""
+    values = []
+    for number, (value, _) in enumerate(network.param()):
+        drawn = random_values(tuple(value.shape), 1000 * step + number, value.dtype)
+        values.append(value.copy_(drawn).clone())
+    return values
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3, 0.9, 0.99])
+def test_the_mean_is_a_weighted_sum_of_all_weights(decay: float) -> None:
+    """The recursion unrolled: every share is (1 - beta) times the betas of all later steps."""
+    network = small_chain().to(torch.float64)
+    history = [[value.clone() for value, _ in network.param()]]
+    average, steps = WeightAverage(network, decay), 40
+    for step in range(steps):
+        history.append(changing(network, step))
+        average.update()
+    betas = [min(decay, (1 + t) / (10 + t)) for t in range(steps)]
+    shares = [math.prod(betas)]
+    shares += [(1 - betas[t]) * math.prod(betas[t + 1 :]) for t in range(steps)]
+    assert sum(shares) == pytest.approx(1)
+    for number, mean in enumerate(average.values):
+        expected = sum(w * values[number] for w, values in zip(shares, history, strict=True))
+        assert relative_error(mean, expected) < 1e-12
+    assert average.steps == steps
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.999])
+def test_the_mean_equals_torchs_once_it_has_warmed_up(decay: float) -> None:
+    """PyTorch's mean has one decay for all steps: it gets that of our step, each time."""
+    network = small_chain().to(torch.float64)
+    twin = nn.ParameterList([value.clone() for value, _ in network.param()])
+    theirs = AveragedModel(twin, multi_avg_fn=get_ema_multi_avg_fn(0.0))
+    theirs.update_parameters(twin)  # the first update copies
+    average = WeightAverage(network, decay)
+    warm = 0
+    for step in range(120):
+        theirs.multi_avg_fn = get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))
+        warm += (1 + step) / (10 + step) >= decay
+        for parameter, value in zip(twin, changing(network, step), strict=True):
+            parameter.data.copy_(value)
+        average.update()
+        theirs.update_parameters(twin)
+        for mean, expected in zip(average.values, theirs.module, strict=True):
+            assert relative_error(mean, expected.detach()) < 1e-12, f"step {step}"
+    assert (warm > 0) == (decay == 0.9)
+
+
+def test_an_average_leaves_the_training_alone() -> None:
+    network, alone = small_chain(), small_chain()
+    optimiser, other = Adam(network, 0.01), Adam(alone, 0.01)
+    average = WeightAverage(network, 0.9)
+    for step in range(10):
+        fill(network, step), fill(alone, step)
+        optimiser.step(), other.step()
+        average.update()
+        with average.applied():
+            pass
+    assert_same(state(network), state(alone))
+
+
+def test_the_mean_is_lent_and_given_back() -> None:
+    network = small_chain()
+    average = WeightAverage(network, 0.5)
+    for step in range(5):
+        changing(network, step)
+        average.update()
+    present, mean = state(network)[::2], [value.clone() for value in average.values]
+    assert not any(torch.equal(a, b) for a, b in zip(present, mean, strict=True))
+    with average.applied():
+        assert_same(state(network)[::2], mean)
+    assert_same(state(network)[::2], present)
+    with pytest.raises(KeyError, match="stop"), average.applied():
+        assert_same(state(network)[::2], mean)
+        raise KeyError("stop")
+    assert_same(state(network)[::2], present)
+    assert_same(average.values, mean)
+
+
+def test_an_average_goes_on_from_its_state() -> None:
+    whole, first = small_chain(), small_chain()
+    uncut, before = WeightAverage(whole, 0.95), WeightAverage(first, 0.95)
+    for step in range(20):
+        changing(whole, step)
+        uncut.update()
+    for step in range(7):
+        changing(first, step)
+        before.update()
+    taken = before.state_dict()
+    saved = through_a_file(taken)
+    second = small_chain(9)
+    after = WeightAverage(second, 0.95)
+    after.load_state_dict(saved)
+    for step in range(7, 20):
+        changing(second, step)
+        after.update()
+    assert after.steps == uncut.steps == 20
+    assert_same(uncut.values, after.values)
+    changing(first, 99)
+    before.update()
+    assert taken["steps"] == saved["steps"] == 7
+    assert_same(taken["values"], saved["values"])  # a copy
+
+
+@pytest.mark.parametrize(
+    "decay, error",
+    [
+        (1.0, ValueError),
+        (1.5, ValueError),
+        (-0.1, ValueError),
+        (math.nan, ValueError),
+        (math.inf, ValueError),
+        (True, TypeError),
+        ("0.9", TypeError),
+        (None, TypeError),
+    ],
+)
+def test_refused_decays(decay: object, error: type) -> None:
+    with pytest.raises(error, match=f"expected decay .*got {re.escape(repr(decay))}"):
+        WeightAverage(small_chain(), decay)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda state: None, "got NoneType"),
+        (lambda state: {}, "expected the state of a WeightAverage"),
+        (lambda state: state | {"more": 1}, "expected the state of a WeightAverage"),
+        (changed("steps", -1), "number of steps, got -1"),
+        (changed("steps", 1.5), r"number of steps, got 1\.5"),
+        (changed("steps", True), "number of steps, got True"),
+        (changed("values", None), "expected means of shapes"),
+        (changed("values", []), "expected means of shapes"),
+        (changed("values/1", torch.ones(7)), "expected means of shapes"),
+    ],
+)
+def test_a_refused_state_of_an_average_changes_nothing(change, message: str) -> None:
+    network = small_chain()
+    average, other = WeightAverage(network, 0.9), WeightAverage(small_chain(3), 0.9)
+    for step in range(3):
+        changing(network, step)
+        average.update()
+    before = through_a_file(average.state_dict())
+    with pytest.raises(ValueError, match=message):
+        average.load_state_dict(change(other.state_dict()))
+    assert average.steps == before["steps"]
+    assert_same(average.values, before["values"])
 
 
 # --------------------------------------------------------------------------------- bad input

@@ -325,7 +325,7 @@ ADAGRAD_STEP = Exercise(
         _adagrad_case("one number", 0.5, 0.01, (1,)),
         _adagrad_case("weight and bias", 0.1, 0.2, (4, 3, 2, 2), (4,)),
         _adagrad_case("three parameters", 2.0, 0.1, (2, 3), (3,), (5, 1)),
-        _adagrad_case("first step, a slope of 0", 0.3, 0.1, (3, 2), (2,), first=True),
+        _adagrad_case("first step, slope 0", 0.3, 0.1, (3, 2), (2,), first=True),
         _adagrad_case("float32", 0.25, 0.1, (2, 2), (2,), dtype=torch.float32),
     ),
     reference=lambda params, sums, lr, eps: _number_by_number(
