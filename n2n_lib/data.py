@@ -326,6 +326,7 @@ def sample_pairs(
     _check_count("count", count)
     _check_count("size", size)
     _check_generator(generator)
+    _check_scale(scale)
     if isinstance(noise, str):
         noise = make_noise(noise, sigma)
     elif not callable(noise):

@@ -99,6 +99,7 @@ class PairStream:
         images = images.values() if isinstance(images, Mapping) else images
         checksum = 0
         for image in images:
+            checksum = zlib.crc32(str(tuple(image.shape)).encode(), checksum)
             checksum = zlib.crc32(image.contiguous().numpy(), checksum)
         options |= {"batch": self.batch_size, "seed": self.seed, "augment": self.augment}
         told = ", ".join(f"{name} {value}" for name, value in options.items())

@@ -239,6 +239,35 @@ def test_sigma_and_a_model_of_ones_own():
     torch.testing.assert_close(brighter.noisy2, brighter.clean + 51)
 
 
+def test_both_copies_of_a_pair_have_the_sigma_that_was_drawn_for_it():
+    flat = [torch.full((3, 64, 64), 128, dtype=torch.uint8)]
+    options = {"images": flat, "size": 32, "generator": seeded()}
+    pairs = data.sample_pairs(300, noise="gaussian", sigma=(5, 50), **options)
+    first, second = (
+        (noisy - pairs.clean).flatten(1).double().std(dim=1)
+        for noisy in (pairs.noisy1, pairs.noisy2)
+    )
+    assert first.min() < 8 and first.max() > 47
+    assert ((first / second).log().abs() < 0.12).all()  # five standard errors of 3072 values
+    assert not torch.equal(pairs.noisy1, pairs.noisy2)
+    error = (pairs.noisy1 - pairs.clean, pairs.noisy2 - pairs.clean)
+    correlation = torch.corrcoef(torch.stack([e.flatten().double() for e in error]))[0, 1]
+    assert correlation.abs() < 0.01
+
+
+def test_pairs_are_cut_at_the_scale_that_is_asked_for():
+    pairs = data.sample_pairs(
+        50,
+        images=[numbered_image(60, 60)],
+        noise="gaussian",
+        size=10,
+        scale=(3, 3),
+        generator=seeded(),
+    )
+    for axis, steps in ((0, pairs.clean[:, 0].diff(dim=1)), (1, pairs.clean[:, 1].diff(dim=2))):
+        torch.testing.assert_close(steps.abs(), torch.full_like(steps, 3.0), msg=f"axis {axis}")
+
+
 def test_patches_at_scale_one_are_crops():
     image = numbered_image(30, 40)
     patches = data.sample_patches(50, images=[image], size=9, scale=(1, 1), generator=seeded())
@@ -352,6 +381,9 @@ def test_images_as_a_dict_list_or_iterator_give_the_same():
         ({"noise": 3}, TypeError, "noise name or model, got int"),
         ({"noise": "gaussian", "sigma": -1}, ValueError, "sigma > 0, got -1"),
         ({"noise": "gaussian", "sigma": math.nan}, ValueError, "sigma > 0, got nan"),
+        ({"noise": "gaussian", "sigma": (9, 3)}, ValueError, r"ascending order, got \(9, 3\)"),
+        ({"scale": (2, 1)}, ValueError, r"expected a scale .* got \(2, 1\)"),
+        ({"noise": "gaussian", "scale": 2}, ValueError, "scale as two numbers, got 2"),
         ({"generator": 0}, TypeError, "torch.Generator, got int"),
         ({"generator": None}, TypeError, "torch.Generator, got NoneType"),
         ({"images": []}, ValueError, "at least one image, got none"),

@@ -13,7 +13,7 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structu
 from torch import Tensor
 
 from n2n_lib.classical import METHODS
-from n2n_lib.evaluation import DO_NOTHING, Row, evaluate
+from n2n_lib.evaluation import DO_NOTHING, Row, evaluate, evaluate_photographs
 
 
 def images(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -145,3 +145,71 @@ def test_an_unknown_method_and_a_bad_noise_level():
         evaluate(noisy, clean, classical=["bm4d"])
     with pytest.raises(ValueError, match="expected a finite sigma > 0 or None, got -1"):
         evaluate(noisy, clean, sigma=-1)
+
+
+# ---------------------------------------------------------------------- whole photographs
+
+
+def photographs() -> dict[str, tuple[Tensor, Tensor]]:
+    """Two pairs of noisy and clean, of different sizes; the noisy ones leave 0-255."""
+    source, pairs = generator(4), {}
+    for name, size, sigma in (("a", (20, 31), 20), ("b", (17, 9), 60)):
+        clean = (torch.rand(3, *size, generator=source) * 255).round().to(torch.uint8)
+        pairs[name] = clean.float() + sigma * torch.randn(clean.shape, generator=source), clean
+    return pairs
+
+
+def test_photographs_are_measured_as_scikit_image_does():
+    pairs = photographs()
+    ways = {"brighter": lambda image: image + 9, "whole": lambda image: image.round()}
+    rows = list(evaluate_photographs(pairs, ways, against=["median"]))
+    names = [DO_NOTHING, "median", "brighter", "whole"]
+    assert [(row.image, row.name) for row in rows] == [(i, n) for i in "ab" for n in names]
+    square = np.ones((3, 3))
+    for row in rows:
+        noisy, clean = pairs[row.image]
+        output = {
+            DO_NOTHING: noisy,
+            "median": torch.from_numpy(np.array([median(c.numpy(), square) for c in noisy])),
+            "brighter": noisy + 9,
+            "whole": noisy.round(),
+        }[row.name]
+        value, _, similar = by_hand(output[None], clean[None])
+        assert (row.psnr, row.ssim) == pytest.approx((value, similar), abs=1e-4)
+        assert torch.allclose(row.output, output.clamp(0, 255), atol=1e-3)
+        assert row.megapixels == clean[0].numel() / 1e6 and row.seconds >= 0
+
+
+def test_photographs_come_one_after_the_other():
+    """A long table shows its rows as they are made."""
+    seen = []
+
+    def spy(image: Tensor) -> Tensor:
+        seen.append(tuple(image.shape))
+        return image
+
+    rows = evaluate_photographs(photographs(), {"spy": spy})
+    assert not seen
+    assert next(rows).name == DO_NOTHING and not seen
+    assert next(rows).name == "spy" and seen == [(3, 20, 31)]
+
+
+def test_the_noise_level_reaches_the_methods_of_photographs():
+    outputs = [
+        list(evaluate_photographs(photographs(), {}, against=["tv"], sigma=sigma))[1].output
+        for sigma in (5, 80)
+    ]
+    assert outputs[1].std() < outputs[0].std()
+
+
+def test_nothing_is_changed_in_photographs():
+    pairs = photographs()
+    copies = [t.clone() for pair in pairs.values() for t in pair]
+    list(evaluate_photographs(pairs, {"copy": lambda x: x}, against=["median"]))
+    tensors = [t for pair in pairs.values() for t in pair]
+    assert all(torch.equal(a, b) for a, b in zip(tensors, copies, strict=True))
+
+
+def test_an_unknown_method_for_photographs():
+    with pytest.raises(ValueError, match="expected a method among .*'bm3d', got 'bm4d'"):
+        list(evaluate_photographs(photographs(), {}, against=["bm4d"]))

@@ -6,12 +6,17 @@ import copy
 import math
 import os
 import pickle
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from reference import assert_same, copy_values, generator, state, torch_report_network
 from torch import Tensor, nn
 
@@ -25,6 +30,7 @@ from n2n_lib.model import WEIGHTS, DivergedError, Model
 from n2n_lib.module import Module
 from n2n_lib.networks import Network, report_network
 from n2n_lib.optim import SGD
+from n2n_lib.stream import PairStream
 from n2n_lib.upsampling import NNUpsampling, Upsampling
 
 FLOAT32_ERROR = 1e-4  # on the scale 0-1
@@ -89,10 +95,15 @@ def assert_refuses(
 
 
 def by_torch(model: Model, image: Tensor) -> np.ndarray:
-    """Section 3 of the report in torch.nn, on the image grown to multiples of 4, then cut back."""
+    """Section 3 of the report in torch.nn, on the image grown to multiples of 4, then cut back.
+
+    It grows by reflection, or by its last row and column where it is too small for that.
+    """
     height, width = image.shape[-2:]
     batch = image.double().numpy().reshape(-1, 3, height, width) / 255
-    grown = np.pad(batch, ((0, 0), (0, 0), (0, -height % 4), (0, -width % 4)), mode="edge")
+    bottom, right = -height % 4, -width % 4
+    mode = "reflect" if bottom < height and right < width else "edge"
+    grown = np.pad(batch, ((0, 0), (0, 0), (0, bottom), (0, right)), mode=mode)
     twin = copy_values(model.network, torch_report_network()).double()
     output = twin(torch.from_numpy(grown)).numpy()[:, :, :height, :width]
     return output.reshape(image.shape) * 255
@@ -200,6 +211,123 @@ def test_a_network_of_ones_own_sees_the_whole_image(monkeypatch):
     expected = (conv(image / 255).clamp(0, 1) * 255).clone()
     monkeypatch.setattr(n2n_lib.model, "TILE", 16)
     assert (Model(conv).predict(image) - expected).abs().max() < 255 * FLOAT32_ERROR
+
+
+# ---------------------------------------------------------------------- padding and the U-Net
+
+
+@pytest.mark.parametrize("multiple", [2, 4, 8])
+@pytest.mark.parametrize(
+    "size", [(9, 13), (8, 11), (5, 5), (4, 3), (1, 9), (2, 2), (1, 1)], ids=str
+)
+def test_images_grow_to_the_multiple_by_reflection(size: tuple, multiple: int):
+    """As np.pad does; where there is too little to reflect, the edge is repeated."""
+    model, unit = Model(), images(2, 3, *size) / 255
+    model._multiple = multiple
+    bottom, right = (-n % multiple for n in size)
+    mode = "reflect" if bottom < size[0] and right < size[1] else "edge"
+    expected = np.pad(unit.numpy(), ((0, 0), (0, 0), (0, bottom), (0, right)), mode=mode)
+    assert np.array_equal(model._pad(unit).numpy(), expected)
+
+
+def small_unet(seed: int = 0) -> Model:
+    model = Model("unet", seed=seed, width=4, depth=3)
+    *others, weight, bias = weights(model)
+    model.network.set_params([*others, 10 * weight, bias])  # its noise starts at a tenth
+    return model
+
+
+@given(st.integers(1, 150), st.integers(1, 150))
+def test_the_unet_joins_its_tiles_at_any_size(height: int, width: int):
+    model, image = small_unet(), images(3, height, width)
+    whole = model.predict(image)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(n2n_lib.model, "TILE", 48)
+        tiled = model.predict(image)
+    assert whole.shape == image.shape
+    assert (whole - tiled).abs().max() < 255 * FLOAT32_ERROR
+
+
+MEMORY = """
+import sys, torch, n2n_lib.model
+torch.set_num_threads(1)
+n2n_lib.model.TILE = 64
+model = n2n_lib.model.Model("unet", width=8, depth=3)
+peaks = []
+for side in (256, 1024):
+    image = torch.zeros(3, side, side, dtype=torch.uint8)
+    model.predict(image)
+    with open("/proc/self/status") as status:
+        peaks += [int(line.split()[1]) for line in status if line.startswith("VmHWM")]
+print(*peaks)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_image():
+    """Peaks in kB after 0.07 and after 1 megapixel; one more map of 8 channels would be 32 MB."""
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
+    small, large = map(int, done.stdout.split())
+    assert large - small < 16_000, f"grew by {large - small} kB"
+
+
+# ---------------------------------------------------------------------- the ensemble
+
+
+def turned(image: Tensor, quarters: int, mirrored: bool) -> Tensor:
+    image = torch.rot90(image, quarters, (-2, -1))
+    return image.flip(-1) if mirrored else image
+
+
+def turned_back(image: Tensor, quarters: int, mirrored: bool) -> Tensor:
+    return torch.rot90(image.flip(-1) if mirrored else image, -quarters, (-2, -1))
+
+
+EIGHT = [(quarters, mirrored) for quarters in range(4) for mirrored in (False, True)]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (8, 20), (7, 13), (3, 2), (1, 1)], ids=str)
+@pytest.mark.parametrize("network", ["report", "unet"])
+def test_an_ensemble_is_the_mean_of_eight_predictions(network: str, size: tuple):
+    """The network on each turned image by hand; nothing is clipped before the mean is taken."""
+    model, image = lively(network=network), images(2, 3, *size)
+    single = model.predict(image)
+    mean = torch.stack(
+        [turned_back(model._forward(turned(image / 255, *way)), *way) for way in EIGHT]
+    ).mean(0)
+    output = model.predict(image, ensemble=True)
+    assert (output / 255 - mean.clamp(0, 1)).abs().max() < FLOAT32_ERROR
+    if min(size) > 1:
+        assert (output - single).abs().max() > 1  # the network is not symmetric
+
+
+@pytest.mark.parametrize("way", EIGHT[1:], ids=str)
+def test_an_ensemble_turns_with_its_image(way: tuple):
+    model, image = lively(), images(2, 3, 16, 16)
+    output = model.predict(turned(image, *way), ensemble=True)
+    expected = turned(model.predict(image, ensemble=True), *way)
+    assert (output - expected).abs().max() < 255 * 1e-6
+    plain = model.predict(turned(image, *way)) - turned(model.predict(image), *way)
+    assert plain.abs().max() > 1
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(3, 5, 9), (2, 3, 8, 8)], ids=str)
+def test_an_ensemble_keeps_shape_dtype_range_and_input(shape: tuple, dtype: torch.dtype):
+    model, image = lively(), images(*shape, dtype=dtype)
+    before = image.clone()
+    output = model.predict(image, ensemble=True)
+    assert output.shape == image.shape and output.dtype == dtype
+    assert output.min() >= 0 and output.max() <= 255
+    assert torch.equal(image, before)
+
+
+@pytest.mark.parametrize("network", ["report", "unet"])
+def test_an_ensemble_in_tiles(network: str, monkeypatch):
+    model, image = lively(network=network), images(1, 3, 128, 192)
+    whole = model.predict(image, ensemble=True)
+    monkeypatch.setattr(n2n_lib.model, "TILE", 64)
+    assert (model.predict(image, ensemble=True) - whole).abs().max() < 255 * FLOAT32_ERROR
 
 
 def test_predict_records_no_gradients():
@@ -883,6 +1011,261 @@ def test_a_refused_resume_leaves_the_history(tmp_path: Path):
     with pytest.raises(ValueError):
         model.train(*DATA[:2], 1, checkpoint=path, resume=True, progress=False)
     assert model.history is history and history.epochs == 1
+
+
+# ====================================================================== fresh pairs, ema, held out
+
+
+def photo(seed: int = 0) -> Tensor:
+    return torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8, generator=generator(seed))
+
+
+def stream(batch_size: int = 4, **options) -> PairStream:
+    options = {"images": [photo()], "size": 8, "noise": "gaussian", "seed": 2} | options
+    return PairStream(batch_size, **options)
+
+
+def few_at_once(monkeypatch) -> None:
+    monkeypatch.setattr("n2n_lib.stream.CHUNK", 16)
+
+
+def filter_model(seed: int = 1) -> Model:
+    return Model(Conv2d(3, 3, 3, padding=1, generator=generator(seed)))
+
+
+HELD_OUT = tuple(sample_pairs(3, images=[photo(1)], size=8, generator=generator(5))[:2])
+STEPS = 20
+
+
+def run_stream(
+    path: Path | None = None, *, stop: int | None = None, resume: bool = True, **changes
+) -> Model:
+    """Train on a stream in four epochs, from other initial weights when `path` is given."""
+    options = {"optimiser": "adam", "lr": 1e-2, "ema": 0.9, "epoch_steps": 5, "held_out": HELD_OUT}
+    options |= changes
+    model = options.pop("model", None) or filter_model()
+
+    def after_epoch(model: Model) -> None:
+        if model.history.epochs == stop:
+            raise Stopped
+
+    try:
+        model.train_stream(
+            options.pop("stream", None) or stream(),
+            options.pop("num_steps", STEPS),
+            checkpoint=path,
+            resume=resume,
+            progress=False,
+            on_epoch=after_epoch,
+            **options,
+        )
+    except Stopped:
+        assert stop is not None
+    assert not [t for t in threading.enumerate() if t.name == "n2n-pairs"]
+    return model
+
+
+@pytest.mark.parametrize(("optimiser", "lr"), [("sgd", 0.1), ("momentum", 0.05), ("adam", 1e-2)])
+@pytest.mark.parametrize("averaged", [{"ema": 0.9}, {"ema": 0.0}, {"held_out": None}], ids=str)
+def test_a_stopped_stream_ends_with_the_same_weights(
+    optimiser, lr, averaged, tmp_path, monkeypatch
+):
+    few_at_once(monkeypatch)
+    options = {"optimiser": optimiser, "lr": lr} | averaged
+    whole = run_stream(tmp_path / "whole.pth", **options)
+    for stop in (1, 2, 3, 4):
+        path = tmp_path / f"{stop}.pth"
+        assert run_stream(path, stop=stop, **options).history.epochs == stop
+        model = run_stream(path, model=filter_model(8), **options)
+        assert_same(weights(whole), weights(model))
+        assert model.history.losses == whole.history.losses and len(model.history.losses) == STEPS
+        assert model.history.held_out == whole.history.held_out
+        contents = [torch.load(p, weights_only=True) for p in (path, tmp_path / "whole.pth")]
+        for content in contents:
+            content["history"].pop("seconds")
+        assert flat(contents[0]) == flat(contents[1])
+
+
+def flat(content: object) -> object:
+    """Turn the tensors of a file into what == compares."""
+    if isinstance(content, dict):
+        return {key: flat(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [flat(value) for value in content]
+    return content.tolist() if isinstance(content, Tensor) else content
+
+
+def test_the_mean_of_the_weights_equals_one_worked_out_step_by_step(monkeypatch):
+    """Constant rates, so that a run of k steps is the beginning of a longer one."""
+    few_at_once(monkeypatch)
+    options = {"schedule": "constant", "held_out": None, "epoch_steps": 1}
+    mean = [parameter.double() for parameter in weights(filter_model())]
+    for step in range(STEPS):
+        present = weights(run_stream(num_steps=step + 1, ema=0.0, **options))
+        decay = min(0.9, (1 + step) / (10 + step))
+        pairs = zip(mean, present, strict=True)
+        mean = [decay * old + (1 - decay) * new.double() for old, new in pairs]
+    averaged = weights(run_stream(ema=0.9, **options))
+    for ours, expected in zip(averaged, mean, strict=True):
+        assert torch.allclose(ours.double(), expected, rtol=0, atol=1e-6)
+    assert not torch.allclose(averaged[0], present[0], rtol=0, atol=1e-4)
+
+
+def test_train_returns_the_mean_that_it_validates():
+    noisy1, noisy2, clean = DATA
+    seen, model = [], filter_model()
+    history = model.train(
+        *(noisy1, noisy2, 3),
+        **{"batch_size": 4, "lr": 0.1, "ema": 0.9, "val_input": noisy1, "val_target": clean},
+        progress=False,
+        on_epoch=lambda model: seen.append(pixel_psnr(model.predict(noisy1), clean)),
+    )
+    assert history.val_psnr == pytest.approx(seen, abs=1e-4)
+    assert pixel_psnr(model.predict(noisy1), clean) == pytest.approx(seen[-1], abs=1e-4)
+    plain = filter_model()
+    losses = plain.train(noisy1, noisy2, 3, batch_size=4, lr=0.1, progress=False).losses
+    assert losses == history.losses  # the mean does not touch the training itself
+    assert not torch.equal(weights(plain)[0], weights(model)[0])
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_the_weights_with_the_smallest_held_out_error_are_returned(ema: float):
+    """The targets grow brighter with every epoch; the held-out ones are those of the second."""
+    noisy1, noisy2, _ = pairs(6)
+    seen, model = [], filter_model()
+
+    class Brighter(PairStream):
+        def batches(self, first: int = 0):
+            for number in range(first, 10**6):
+                yield noisy1, noisy2 * (0.4 + 0.2 * (number // 40))
+
+    options = {"optimiser": "adam", "lr": 3e-2, "schedule": "constant", "epoch_steps": 40}
+    history = model.train_stream(
+        Brighter(4, images=[photo()], size=8),
+        200,
+        **options,
+        ema=ema,
+        held_out=(noisy1, noisy2 * 0.6),
+        progress=False,
+        on_epoch=lambda model: seen.append(weights(model)),
+    )
+    best = int(np.argmin(history.held_out))
+    assert len(history.held_out) == len(seen) == 5 and 0 < best < 4
+    assert_same(seen[best], weights(model))
+    for kept, error in zip(seen, history.held_out, strict=True):
+        model.network.set_params(kept)
+        squares = np.square((model.predict(noisy1) - noisy2 * 0.6).double().numpy() / 255)
+        assert error == pytest.approx(squares.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("steps", "per_epoch", "epochs"), [(7, 5, 2), (5, 5, 1), (3, 5, 1), (1, 1, 1), (11, 5, 3)]
+)
+def test_steps_are_rounded_up_to_whole_epochs(steps: int, per_epoch: int, epochs: int, monkeypatch):
+    few_at_once(monkeypatch)
+    model = run_stream(num_steps=steps, epoch_steps=per_epoch)
+    assert model.history.epochs == len(model.history.held_out) == epochs
+    assert len(model.history.losses) == epochs * min(per_epoch, steps)
+
+
+def test_no_thread_survives_a_divergence(monkeypatch):
+    few_at_once(monkeypatch)
+    model = filter_model()
+    with pytest.raises(DivergedError):
+        model.train_stream(stream(), 200, optimiser="sgd", lr=1e6, epoch_steps=100, progress=False)
+    assert not [t for t in threading.enumerate() if t.name == "n2n-pairs"]
+
+
+OTHER_STREAMS = {
+    "stream": ({"stream": stream(seed=3)}, "data", "seed 3", "seed 2"),
+    "clean targets": ({"stream": stream(clean_targets=True)}, "data", "with_clean True"),
+    "num_steps": ({"num_steps": 25}, "num_steps = 25", "got 20"),
+    "epoch_steps": ({"epoch_steps": 10}, "epoch_steps = 10", "got 5"),
+    "ema": ({"ema": 0.99}, "ema = 0.99", "got 0.9"),
+    "no ema": ({"ema": 0.0}, "ema = 0.0", "got 0.9"),
+    "held out": ({"held_out": HELD_OUT[::-1]}, "held_out = 3 x 3 x 8 x 8", "got 3 x 3 x 8 x 8"),
+    "nothing held out": ({"held_out": None}, "held_out = None", "got 3 x 3 x 8 x 8"),
+    "schedule": ({"schedule": "cosine"}, "schedule = cosine", "got warmup-cosine"),
+    "optimiser": ({"optimiser": "sgd"}, "optimiser = sgd", "got adam"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_STREAMS.values(), ids=OTHER_STREAMS.keys())
+def test_resume_with_another_stream_is_refused(case: tuple, tmp_path: Path, monkeypatch):
+    few_at_once(monkeypatch)
+    changes, *fragments = case
+    path, model = tmp_path / "checkpoint.pth", filter_model(8)
+    run_stream(path, stop=1)
+    content, before = path.read_bytes(), weights(model)
+    assert_refuses(lambda: run_stream(path, model=model, **changes), ValueError, *fragments)
+    assert path.read_bytes() == content
+    assert_same(before, weights(model))
+
+
+def in_average(change: Callable) -> Callable[[dict], dict]:
+    return lambda average: average | {"values": change(average["values"])}
+
+
+DAMAGED_MEANS = {
+    "average: None": ("average", lambda average: None),
+    "average: empty": ("average", lambda average: {}),
+    "average: fewer": ("average", in_average(lambda v: v[:-1])),
+    "average: a shape": ("average", in_average(lambda v: [v[0][:1], *v[1:]])),
+    "average: NaN": ("average", in_average(lambda v: [*v[:-1], v[-1] * math.nan])),
+    "average: text": ("average", in_average(lambda v: "mean")),
+    "average: steps": ("average", lambda average: average | {"steps": -1}),
+    "best: None": ("best", lambda best: None),
+    "best: fewer": ("best", lambda best: best[:-1]),
+    "best: a shape": ("best", lambda best: [best[0][:1], *best[1:]]),
+    "best: NaN": ("best", lambda best: [*best[:-1], best[-1] * math.nan]),
+    "best: text": ("best", lambda best: "best"),
+    "history: no errors": ("history", lambda history: history | {"held_out": []}),
+    "history: an error less": ("history", lambda h: h | {"held_out": h["held_out"][1:]}),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED_MEANS.values(), ids=DAMAGED_MEANS.keys())
+def test_a_damaged_mean_or_best_is_refused(case: tuple, tmp_path: Path, monkeypatch):
+    few_at_once(monkeypatch)
+    key, damage = case
+    path, model = tmp_path / "checkpoint.pth", filter_model(8)
+    run_stream(path, stop=2)
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {key: damage(content[key])}, path)
+    before, history = weights(model), model.history
+    assert_refuses(lambda: run_stream(path, model=model), ValueError, "whole checkpoint of n2n")
+    assert_same(before, weights(model))
+    assert model.history is history
+
+
+BAD_STREAMS = {
+    "stream": ({"stream": "photographs"}, TypeError, "stream to be a PairStream", "got str"),
+    "0 steps": ({"num_steps": -1}, ValueError, "num_steps", "got -1"),
+    "steps of text": ({"num_steps": "7"}, TypeError, "num_steps", "got '7'"),
+    "epoch_steps": ({"epoch_steps": 0}, ValueError, "epoch_steps", "got 0"),
+    "ema 1": ({"ema": 1.0}, ValueError, "decay", "got 1.0"),
+    "ema -0.1": ({"ema": -0.1}, ValueError, "decay", "got -0.1"),
+    "ema NaN": ({"ema": math.nan}, ValueError, "decay", "got nan"),
+    "lr": ({"lr": -1.0}, ValueError, "learning rate", "got -1.0"),
+    "optimiser": ({"optimiser": "lion"}, ValueError, "optimiser", "got 'lion'"),
+    "schedule": ({"schedule": "noam"}, ValueError, "schedule", "got 'noam'"),
+    "held_out a tensor": ({"held_out": A}, TypeError, "held_out to be a pair", "got Tensor"),
+    "held_out of three": ({"held_out": (A, B, C)}, TypeError, "held_out to be a pair"),
+    "held_out of one": ({"held_out": (A, A)}, ValueError, "held_out[1] with noise of its own"),
+    "held_out shapes": ({"held_out": (A, B[:2])}, ValueError, "held_out[0]", "(2, 3, 8, 8)"),
+    "only val_input": ({"val_input": A}, ValueError, "val_input and val_target together"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_STREAMS.values(), ids=BAD_STREAMS.keys())
+def test_train_stream_refuses_before_anything_is_changed(case: tuple, tmp_path: Path):
+    changes, error, *fragments = case
+    model = filter_model()
+    before, history = weights(model), model.history
+    path = tmp_path / "checkpoint.pth"
+    assert_refuses(lambda: run_stream(path, model=model, **changes), error, *fragments)
+    assert_same(before, weights(model))
+    assert model.history is history and list(tmp_path.iterdir()) == []
 
 
 # ====================================================================== saving and loading

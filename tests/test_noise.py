@@ -47,6 +47,58 @@ def test_gaussian_is_gaussian_and_not_clipped():
     assert ((z.abs() < 1).double().mean()) == pytest.approx(0.6827, abs=0.01)
 
 
+def test_a_range_of_sigma_gives_each_image_its_own():
+    model, clean = Gaussian((5, 50)), torch.full((2000, 3, 4, 4), 0.5, dtype=torch.float64)
+    assert model.varies and not Gaussian(25).varies
+    levels = model.levels(clean, seeded()) * 255
+    assert levels.shape == (2000, 1, 1, 1) and levels.dtype == torch.float64
+    uniform = ((levels.flatten() - 5) / 45).sort().values
+    steps = torch.linspace(0, 1, 2000, dtype=torch.float64)
+    assert (uniform - steps).abs().max() < 1.95 / math.sqrt(2000)  # Kolmogorov-Smirnov, 99.9 %
+    few = torch.full((4, 3, 100, 100), 0.5)
+    measured = (model(few, seeded(1)) - few).flatten(1).double().std(dim=1) * 255
+    torch.testing.assert_close(
+        measured, model.levels(few, seeded(1)).flatten().double() * 255, rtol=0.02, atol=0
+    )
+    assert measured.max() > 1.2 * measured.min()
+
+
+def test_given_levels_are_taken():
+    clean, model = torch.full((3, 3, 50, 50), 0.5), Gaussian((5, 50))
+    levels = torch.tensor([0.0, 0.1, 0.2]).view(3, 1, 1, 1)
+    noise = model(clean, seeded(), levels) - clean
+    expected = levels * torch.randn(clean.shape, generator=seeded())
+    torch.testing.assert_close(noise, expected, rtol=0, atol=1e-6)
+
+
+def test_a_fixed_sigma_draws_no_levels():
+    """Its noise is the same as ever, byte for byte."""
+    clean, generator = torch.full((2, 3, 8, 8), 0.5), seeded()
+    levels = Gaussian(25).levels(clean, generator)
+    assert torch.equal(levels, torch.full((2, 1, 1, 1), 25 / 255))
+    assert torch.equal(generator.get_state(), seeded().get_state())
+    one, equal = (Gaussian(sigma)(clean, seeded()) for sigma in (25, (25, 25)))
+    assert one.shape == equal.shape == clean.shape
+
+
+@pytest.mark.parametrize(
+    ("sigma", "error", "message"),
+    [
+        ((50, 5), ValueError, r"ascending order, got \(50, 5\)"),
+        ((5,), ValueError, r"one number or two, got \(5,\)"),
+        ((5, 10, 20), ValueError, "one number or two"),
+        ((0, 5), ValueError, "sigma > 0, got 0"),
+        ((5, math.inf), ValueError, "sigma > 0, got inf"),
+        ((5, math.nan), ValueError, "sigma > 0, got nan"),
+        ((5, "50"), TypeError, "sigma to be a number, got str"),
+        ((True, 5), TypeError, "sigma to be a number, got bool"),
+    ],
+)
+def test_bad_ranges_of_sigma(sigma, error, message):
+    with pytest.raises(error, match=message):
+        noise.make_noise("gaussian", sigma)
+
+
 def test_poisson_counts_photons():
     photons = Poisson(30)(torch.full((3, 200, 200), 0.1), seeded()).double() * 30
     torch.testing.assert_close(photons, photons.round(), rtol=0, atol=1e-5)
@@ -168,6 +220,7 @@ def test_registry():
         assert type(noise.make_noise(name)) is kind
     assert noise.make_noise("gaussian", sigma=50).sigma == 50
     assert repr(noise.make_noise("gaussian", 12.5)) == "Gaussian(sigma=12.5)"
+    assert repr(Gaussian((5, 50.0))) == "Gaussian(sigma=(5, 50))"
     assert repr(Poisson()) == "Poisson(peak=30)"
     assert repr(Bernoulli()) == "Bernoulli(keep=0.5)"
     assert repr(PixelSampling()) == "PixelSampling()"

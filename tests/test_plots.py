@@ -14,6 +14,7 @@ from reference import generator
 from torch import Tensor
 
 from n2n_lib import plots
+from n2n_lib.evaluation import evaluate_photographs
 from n2n_lib.networks import report_network, unet
 
 
@@ -367,3 +368,25 @@ def test_a_network_is_drawn_with_the_shapes_of_its_tensors():
 def test_a_chain_without_branches_is_drawn_too():
     drawn = plots.show_network(report_network(generator=generator(0)).to(torch.float64))
     assert labels(drawn)[1::2] == ["32×32", "16×16", "8×8", "17×17", "32×32"]
+
+
+# ---------------------------------------------------------------------- crops of photographs
+
+
+def test_crops_show_the_most_detailed_place_of_each_photograph():
+    """Flat but for one square on the grid of half crops, and one photograph below the size."""
+    large, small = torch.full((3, 80, 120), 90.0), batch(1, 20, 30, seed=4)[0]
+    large[:, 32:64, 48:80] = batch(1, 32, 32, seed=5)[0]
+    pairs = {name: (clean + 300, clean) for name, clean in (("x", large), ("y", small))}
+    rows = list(evaluate_photographs(pairs, {"half": lambda image: image / 2}))
+    made = plots.show_crops(rows, pairs, size=32)
+    values = [f"{row.psnr:.2f} dB" for row in rows]
+    assert titles(made) == [
+        *(f"noisy, {values[0]}", f"half, {values[1]}", "clean: x"),
+        *(f"noisy, {values[2]}", f"half, {values[3]}", "clean: y"),
+    ]
+    place = slice(None), slice(32, 64), slice(48, 80)
+    crops = [row.output[place] for row in rows[:2]] + [large[place]]
+    crops += [row.output for row in rows[2:]] + [small]
+    for axes, crop in zip(made.axes, crops, strict=True):
+        assert np.allclose(drawn(axes), crop.permute(1, 2, 0).numpy() / 255, atol=1e-5)
