@@ -45,6 +45,16 @@ from n2n_lib.check.lesson06 import (
     sequential_backward,
 )
 from n2n_lib.check.lesson07 import SGD_STEP, XAVIER_STD, sgd_step, xavier_std
+from n2n_lib.check.lesson09 import (
+    CONV_TRANSPOSE2D_FORWARD,
+    CONV_TRANSPOSE2D_INPUT_GRAD,
+    CONV_TRANSPOSE2D_WEIGHT_GRAD,
+    TRANSPOSED_SIZE,
+    conv_transpose2d_forward,
+    conv_transpose2d_input_grad,
+    conv_transpose2d_weight_grad,
+    transposed_size,
+)
 from n2n_lib.check.lesson10 import (
     ADAGRAD_STEP,
     ADAM_STEP,
@@ -54,6 +64,22 @@ from n2n_lib.check.lesson10 import (
     adam_step,
     he_std,
     momentum_step,
+)
+from n2n_lib.check.lesson11 import (
+    PHASE_KERNELS,
+    SHIFT_AND_ADD,
+    WINDOWS,
+    phase_kernels,
+    shift_and_add,
+    windows,
+)
+from n2n_lib.check.lesson12 import (
+    CONCAT_BACKWARD,
+    RECEPTIVE_FIELD,
+    SELF_ENSEMBLE,
+    concat_backward,
+    receptive_field,
+    self_ensemble,
 )
 
 EXERCISES: dict[str, tuple[int, str, str]] = {
@@ -74,10 +100,20 @@ EXERCISES: dict[str, tuple[int, str, str]] = {
         SEQUENTIAL_BACKWARD,
         SGD_STEP,
         XAVIER_STD,
+        TRANSPOSED_SIZE,
+        CONV_TRANSPOSE2D_FORWARD,
+        CONV_TRANSPOSE2D_INPUT_GRAD,
+        CONV_TRANSPOSE2D_WEIGHT_GRAD,
         MOMENTUM_STEP,
         ADAGRAD_STEP,
         ADAM_STEP,
         HE_STD,
+        CONCAT_BACKWARD,
+        RECEPTIVE_FIELD,
+        SELF_ENSEMBLE,
+        WINDOWS,
+        SHIFT_AND_ADD,
+        PHASE_KERNELS,
     )
 }
 """Of every exercise: the number of its lesson, a title of one line, and the hint."""
@@ -87,21 +123,31 @@ __all__ = [
     "CheckFailed",
     "adagrad_step",
     "adam_step",
+    "concat_backward",
     "conv2d_forward",
     "conv2d_input_grad",
     "conv2d_weight_grad",
+    "conv_transpose2d_forward",
+    "conv_transpose2d_input_grad",
+    "conv_transpose2d_weight_grad",
     "he_std",
     "linear_backward",
     "momentum_step",
     "mse_backward",
     "numerical_gradient",
     "output_size",
+    "phase_kernels",
+    "receptive_field",
     "relu_backward",
+    "self_ensemble",
     "sequential_backward",
     "sgd_step",
+    "shift_and_add",
     "sigmoid_backward",
     "sigmoid_forward",
+    "transposed_size",
     "upsample_backward",
     "upsample_forward",
+    "windows",
     "xavier_std",
 ]
