@@ -186,6 +186,7 @@ def bm3d(image: Tensor, sigma: float | None = None) -> Tensor:
     among the `METHODS` of every table; name it to have it.
     """
     try:
+        from bm3d import bm3d as bm3d_grey
         from bm3d import bm3d_rgb
     except ImportError:
         raise ValueError("expected the package bm3d for this method: pip install bm3d") from None
@@ -193,7 +194,12 @@ def bm3d(image: Tensor, sigma: float | None = None) -> Tensor:
     strength = _estimated(pixels) if sigma is None else sigma / 255
     if strength == 0:  # an image without noise: nothing to do, and BM3D divides by it
         return _tensor(pixels, image)
-    return _tensor(bm3d_rgb(pixels, strength), image)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        denoised = bm3d_rgb(pixels, strength)
+    if not np.isfinite(denoised).all():  # a grey image: its colours span no range to divide by
+        channels = [bm3d_grey(channel, strength) for channel in pixels.transpose(2, 0, 1)]
+        denoised = np.stack(channels, axis=2)
+    return _tensor(denoised, image)
 
 
 METHODS: dict[str, Callable[[Tensor, float | None], Tensor]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 
 import numpy as np
@@ -28,6 +29,7 @@ def thumbnails():
 
 def test_registry():
     assert list(classical.METHODS) == METHODS
+    assert list(classical.ALL_METHODS) == [*METHODS, "bm3d"]
 
 
 @pytest.mark.parametrize(("method", "gain"), list(zip(METHODS, [2.0, 3.2, 2.0, 2.2], strict=True)))
@@ -111,7 +113,7 @@ GOOD = torch.zeros(2, 3, 8, 8)
 @pytest.mark.parametrize(
     ("method", "images", "sigma", "error", "message"),
     [
-        ("bm3d", GOOD, None, ValueError, "'median', 'tv', 'wavelet', 'nlm', got 'bm3d'"),
+        ("bm4d", GOOD, None, ValueError, "'median', 'tv', 'wavelet', 'nlm', 'bm3d', got 'bm4d'"),
         ("tv", GOOD.byte(), None, TypeError, "floating-point images.*uint8"),
         ("tv", np.zeros((3, 8, 8)), None, TypeError, "got ndarray"),
         ("tv", GOOD[0, 0], None, ValueError, r"got shape \(8, 8\)"),
@@ -127,3 +129,36 @@ GOOD = torch.zeros(2, 3, 8, 8)
 def test_bad_arguments(method, images, sigma, error, message):
     with pytest.raises(error, match=message):
         classical.denoise(method, images, sigma)
+
+
+# BM3D, which is slow
+
+
+@pytest.fixture(scope="module")
+def crop():
+    """Noisy and clean, 48 x 64."""
+    clean = data.to_unit(data.photograph("coffee")[:, 130:178, 230:294])
+    return Gaussian(25)(clean, seeded()), clean
+
+
+@pytest.mark.parametrize("sigma", [25.0, None])
+def test_bm3d_removes_gaussian_noise(crop, sigma):
+    noisy, clean = crop
+    before = noisy.clone()
+    denoised = classical.denoise("bm3d", noisy, sigma)
+    assert metrics.psnr(denoised, clean) > metrics.psnr(noisy, clean) + 6
+    assert denoised.shape == noisy.shape and denoised.dtype == torch.float32
+    assert 0 <= denoised.min() and denoised.max() <= 1
+    assert torch.equal(noisy, before)
+
+
+@pytest.mark.parametrize("sigma", [25.0, None])
+def test_bm3d_of_a_grey_image(sigma):
+    flat = torch.full((3, 16, 16), 0.25)
+    torch.testing.assert_close(classical.denoise("bm3d", flat, sigma), flat, atol=1e-3, rtol=0)
+
+
+def test_bm3d_is_optional(crop, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bm3d", None)
+    with pytest.raises(ValueError, match="expected the package bm3d .*: pip install bm3d"):
+        classical.denoise("bm3d", crop[0], 25.0)
