@@ -26,8 +26,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from n2n_lib import cli, data
 from n2n_lib.metrics import PSNR_DEFINITIONS
-from n2n_lib.model import Model
+from n2n_lib.model import PRETRAINED, WEIGHTS, Model
 from n2n_lib.noise import Gaussian, Poisson
+from n2n_lib.stream import PairStream
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = ("train", "denoise", "evaluate", "notebooks", "bench")
@@ -325,6 +326,61 @@ def test_an_earlier_run_is_replaced_with_a_word(tmp_path):
     assert "Starting anew" not in done.out
 
 
+# ---------------------------------------------------------------------- fresh pairs
+
+
+def short(*more: object) -> tuple:
+    """A run on fresh pairs with every option away from its default."""
+    options = "--steps 6 --batch 3 --optimiser adam --lr 0.002 --schedule constant --ema 0.5"
+    options += " --network unet --network-options width=4,slope=0.2,depth=1 --noise gaussian"
+    options += " --sigma 5-50 --patch 24 --scale 1-3 --seed 4"
+    return (*options.split(), *more, "--quiet")
+
+
+def test_options_reach_the_training_on_fresh_pairs(tmp_path, monkeypatch):
+    monkeypatch.setattr("n2n_lib.stream.CHUNK", 12)
+    done = well("train", *short("--out", tmp_path, "--json"))
+    task = {"noise": "gaussian", "sigma": (5.0, 50.0), "size": 24, "scale": (1.0, 3.0)}
+    model = Model("unet", seed=4, width=4, slope=0.2, depth=1)
+    held_out = data.sample_pairs(
+        COUNT * 32 * 32 // 24**2,
+        **task,
+        split="validation",
+        generator=generator(cli.HELD_OUT_SEED),
+    )[:2]
+    options = {"optimiser": "adam", "lr": 0.002, "schedule": "constant", "ema": 0.5}
+    stream = PairStream(3, **task, seed=4)
+    history = model.train_stream(stream, 6, **options, held_out=held_out, progress=False)
+    assert_same([p for p, _ in model.network.param()], parameters(tmp_path / "model.pth"))
+    content = torch.load(tmp_path / "checkpoint.pth", weights_only=True)
+    assert content["history"]["held_out"] == history.held_out
+    results = json.loads(done.out)
+    expected = {"batch": 3, "pairs": 18, "epochs": 1, "size": 24, "ema": 0.5}
+    assert {key: results[key] for key in expected} == expected
+    assert (results["network"], results["optimiser"]) == ("unet", "adam")
+    assert (results["sigma"], results["scale"]) == ([5.0, 50.0], [1.0, 3.0])
+    assert results["clean_targets"] is False
+
+
+def test_clean_targets(tmp_path, monkeypatch):
+    monkeypatch.setattr("n2n_lib.stream.CHUNK", 12)
+    well("train", *short("--clean-targets", "--out", tmp_path))
+    settings = torch.load(tmp_path / "checkpoint.pth", weights_only=True)["settings"]
+    assert "with_clean True" in settings["data"]
+    done = run("train", *short("--out", tmp_path, "--resume"))
+    assert_one_line(done, "checkpoint.pth", "expected", "data", "with_clean False")
+
+
+def test_threads(tmp_path):
+    threads = torch.get_num_threads()
+    try:
+        options = ("--pairs", 8, "--epochs", 1, "--out", tmp_path, "--quiet")
+        assert "1 threads" in well("train", *options, "--threads", 1).out
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+
+
 # ====================================================================== denoise
 
 
@@ -451,6 +507,114 @@ def test_evaluate_on_a_folder_of_clean_images(model_file, tmp_path):
     assert 28 < results["psnr_noisy"] < 30  # 20 log10(255 / 10) = 28.1, clipping takes some away
 
 
+# ---------------------------------------------------------------------- whole photographs
+
+
+@pytest.fixture
+def two_photographs(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photo(folder / "a.png", 50, 40)
+    photo(folder / "b.png", 24, 36)
+    return folder
+
+
+def test_evaluate_photographs_json(model_file, two_photographs, tmp_path):
+    options = ("--model", model_file, "--data", two_photographs, "--against", "tv,median")
+    options += ("--noise", "gaussian", "--sigma", 40)
+    figure = tmp_path / "crops.png"
+    done = well("evaluate", *options, "--seed", 3, "--figure", figure, "--json")
+    assert len(done.out.strip().splitlines()) == 1
+    results = json.loads(done.out)
+    assert [results[key] for key in ("noise", "sigma", "seed")] == ["gaussian", 40.0, 3]
+    names = ["do nothing", "tv", "median", "our network"]
+    assert list(results["images"]) == ["a.png", "b.png"]
+    for rows in results["images"].values():
+        assert list(rows) == names
+        assert all(row.keys() == {"psnr", "ssim", "seconds"} for row in rows.values())
+    for name in names:
+        assert name in done.err  # the table is for people
+        values = [rows[name]["psnr"] for rows in results["images"].values()]
+        assert results["means"][name]["psnr"] == pytest.approx(np.mean(values), abs=1e-3)
+    nothing = results["images"]["a.png"]["do nothing"]["psnr"]
+    floor = 20 * np.log10(255 / 40)
+    assert floor < nothing < floor + 3  # clipped, and the coffee is dark: some better
+    with Image.open(figure) as image:
+        assert np.array(image.convert("L")).std() > 10
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "crops.png"}
+
+
+def test_the_noise_of_a_photograph_is_its_own(model_file, two_photographs):
+    """Whatever else is in the folder; another seed is other noise."""
+
+    def rows(seed: int = 0) -> dict:
+        options = ("--data", two_photographs, "--against", "median", "--seed", seed, "--json")
+        images = json.loads(well("evaluate", "--model", model_file, *options).out)["images"]
+        return {
+            image: {name: (row["psnr"], row["ssim"]) for name, row in rows.items()}
+            for image, rows in images.items()
+        }
+
+    both, other_seed = rows(), rows(1)
+    assert both["a.png"]["do nothing"] != other_seed["a.png"]["do nothing"]
+    (two_photographs / "a.png").unlink()
+    assert rows() == {"b.png": both["b.png"]}
+
+
+def test_a_failing_figure_leaves_the_old_one(model_file, two_photographs, tmp_path, monkeypatch):
+    figure = tmp_path / "crops.png"
+    figure.write_bytes(b"old")
+
+    def fail(self, file, **options) -> None:
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(cli.Figure, "savefig", fail)
+    options = ("--data", two_photographs, "--against", "median", "--figure", figure)
+    assert_one_line(run("evaluate", "--model", model_file, *options), "disk full")
+    assert figure.read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "crops.png"}
+
+
+def test_evaluate_photographs_for_people(model_file, two_photographs):
+    options = ("--data", two_photographs, "--against", "tv", "--noise", "pixels", "--block", 2)
+    done = well("evaluate", "--model", model_file, *options)
+    for text in ("do nothing", "tv", "our network", "a.png", "b.png", "mean", "pixels noise"):
+        assert text in done.out
+    assert done.err == ""
+
+
+def test_ensembles(model_file, two_photographs, tmp_path):
+    model = Model()
+    model.load_pretrained_model(model_file)
+    source = two_photographs / "a.png"
+    well("denoise", source, "--model", model_file, "--ensemble", "--out", tmp_path / "out")
+    with Image.open(tmp_path / "out" / "a-denoised.png") as image:
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    assert torch.equal(pixels, model.predict(data.load_image(source), ensemble=True))
+    assert not torch.equal(pixels, model.predict(data.load_image(source)))
+    one, eight = (
+        json.loads(well("evaluate", "--model", model_file, "--json", *flags).out)["psnr_denoised"]
+        for flags in ((), ("--ensemble",))
+    )
+    noisy, clean = validation()
+    assert eight == pytest.approx(quality(model.predict(noisy, ensemble=True), clean)[0], abs=1e-3)
+    assert one != eight
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_a_shipped_model_by_name(name: str, two_photographs, tmp_path):
+    if not (WEIGHTS / f"{name}.pth").exists():
+        pytest.skip(f"{name}.pth is not shipped yet")
+    source = two_photographs / "b.png"
+    well("denoise", source, "--model", name, "--sigma", 25, "--out", tmp_path / "out")
+    model = Model()
+    model.load_pretrained_model(name)
+    with Image.open(tmp_path / "out" / "b-denoised.png") as image:
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    assert torch.equal(pixels, model.predict(data.load_image(source), sigma=25.0))
+
+
 # ====================================================================== help and lessons
 
 
@@ -460,10 +624,12 @@ def test_help_of_every_verb(verb: str, flag: str, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     done = well(verb, flag)
     options = {
-        "train": "--pairs --epochs --batch --lr --network --noise --sigma --data --seed --out"
-        " --resume --json --quiet",
-        "denoise": "--model --out --noise --sigma --seed",
-        "evaluate": "--model --data --noise --json",
+        "train": "--pairs --epochs --steps --batch --optimiser --lr --schedule --ema --network"
+        " --network-options --noise --sigma --patch --scale --clean-targets --data --seed"
+        " --threads --out --resume --json --quiet",
+        "denoise": "--model --out --noise --sigma --block --ensemble --seed",
+        "evaluate": "--model --data --against --noise --sigma --block --ensemble --seed --figure"
+        " --json",
         "notebooks": "--timeout",
         "bench": "--seconds --cases --json --plot --threads",
     }[verb]
@@ -577,6 +743,37 @@ BAD = {
     "evaluate --model model.pth --sigma 0": ("sigma", "got 0"),
     "denoise good.png --model model.pth --noise gaussian --sigma 0": ("sigma", "got 0"),
     "train --network unet9": ("report", "got 'unet9'"),
+    "train --network unet --network-options width=0": ("width", "got"),
+    "train --network unet --network-options width=4.5": ("width", "4.5"),
+    "train --network unet --network-options width": ("width", "got ''"),
+    "train --network unet --network-options colour=3": ("convs", "width", "got 'colour=3'"),
+    "train --network report --network-options width=3": ("none", "got 'width=3'"),
+    "train --optimiser lion": ("optimiser", "adam", "got 'lion'"),
+    "train --schedule noam": ("schedule", "cosine", "got 'noam'"),
+    "train --ema 1": ("--ema", "got 1"),
+    "train --ema -0.5": ("--ema", "got -0.5"),
+    "train --ema nan": ("--ema", "got nan"),
+    "train --steps 0": ("--steps", "got 0"),
+    "train --patch 0": ("--patch", "got 0"),
+    "train --patch 200": ("800 x 800",),
+    "train --threads 0": ("--threads", "got 0"),
+    "train --clean-targets": ("--steps", "--clean-targets"),
+    "train --noise gaussian --sigma 50-5": ("ascending order", "(50.0, 5.0)"),
+    "train --noise gaussian --sigma 5-10-20": ("--sigma", "range", "got '5-10-20'"),
+    "train --noise gaussian --sigma strong": ("--sigma", "number", "got 'strong'"),
+    "train --scale 8-1": ("scale", "(8.0, 1.0)"),
+    "train --scale 4": ("--scale", "range", "got '4'"),
+    "train --scale 1-wide": ("--scale", "range", "got '1-wide'"),
+    "train --steps 5 --data small.pkl": ("folder of photographs", "--steps", "small.pkl"),
+    "evaluate --model model.pth --against bm4d": ("--against", "bm3d", "got 'bm4d'"),
+    "evaluate --model model.pth --against tv,": ("--against", "got ''"),
+    "evaluate --model model.pth --against ,": ("--against", "got ''"),
+    "evaluate --model model.pth --against tv --data missing": ("folder", "missing"),
+    "evaluate --model model.pth --against tv --data small.pkl": ("--against", "small.pkl"),
+    "evaluate --model model.pth --figure a.png": ("--against", "--figure"),
+    "evaluate --model model.pth --against tv --figure missing/a.png": ("folder", "missing"),
+    "evaluate --model model.pth --against tv --seed -1": ("--seed", "got -1"),
+    "evaluate --model missing.pth --against tv": ("missing.pth", "no such file"),
     "bench --cases nothing": ("--cases", "got 'nothing'"),
     "train --out file": ("folder", "file"),
     "train --out file/out": ("folder", "out"),
