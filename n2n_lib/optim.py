@@ -415,7 +415,10 @@ class WeightAverage:
     def update(self) -> None:
         """Let the present parameters enter the mean."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for mean, (parameter, _) in zip(self.values, self.model.param(), strict=True):
+        parameters = [parameter for parameter, _ in self.model.param()]
+        # The network may have moved to another device or dtype.
+        self.values = [m.to(p) for m, p in zip(self.values, parameters, strict=True)]
+        for mean, parameter in zip(self.values, parameters, strict=True):
             mean.lerp_(parameter, 1 - decay)
         self.steps += 1
 
@@ -443,13 +446,17 @@ class WeightAverage:
             If it is not such a state, or of a network with other parameters. Nothing is changed.
         """
         if not isinstance(state, dict) or state.keys() != {"steps", "values"}:
-            raise ValueError(f"expected the state of a WeightAverage, got {type(state).__name__}")
+            got = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"expected a state with steps and values, got {got}")
         values, steps = state["values"], state["steps"]
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
             raise ValueError(f"expected the number of steps, got {steps!r}")
         shapes = [tuple(mean.shape) for mean in self.values]
-        if not isinstance(values, list) or [tuple(v.shape) for v in values] != shapes:
-            raise ValueError(f"expected means of shapes {shapes}, got others")
+        if not isinstance(values, list) or not all(isinstance(v, Tensor) for v in values):
+            raise ValueError(f"expected a list of tensors, got {type(values).__name__}")
+        got = [tuple(value.shape) for value in values]
+        if got != shapes:
+            raise ValueError(f"expected means of shapes {shapes}, got {got}")
         for mean, value in zip(self.values, values, strict=True):
             mean.copy_(value)
         self.steps = steps

@@ -24,6 +24,7 @@ from PIL import Image
 from reference import assert_same, generator
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from n2n_lib import bench as benchmark
 from n2n_lib import cli, data
 from n2n_lib.metrics import PSNR_DEFINITIONS
 from n2n_lib.model import PRETRAINED, WEIGHTS, Model
@@ -1024,3 +1025,79 @@ def test_python_m_n2n_lib(tmp_path):
     )
     assert_one_line(Run(done.returncode, done.stdout, done.stderr), "expected", "--lr", "-1")
     assert done.stdout == "" and list(tmp_path.iterdir()) == []
+
+
+# ====================================================================== noise levels, going on
+
+
+def test_train_at_one_level_of_gaussian_noise_remembers_it(tmp_path):
+    common = ("train", "--pairs", 8, "--epochs", 1, "--noise", "gaussian", "-q", "--out")
+    for arguments, level in (((), 25.0), (("--sigma", "15"), 15.0), (("--sigma", "5-50"), None)):
+        well(*common, tmp_path, *arguments)
+        model = Model()
+        model.load_pretrained_model(tmp_path / "model.pth")
+        assert model.sigma == level
+
+
+def test_denoise_estimates_the_level_or_is_told(tmp_path, monkeypatch):
+    told = []
+
+    def predict(self, images, *, sigma=None, ensemble=False):
+        told.append(sigma)
+        return images
+
+    monkeypatch.setattr(Model, "predict", predict)
+    clean = data.photograph("coffee")[:, :200, :300]
+    noisy = 255 * Gaussian(30)(clean.float() / 255, generator(3))
+    data.save_image(noisy, tmp_path / "noisy.png")
+    data.save_image(torch.full((3, 64, 64), 99.0), tmp_path / "flat.png")
+    out = ("--out", tmp_path / "out")
+    well("denoise", tmp_path / "noisy.png", tmp_path / "flat.png", *out)
+    assert abs(told[0] - 30) < 3
+    assert told[1] == 1.0  # never zero
+    well("denoise", tmp_path / "noisy.png", "--sigma", 12, *out)
+    well("denoise", tmp_path / "noisy.png", "--noise", "gaussian", *out)
+    assert told[2:] == [12.0, 25.0]
+
+
+def test_train_goes_on_from_a_saved_model(model_file, tmp_path):
+    """One step at a vanishing rate leaves the weights that it started from."""
+    common = ("train", "--pairs", 4, "--epochs", 1, "--batch", 4, "--lr", 1e-12, "-q", "--out")
+    well(*common, tmp_path / "on", "--start", model_file)
+    well(*common, tmp_path / "anew")
+    started, trained = parameters(model_file), parameters(tmp_path / "on" / "model.pth")
+    torch.testing.assert_close(trained, started, rtol=0, atol=1e-9)
+    assert not torch.equal(parameters(tmp_path / "anew" / "model.pth")[0], started[0])
+    content = json.loads((tmp_path / "on" / "results.json").read_text())
+    assert content["network"] == "report" and content["start"] == str(model_file)
+
+
+def test_full_runs_print_a_line_for_each_row(monkeypatch):
+    def short(row, batch_size, lr):
+        return benchmark.FullRun(row, batch_size, 90.0, 23.45, 20.97)
+
+    monkeypatch.setattr(benchmark, "full_run", short)
+    monkeypatch.setattr(benchmark, "machine", lambda: dict.fromkeys(LIMITS, 1.0))
+    lines = [line for line in well("bench", "--full-runs").out.splitlines() if "minutes" in line]
+    assert len(lines) == 4
+    assert all("1.50 minutes, 23.45 dB" in line for line in lines)
+
+
+LIMITS = (
+    "processor",
+    "threads",
+    "torch",
+    "gigaflops",
+    "gigaflops_mm",
+    "gigabytes_per_second",
+)
+
+
+def test_a_full_run_and_its_twin_in_pytorch_end_alike():
+    runs = [
+        benchmark.full_run(row, 16, 4.0, pairs=320, epochs=2)
+        for row in (benchmark.OURS, benchmark.CHANNELS_LAST)
+    ]
+    assert runs[0].psnr_noisy == runs[1].psnr_noisy
+    assert abs(runs[0].psnr - runs[1].psnr) < 0.05
+    assert all(run.seconds > 0 for run in runs)

@@ -25,10 +25,11 @@ from n2n_lib import networks
 from n2n_lib.activations import ELU, LeakyReLU, ReLU, Sigmoid
 from n2n_lib.containers import Sequential
 from n2n_lib.conv import Conv2d
-from n2n_lib.data import sample_pairs
-from n2n_lib.model import WEIGHTS, DivergedError, Model
+from n2n_lib.data import photograph, sample_pairs, to_unit
+from n2n_lib.model import DivergedError, Model
 from n2n_lib.module import Module
 from n2n_lib.networks import Network, report_network
+from n2n_lib.noise import Gaussian
 from n2n_lib.optim import SGD
 from n2n_lib.stream import PairStream
 from n2n_lib.upsampling import NNUpsampling, Upsampling
@@ -1569,15 +1570,91 @@ def test_code_in_a_model_file_is_not_run(tmp_path: Path, writer: str):
     assert trace.exists()  # the file does hold code that would have run
 
 
-# ---------------------------------------------------------------------- the shipped model
+# ---------------------------------------------------------------------- other levels of noise
 
 
-def test_the_shipped_model_denoises_thumbnails_it_was_not_trained_on():
-    model, fresh = Model(), Model()
-    model.load_pretrained_model()
-    assert (WEIGHTS / "bestmodel.pth").is_file()
-    assert not torch.equal(weights(model)[0], weights(fresh)[0])
+def test_a_level_is_denoised_on_the_scale_of_the_one_that_was_trained():
+    """By hand, with a network whose answer depends on the scale."""
+    noisy = 40 + 170 * torch.rand(2, 3, 9, 11, generator=generator(2))
+    model = Model(filter_model(8).network)
+    plain = model.predict(noisy)
+    assert_same([model.predict(noisy, sigma=50.0)], [plain])  # no level of its own: ignored
+    model.sigma = 25.0
+    assert_same([model.predict(noisy)], [plain])
+    assert_same([model.predict(noisy, sigma=25)], [plain])
+    for sigma in (10.0, 50.0):
+        with torch.no_grad():
+            shown = to_unit(noisy) * (25.0 / sigma)
+            by_hand = (model.network(shown) * (sigma / 25.0)).clamp(0, 1) * 255
+        assert not torch.equal(by_hand, plain)
+        torch.testing.assert_close(model.predict(noisy, sigma=sigma), by_hand, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "sigma, error, got",
+    [
+        (0, ValueError, "got 0"),
+        (-1.5, ValueError, "got -1.5"),
+        (math.nan, ValueError, "got nan"),
+        (math.inf, ValueError, "got inf"),
+        ("25", TypeError, "got '25'"),
+        (True, TypeError, "got True"),
+    ],
+)
+def test_bad_levels(sigma, error, got: str):
+    assert_refuses(lambda: Model().predict(torch.rand(3, 8, 8), sigma=sigma), error, "sigma", got)
+
+
+def test_the_level_is_saved_and_loaded(tmp_path: Path):
+    model, loaded = Model(seed=1), Model()
+    model.sigma = 15.0
+    model.save_model(tmp_path / "model.pth")
+    loaded.load_pretrained_model(tmp_path / "model.pth")
+    assert loaded.sigma == 15.0
+    content = torch.load(tmp_path / "model.pth", weights_only=True)
+    del content["sigma"]  # as the first release wrote it
+    torch.save(content, tmp_path / "old.pth")
+    loaded.load_pretrained_model(tmp_path / "old.pth")
+    assert loaded.sigma is None
+    for bad in (0.0, -3.0, math.nan, "25", [25.0]):
+        torch.save(content | {"sigma": bad}, tmp_path / "bad.pth")
+        before = weights(loaded)
+        assert_refuses(
+            lambda: loaded.load_pretrained_model(tmp_path / "bad.pth"),
+            ValueError,
+            "got a damaged one",
+            "sigma",
+        )
+        assert_same(before, weights(loaded))
+
+
+# ---------------------------------------------------------------------- the shipped models
+
+
+@pytest.mark.parametrize("name, gain", [("bestmodel", 3.0), ("report", 2.0), ("unet-pixels", 4.0)])
+def test_the_shipped_models_denoise_thumbnails_they_were_not_trained_on(name: str, gain: float):
+    model = Model()
+    model.load_pretrained_model(name)
+    assert model.sigma is None
     drawn = sample_pairs(200, split="validation", generator=generator(11))
     denoised = model.predict(drawn.noisy1)
     nothing = pixel_psnr(drawn.noisy1.float(), drawn.clean)
-    assert pixel_psnr(denoised.float(), drawn.clean) > nothing + 1
+    assert pixel_psnr(denoised.float(), drawn.clean) > nothing + gain
+
+
+def test_the_default_is_the_best_model():
+    default, named = Model(), Model()
+    default.load_pretrained_model()
+    named.load_pretrained_model("bestmodel")
+    assert_same(weights(default), weights(named))
+
+
+@pytest.mark.parametrize("sigma, gain", [(10, 4.0), (25, 7.0), (50, 9.0)])
+def test_the_shipped_unet_denoises_gaussian_noise_of_any_level(sigma: float, gain: float):
+    model = Model()
+    model.load_pretrained_model("unet")
+    assert model.sigma == 25
+    clean = photograph("coffee")[None, :, 100:260, 200:360].float()
+    noisy = 255 * Gaussian(sigma)(clean / 255, generator(5))
+    denoised = model.predict(noisy, sigma=sigma)
+    assert pixel_psnr(denoised, clean) > pixel_psnr(noisy.clamp(0, 255), clean) + gain

@@ -460,12 +460,12 @@ def test_refused_decays(decay: object, error: type) -> None:
     "change, message",
     [
         (lambda state: None, "got NoneType"),
-        (lambda state: {}, "expected the state of a WeightAverage"),
-        (lambda state: state | {"more": 1}, "expected the state of a WeightAverage"),
+        (lambda state: {}, r"expected a state with steps and values, got \[\]"),
+        (lambda state: state | {"more": 1}, r"got \['more', 'steps', 'values'\]"),
         (changed("steps", -1), "number of steps, got -1"),
         (changed("steps", 1.5), r"number of steps, got 1\.5"),
         (changed("steps", True), "number of steps, got True"),
-        (changed("values", None), "expected means of shapes"),
+        (changed("values", None), "expected a list of tensors, got NoneType"),
         (changed("values", []), "expected means of shapes"),
         (changed("values/1", torch.ones(7)), "expected means of shapes"),
     ],
@@ -727,3 +727,18 @@ def test_refused_initialisations() -> None:
         with pytest.raises(ValueError, match=r"expected a weight of two or more .*, got \(5,\)"):
             draw(weight)
         assert torch.equal(weight, torch.ones(5))
+
+
+def test_the_mean_follows_its_network_to_another_dtype() -> None:
+    network = Conv2d(1, 1, 1)
+    average = WeightAverage(network, 0.5)
+    average.update()
+    network.to(torch.float64)
+    average.update()
+    assert {mean.dtype for mean in average.values} == {torch.float64}
+
+
+def test_a_state_of_a_mean_that_holds_no_tensors_is_refused() -> None:
+    average = WeightAverage(Conv2d(1, 1, 1))
+    with pytest.raises(ValueError, match="expected a list of tensors, got list"):
+        average.load_state_dict({"steps": 0, "values": ["a", "b"]})
