@@ -602,6 +602,10 @@ SELF_ENSEMBLE = Exercise(
             "It returns the eight results: take their mean, over the first dimension.",
             _all_results,
         ),
+        (
+            "It returns the eight results: take their mean, over the first dimension.",
+            lambda d, x: _all_results(d, x).unflatten(0, (2, 4)).transpose(0, 1).flatten(0, 1),
+        ),
     ),
     errors=(
         (

@@ -1,0 +1,281 @@
+"""The answer checks of lesson 12: right answers pass, wrong ones are told what is wrong."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import test_check as helpers
+from test_check import but
+
+from n2n_lib import check
+
+CONCAT = """
+past, branch = grad_output[:, :channels], grad_output[:, channels:]
+return past + f.backward(branch)
+"""
+FIELD = """
+size, distance = 1, 1
+for kernel_size, stride in layers:
+    size += (kernel_size - 1) * distance
+    distance *= stride
+return size
+"""
+ENSEMBLE = """
+results = []
+for quarters in range(4):
+    for mirrored in (False, True):
+        view = torch.rot90(noisy, quarters, (-2, -1))
+        view = view.flip(-1) if mirrored else view
+        result = denoise(view)
+        result = result.flip(-1) if mirrored else result
+        results.append(torch.rot90(result, -quarters, (-2, -1)))
+return sum(results) / 8
+"""
+
+
+# For every exercise: (what is wrong, the student's text, words that the message must contain).
+WRONG: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
+    "concat_backward": [
+        ("past only", "return grad_output[:, :channels]", ("past f alone", "f.backward")),
+        (
+            "through f only",
+            "return f.backward(grad_output[:, channels:])",
+            ("through f alone", "first channels"),
+        ),
+        (
+            "averaged",
+            but(CONCAT, ("past + f.backward(branch)", "(past + f.backward(branch)) / 2")),
+            ("averaged", "sum"),
+        ),
+        ("subtracted", but(CONCAT, ("past +", "past -")), ("subtracted", "sum")),
+        ("multiplied", but(CONCAT, ("past +", "past *")), ("multiplied", "sum")),
+        (
+            "concatenated",
+            but(CONCAT, ("past + f.backward(branch)", "torch.cat([past, f.backward(branch)], 1)")),
+            ("beside each other", "backward adds"),
+        ),
+        (
+            "not through f",
+            but(CONCAT, ("f.backward(branch)", "branch")),
+            ("without going through",),
+        ),
+        (
+            "exchanged",
+            "cut = grad_output.shape[1] - channels\n"
+            "return grad_output[:, cut:] + f.backward(grad_output[:, :cut])",
+            ("exchanged", "input first"),
+        ),
+        (
+            "f gets the first part",
+            but(CONCAT, ("backward(branch)", "backward(past)")),
+            ("f made the other ones",),
+        ),
+        ("forward", but(CONCAT, ("f.backward", "f.forward")), ("calls forward",)),
+        (
+            "in the middle",
+            but(
+                CONCAT,
+                ("grad_output[:, :channels], grad_output[:, channels:]", "grad_output.chunk(2, 1)"),
+            ),
+            ("not in the middle", "grad_output[:, channels:]"),
+        ),
+        (
+            "in place",
+            but(
+                CONCAT,
+                ("return past + f.backward(branch)", "past += f.backward(branch)\nreturn past"),
+            ),
+            ("numbers are right", "view", "`+=`"),
+        ),
+        ("nothing is split", "return f.backward(grad_output)", ("no others",)),
+        ("as it came", "return grad_output", ("split it first",)),
+        ("twice past", but(CONCAT, ("past +", "2 * past +")), ("counted twice",)),
+        (
+            "summed over the batch",
+            but(
+                CONCAT,
+                ("past + f.backward(branch)", "(past + f.backward(branch)).sum(0, keepdim=True)"),
+            ),
+            ("summed over the batch",),
+        ),
+    ],
+    "receptive_field": [
+        ("strides ignored", but(FIELD, ("    distance *= stride\n", "")), ("strides are ignored",)),
+        (
+            "stride too early",
+            but(
+                FIELD,
+                (
+                    "    size += (kernel_size - 1) * distance\n    distance *= stride",
+                    "    distance *= stride\n    size += (kernel_size - 1) * distance",
+                ),
+            ),
+            ("too early",),
+        ),
+        (
+            "last stride only",
+            but(FIELD, ("distance *= stride", "distance = stride")),
+            ("layer before", "product"),
+        ),
+        (
+            "strides added",
+            but(FIELD, ("distance *= stride", "distance += stride")),
+            ("added up", "product"),
+        ),
+        (
+            "starts with 0",
+            but(FIELD, ("size, distance = 1, 1", "size, distance = 0, 1")),
+            ("one pixel",),
+        ),
+        ("no minus 1", but(FIELD, ("(kernel_size - 1)", "kernel_size")), ("k - 1 steps", "not k")),
+        ("sum of windows", "return sum(kernel for kernel, _ in layers)", ("added up",)),
+        ("product of windows", "return math.prod(kernel for kernel, _ in layers)", ("multiplied",)),
+        (
+            "product of strides",
+            "return math.prod(stride for _, stride in layers)",
+            ("product of the strides",),
+        ),
+        ("one side", but(FIELD, ("return size", "return (size - 1) // 2")), ("to one side",)),
+        ("wrong order", but(FIELD, ("in layers", "in reversed(layers)")), ("wrong order",)),
+        ("half windows", but(FIELD, ("(kernel_size - 1)", "(kernel_size // 2)")), ("Half",)),
+        ("swapped", but(FIELD, ("kernel_size, stride in", "stride, kernel_size in")), ("swapped",)),
+        ("squared", but(FIELD, ("return size", "return size**2")), ("squared",)),
+        ("last left out", but(FIELD, ("in layers", "in layers[:-1]")), ("last layer is left out",)),
+        ("float", but(FIELD, ("return size", "return float(size)")), ("should be an int",)),
+    ],
+    "self_ensemble": [
+        ("once", "return denoise(noisy)", ("denoised once",)),
+        ("a sum", but(ENSEMBLE, (" / 8", "")), ("not divided by 8",)),
+        ("by four", but(ENSEMBLE, ("/ 8", "/ 4")), ("divided by 4",)),
+        (
+            "turns only",
+            but(ENSEMBLE, ("(False, True)", "(False,)"), ("/ 8", "/ 4")),
+            ("mirrored views are missing",),
+        ),
+        (
+            "mirrored only",
+            but(ENSEMBLE, ("(False, True)", "(True,)"), ("/ 8", "/ 4")),
+            ("4 mirrored views only",),
+        ),
+        (
+            "no quarter turns",
+            but(ENSEMBLE, ("range(4)", "(0, 2)"), ("/ 8", "/ 4")),
+            ("90 degrees are missing",),
+        ),
+        (
+            "three turns",
+            but(ENSEMBLE, ("range(4)", "range(3)"), ("/ 8", "/ 6")),
+            ("last quarter turn",),
+        ),
+        (
+            "not upright",
+            but(ENSEMBLE, ("range(4)", "range(1, 4)"), ("/ 8", "/ 6")),
+            ("not turned is left out",),
+        ),
+        ("turned on", but(ENSEMBLE, ("-quarters", "quarters")), ("same direction", "-quarters")),
+        (
+            "not mirrored back",
+            but(ENSEMBLE, ("        result = result.flip(-1) if mirrored else result\n", "")),
+            ("not mirrored back",),
+        ),
+        (
+            "not turned back",
+            but(ENSEMBLE, ("torch.rot90(result, -quarters, (-2, -1))", "result")),
+            ("not turned back",),
+        ),
+        (
+            "back in the wrong order",
+            but(
+                ENSEMBLE,
+                ("        result = result.flip(-1) if mirrored else result\n", ""),
+                (
+                    "torch.rot90(result, -quarters, (-2, -1))",
+                    "torch.rot90(result, -quarters, (-2, -1)).flip([-1] if mirrored else [])",
+                ),
+            ),
+            ("Undo the last step first",),
+        ),
+        ("not denoised", but(ENSEMBLE, ("denoise(view)", "view")), ("Nothing is denoised",)),
+        (
+            "median",
+            but(ENSEMBLE, ("sum(results) / 8", "torch.stack(results).median(0).values")),
+            ("median",),
+        ),
+        (
+            "maximum",
+            but(ENSEMBLE, ("sum(results) / 8", "torch.stack(results).amax(0)")),
+            ("maximum",),
+        ),
+        (
+            "all eight",
+            but(ENSEMBLE, ("sum(results) / 8", "torch.stack(results)")),
+            ("eight results", "mean"),
+        ),
+    ],
+}
+NAMES = sorted(WRONG)
+EVERY_WRONG = [
+    pytest.param(name, answer, words, id=f"{name}: {what}")
+    for name, answers in WRONG.items()
+    for what, answer, words in answers
+]
+every_exercise = pytest.mark.parametrize("name", NAMES)
+nothing_has_failed_yet = helpers.nothing_has_failed_yet
+
+
+def test_all_exercises_of_the_lesson_are_here():
+    assert sorted(name for name, (lesson, *_) in check.EXERCISES.items() if lesson == 12) == NAMES
+
+
+@pytest.mark.parametrize("name, answer, words", EVERY_WRONG)
+def test_wrong_answer_is_named(name: str, answer: str, words: tuple[str, ...], capsys):
+    helpers.test_wrong_answer_is_named(name, answer, words, capsys)
+
+
+@every_exercise
+def test_there_are_many_known_mistakes_and_none_hides_another(name: str, monkeypatch, capsys):
+    assert len(helpers.exercise_of(name).mistakes) >= 12
+    helpers.test_no_known_mistake_hides_behind_another(name, monkeypatch, capsys)
+
+
+@every_exercise
+@pytest.mark.parametrize(
+    "test",
+    [
+        helpers.test_the_solution_of_the_lesson_is_right,
+        helpers.test_what_is_not_written_yet_gets_the_hint,
+        helpers.test_right_answers_may_be_views_lists_and_other_numbers,
+        helpers.test_the_table_stays_narrow_whatever_is_in_it,
+        helpers.test_an_exception_is_reported_with_its_case_and_arguments,
+    ],
+)
+def test_as_every_exercise(name: str, test, capsys):
+    test(name, capsys)
+
+
+@every_exercise
+def test_the_hint_comes_with_the_second_failure(name: str, capsys):
+    wrong, hint = helpers.student(name, WRONG[name][0][1]), check.EXERCISES[name][2]
+    assert "Hint" not in helpers.judge(name, wrong)
+    assert helpers.judge(name, wrong).endswith(f"\nHint: {hint}")
+
+
+@every_exercise
+@pytest.mark.parametrize("what", helpers.ODD)
+@pytest.mark.parametrize("only", ["always", "in the last case"])
+def test_odd_answers_are_explained_too(name: str, what: str, only: str, capsys):
+    helpers.test_odd_answers_are_explained_too(name, what, only, capsys)
+
+
+@pytest.mark.parametrize("name", ["concat_backward", "self_ensemble"])
+def test_digits_that_count(name: str, capsys):
+    helpers.test_digits_that_count(name, capsys)
+    helpers.test_both_dtypes_are_judged(name, capsys)
+
+
+@pytest.mark.parametrize("answer", [CONCAT, FIELD, ENSEMBLE])
+def test_the_answers_that_are_spoilt_are_right(answer: str, capsys):
+    name = NAMES[[CONCAT, FIELD, ENSEMBLE].index(answer)]
+    getattr(check, name)(helpers.student(name, answer))
+    assert re.fullmatch(rf"{name}: right, \d+ cases\.\n", capsys.readouterr().out)
