@@ -9,6 +9,9 @@ from torch import Tensor
 
 from n2n_lib.module import Module
 
+PIECE = 1 << 18
+"""Numbers that an activation works on at once, where that spares a large tensor: 1 MB."""
+
 
 def _check_floating(x: Tensor, module: Module) -> None:
     if not isinstance(x, Tensor) or not x.is_floating_point():
@@ -47,8 +50,13 @@ class ReLU(Module):
         """Multiply with the slope: 1 where the output ``y`` is positive, else 0: ``sign(y)``."""
         output = self._take_saved()
         self._check_grad(grad_output, output.shape)
-        slope = output.sign()
-        return grad_output.mul_(slope) if self.inplace else grad_output * slope
+        grad = grad_output if self.inplace else grad_output.clone()
+        # In pieces that stay in the cache: a large fresh tensor of slopes would cost more time
+        # than the product.
+        step = max(1, PIECE * len(grad) // grad.numel())
+        for part, y in zip(grad.split(step), output.split(step), strict=True):
+            part.mul_(y.sign())
+        return grad
 
     def extra_repr(self) -> str:
         """Describe the arguments."""

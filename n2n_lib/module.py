@@ -93,8 +93,9 @@ class Module:
 
     def zero_grad(self) -> None:
         """Set every gradient to zero; until then gradients accumulate over calls of `backward`."""
-        for _, grad in self.param():
-            grad.zero_()
+        grads = [grad for _, grad in self.param()]
+        if grads:
+            torch._foreach_zero_(grads)  # all in one call
 
     def set_params(self, params: Iterable[Tensor]) -> None:
         """Copy new values into the parameters.

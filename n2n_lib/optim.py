@@ -208,11 +208,13 @@ class SGD(Optimiser):
     @torch.no_grad()
     def step(self) -> None:
         """Move every parameter against its gradient, or along its velocity."""
-        if not self.momentum and not self.weight_decay:
-            for parameter, grad in self.model.param():
-                parameter.add_(grad, alpha=-self.lr)
-            return
         pairs = self.model.param()
+        if not pairs:
+            return
+        if not self.momentum and not self.weight_decay:
+            parameters, grads = zip(*pairs, strict=True)
+            torch._foreach_add_(parameters, grads, alpha=-self.lr)  # all in one call
+            return
         if not self.momentum:
             for parameter, grad in pairs:
                 parameter.add_(_decayed(parameter, grad, self.weight_decay), alpha=-self.lr)

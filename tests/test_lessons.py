@@ -376,6 +376,8 @@ FIRST_LESSON = {
     "transposed": 9,
     "kernels.fast": 11,
     "kernels.product": 11,
+    "kernels.windows": 11,
+    "kernels.winograd": 11,
     "stream": 12,
     "distributed": 13,
 }
