@@ -220,8 +220,8 @@ MUTATIONS = [
     Mutation("n2n_lib/conv.py", "self.bias_grad += grad_bias", "self.bias_grad -= grad_bias", L03),
     Mutation(
         "n2n_lib/optim.py",
-        "parameter.add_(grad, alpha=-self.lr)",
-        "parameter.add_(grad, alpha=self.lr)",
+        "grads, alpha=-self.lr)",
+        "grads, alpha=self.lr)",
         L07,
     ),
     Mutation("n2n_lib/activations.py", "y + self.alpha)", "y - self.alpha)", L05),

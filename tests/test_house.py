@@ -211,8 +211,8 @@ LESSON = {
     "distributed": 13,
 }
 # A convolution has initial weights from lesson 03 on; lesson 07 derives their deviation. The list
-# of networks that lesson 08 opens goes on growing, and with it that of their counterparts. Its model
-# can train on a stream of fresh pairs, as lesson 12 makes it.
+# of networks that lesson 08 opens goes on growing, and with it that of their counterparts. The
+# model of lesson 08 can train on a stream of fresh pairs, as lesson 12 makes it.
 AHEAD = {
     ("conv", "init"),
     ("networks", "transposed"),
