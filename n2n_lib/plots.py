@@ -48,6 +48,10 @@ STYLE = {
 """The settings of every figure. White on purpose: legible on a dark page too."""
 
 
+LARGEST = 2000
+"""Side of the largest image that is drawn with all its pixels; of larger ones, every n-th."""
+
+
 def figure(
     rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.0, 3.5), **arguments
 ) -> tuple[Figure, Axes]:
@@ -88,7 +92,8 @@ def draw_image(axes: Axes, image: Tensor, title: str = "", peak: float = 255.0) 
     peak : float
         The value of white: 255 for images, 1 inside the library.
     """
-    unit = (image.detach().cpu().double() / peak).clamp(0, 1)
+    step = -(-max(image.shape[-2:]) // LARGEST)  # a photograph has more pixels than a figure shows
+    unit = (image[..., ::step, ::step].detach().cpu().double() / peak).clamp(0, 1)
     if unit.dim() == 3:
         unit = unit[0] if unit.shape[0] == 1 else unit.permute(1, 2, 0)
     axes.imshow(unit.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")

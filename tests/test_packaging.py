@@ -18,6 +18,9 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from typer.testing import CliRunner
+
+from n2n_lib.cli import app
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,7 +32,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
-TARGETS = "setup train test lab notebooks html bench mutants lint help clean".split()
+TARGETS = "setup train test lab notebooks html weights bench mutants lint help clean".split()
 
 CONDA_NAMES = {
     "jupyter-client": "jupyter_client",
@@ -247,6 +250,18 @@ def test_readme_names_only_targets_that_there_are():
     code = re.findall(r"```.*?```|`[^`\n]+`", readme, flags=re.DOTALL)
     named = {t for part in code for t in re.findall(r"(?m)(?:^|[`$;&\s])make ([a-z]+)", part)}
     assert named <= set(TARGETS)
+
+
+@with_make
+def test_the_commands_that_train_the_shipped_networks_know_their_options(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    recipe = make("-n", "weights").stdout.replace("\\\n", " ")
+    commands = [line for line in recipe.splitlines() if "n2n train" in line]
+    assert len(commands) == 5
+    shown = CliRunner().invoke(app, ["train", "--help"]).output
+    for command in commands:
+        for option in re.findall(r"--[a-z-]+", command):
+            assert re.search(rf"{option}\b", shown), option
 
 
 @with_make

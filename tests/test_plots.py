@@ -390,3 +390,13 @@ def test_crops_show_the_most_detailed_place_of_each_photograph():
     crops += [row.output for row in rows[2:]] + [small]
     for axes, crop in zip(made.axes, crops, strict=True):
         assert np.allclose(drawn(axes), crop.permute(1, 2, 0).numpy() / 255, atol=1e-5)
+
+
+def test_large_images_are_thinned(monkeypatch):
+    monkeypatch.setattr(plots, "LARGEST", 10)
+    image = torch.rand(3, 25, 14) * 255
+    made = plots.show_images([image])
+    (drawn,) = made.axes[0].get_images()
+    assert drawn.get_array().shape == (9, 5, 3)
+    expected = image[:, ::3, ::3].permute(1, 2, 0).double() / 255
+    assert np.allclose(drawn.get_array(), expected)
