@@ -41,17 +41,14 @@ notebooks: $(STAMP) ## re-execute all lessons and save them with fresh outputs
 html: $(STAMP) ## write the lessons as web pages to build/html
 	@$(BIN)/jupyter nbconvert --to html --output-dir build/html notebooks/*.ipynb
 
-PHOTOS := --noise gaussian --sigma 25 --patch 64
+PHOTOS := --noise gaussian --sigma 25 --patch 64 --scale 1-2
 FRESH := --optimiser adam --schedule warmup-cosine --ema 0.999
 UNET := --network unet --network-options depth=3,slope=0
 weights: $(STAMP) ## train the networks that come along anew, some hours; they go to out/
 	$(BIN)/n2n train --batch 4 --lr 2 --out out/report
 	$(BIN)/n2n train --network strided --steps 16000 --batch 32 $(FRESH) --resume --out out/bestmodel
 	$(BIN)/n2n train $(UNET) --steps 4000 --batch 32 $(FRESH) --resume --out out/unet-pixels
-	$(BIN)/n2n train $(UNET) $(PHOTOS) --scale 1-2 --steps 18000 --batch 8 $(FRESH) --resume \
-		--out out/unet-first
-	$(BIN)/n2n train $(UNET) --start out/unet-first/model.pth $(PHOTOS) --scale 1-1.5 \
-		--steps 7500 --batch 16 --lr 5e-4 --seed 1 $(FRESH) --resume --out out/unet
+	$(BIN)/n2n train $(UNET) $(PHOTOS) --steps 18000 --batch 8 $(FRESH) --resume --out out/unet
 
 bench: $(STAMP) ## measure speed against PyTorch
 	@$(BIN)/n2n bench $(ARGS)
