@@ -51,6 +51,8 @@ class ReLU(Module):
         output = self._take_saved()
         self._check_grad(grad_output, output.shape)
         grad = grad_output if self.inplace else grad_output.clone()
+        if grad.numel() <= PIECE:
+            return grad.mul_(output.sign())
         # In pieces that stay in the cache: a large fresh tensor of slopes would cost more time
         # than the product.
         step = max(1, PIECE * len(grad) // grad.numel())
@@ -162,8 +164,8 @@ class Sigmoid(Module):
     def forward(self, input: Tensor) -> Tensor:
         """Return the activation, of the shape of `input`."""
         _check_floating(input, self)
-        small = input.abs().neg_().exp()  # e^-|x|, never more than 1
-        self._saved = input.clamp(max=0).exp() / (1 + small)
+        small = input.abs().neg_().exp_()  # e^-|x|, never more than 1
+        self._saved = input.clamp(max=0).exp_() / (1 + small)
         return self._saved
 
     def backward(self, grad_output: Tensor) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import multiprocessing
 import platform
 import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,13 +167,14 @@ def make_row(row: str, case: Case) -> Callable[[], object]:
     x = torch.rand(case.batch, 3, case.size, case.size, generator=generator)
     y = torch.rand(case.batch, 3, case.size, case.size, generator=generator)
     network = case.build()
+    if row not in (PLAIN, UNFOLD):
+        x = x.contiguous(memory_format=torch.channels_last)
+        y = y.contiguous(memory_format=torch.channels_last)
     if row in (OURS, UNFOLD):
         return _our_row(network, x, y, case.training, "fast" if row == OURS else "unfold")
     twin = torch_twin(network)
     if row != PLAIN:
         twin = twin.to(memory_format=torch.channels_last)
-        x = x.contiguous(memory_format=torch.channels_last)
-        y = y.contiguous(memory_format=torch.channels_last)
     if row == COMPILED:
         torch._dynamo.reset()
         twin = torch.compile(twin)
@@ -179,7 +183,8 @@ def make_row(row: str, case: Case) -> Callable[[], object]:
 
 def _our_row(network: Sequential, x: Tensor, y: Tensor, training: bool, kernel_set: str):
     criterion, optimiser = MSELoss(network), SGD(network, lr=1e-3)
-    network.needs_input_grad = False
+    mode = ExitStack()
+    mode.enter_context(network.training_mode() if training else network.prediction_mode())
 
     def step() -> None:
         with torch.no_grad(), use_kernels(kernel_set):
@@ -191,6 +196,7 @@ def _our_row(network: Sequential, x: Tensor, y: Tensor, training: bool, kernel_s
             criterion.backward()
             optimiser.step()
 
+    step.mode = mode  # lasts as long as the row does
     return step
 
 
@@ -329,9 +335,9 @@ def peak_memory(row: str, case: Case) -> float | None:
     """Return the peak memory of a step in megabytes beyond data, weights and libraries.
 
     Measured in a process of its own through the peak of its resident memory, which includes what
-    libraries take behind PyTorch's back. None where there is no Linux ``/proc``.
+    libraries take behind PyTorch's back. None where there is no Linux with glibc.
     """
-    if not Path("/proc/self/clear_refs").exists():
+    if not Path("/proc/self/clear_refs").exists() or not hasattr(ctypes.CDLL(None), "malloc_trim"):
         return None
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -347,7 +353,11 @@ def peak_memory(row: str, case: Case) -> float | None:
 
 
 def _peak_memory(row: str, number: int, sender) -> None:
-    """Run two steps and send how far the peak of the resident memory rose above its start."""
+    """Send how far the peak of the resident memory rises above its start in two steps.
+
+    Two steps of the same shapes come first: libraries compile what they need and take their
+    buffers. What those steps left free in the heap goes back to the system.
+    """
 
     def resident(field_name: str) -> float:
         for line in Path("/proc/self/status").read_text().splitlines():
@@ -356,8 +366,12 @@ def _peak_memory(row: str, number: int, sender) -> None:
         raise OSError(f"no {field_name} in /proc/self/status")
 
     case = CASES[number]
-    small = Case(case.name, case.build, 1, 32, case.training)
-    make_row(row, small)()  # libraries load and compile what they need
+    step = make_row(row, case)
+    step()
+    step()
+    del step
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     step = make_row(row, case)
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far

@@ -262,7 +262,8 @@ class Model:
         """Run the network on images 0-1 of any size: pad to the multiple it needs, crop back."""
         height, width = unit.shape[2:]
         padded = self._pad(unit)
-        output = self.network(padded)
+        with self.network.prediction_mode():
+            output = self.network(padded)
         if output.shape != padded.shape:
             raise ValueError(
                 "expected a network that keeps the shape of its input, got "
@@ -528,10 +529,9 @@ class Model:
             disable=not progress,
             mininterval=0.5,
         )
-        wanted, self.network.needs_input_grad = self.network.needs_input_grad, False
         batches = plan.batches(len(history.losses))
         try:
-            with bar, torch.no_grad():
+            with bar, torch.no_grad(), self.network.training_mode():
                 while history.epochs < plan.epochs:
                     first = len(history.losses)
                     rates = [rate_of(lr, first + i, total) for i in range(plan.epoch_steps)]
@@ -545,7 +545,6 @@ class Model:
                             on_epoch(self)
                 self._show(bar)
         finally:
-            self.network.needs_input_grad = wanted
             batches.close()  # a stream's thread ends here
         if run.best is not None:
             self.network.set_params(run.best)
@@ -563,8 +562,8 @@ class Model:
         losses = torch.empty(len(rates))
         for step, optimiser.lr in enumerate(rates):
             noisy, target = next(batches)
-            x = self._pad(to_unit(noisy).to(like))  # (B, 3, H, W)
-            y = self._pad(to_unit(target).to(like))  # (B, 3, H, W)
+            x = self._pad(to_unit(noisy).to(like, memory_format=torch.channels_last))
+            y = self._pad(to_unit(target).to(like, memory_format=torch.channels_last))
             losses[step] = criterion(self.network(x), y)
             optimiser.zero_grad()
             criterion.backward()

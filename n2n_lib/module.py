@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
@@ -29,6 +30,13 @@ class Module:
     """False tells the first layer of a network that nobody wants the gradient of its input;
     ``backward`` may then return None and save that work."""
 
+    needs_backward: bool = True
+    """False: ``forward`` is called for its result alone."""
+
+    keeps_saved: bool = True
+    """Whether ``backward`` may follow a second time without a new ``forward``. False: it forgets
+    what ``forward`` remembered as soon as it is used, and gives back the memory."""
+
     def forward(self, *inputs: Tensor) -> Tensor:
         """Compute the output of the module and remember what ``backward`` needs."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
@@ -49,8 +57,11 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define backward")
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """Call `forward`."""
-        return self.forward(*inputs)
+        """Call `forward`; forget what it remembered where no `backward` will ask for it."""
+        output = self.forward(*inputs)
+        if not self.needs_backward:
+            self._saved = None
+        return output
 
     def children(self) -> Iterator[Module]:
         """Yield the modules stored in this one, in the order in which they were assigned."""
@@ -154,6 +165,37 @@ class Module:
                     setattr(module, name, value.to(device_or_dtype))
         return self
 
+    @contextmanager
+    def training_mode(self) -> Iterator[None]:
+        """Save work and memory that training does not need, as long as the context lasts.
+
+        Nobody wants the gradient of the network's input then (`needs_input_grad`), and every
+        ``forward`` has one ``backward`` (`keeps_saved`), as in PyTorch without ``retain_graph``.
+        """
+        wanted, self.needs_input_grad = self.needs_input_grad, False
+        try:
+            with self._all_with(keeps_saved=False):
+                yield
+        finally:
+            self.needs_input_grad = wanted
+
+    def prediction_mode(self) -> AbstractContextManager[None]:
+        """Remember nothing for a backward, as long as the context lasts: it takes less memory."""
+        return self._all_with(needs_backward=False)
+
+    @contextmanager
+    def _all_with(self, **flags: bool) -> Iterator[None]:
+        """Set attributes of this module and of all below it, and put the old ones back."""
+        modules = list(self.modules())
+        before = [{name: getattr(module, name) for name in flags} for module in modules]
+        for module in modules:
+            vars(module).update(flags)
+        try:
+            yield
+        finally:
+            for module, old in zip(modules, before, strict=True):
+                vars(module).update(old)
+
     _saved: object = None
 
     def _take_saved(self):
@@ -163,13 +205,18 @@ class Module:
         return self._saved
 
     def _check_grad(self, grad_output: Tensor, shape: torch.Size) -> None:
-        """Raise unless `grad_output` is a tensor of the shape that `forward` returned."""
+        """Raise unless `grad_output` is a tensor of the shape that `forward` returned.
+
+        What `forward` remembered is in use from here on: let go of it, unless it is to be kept.
+        """
         who = type(self).__name__
         if not isinstance(grad_output, Tensor):
             raise TypeError(f"{who}.backward expected a tensor, got {type(grad_output).__name__}")
         if grad_output.shape != shape:
             expected, got = tuple(shape), tuple(grad_output.shape)
             raise ValueError(f"{who}.backward expected a gradient of shape {expected}, got {got}")
+        if not self.keeps_saved:
+            self._saved = None
 
     def __getstate__(self) -> dict:
         """Leave out of a copy what `forward` remembered: the copy has not run yet."""

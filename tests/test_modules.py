@@ -1077,3 +1077,47 @@ def test_twin_refuses_what_it_does_not_know() -> None:
     with pytest.raises(ValueError, match=r"expected .*\(2, 1, 3, 3\).*, got .*\(2, 1, 2, 2\)"):
         copy_params(conv, other)
     assert_same(before, list(other.parameters()))
+
+
+# ------------------------------------------------------------------ modes
+
+
+@pytest.mark.parametrize("kernel_set", list(KERNELS))
+def test_training_mode_saves_memory_and_changes_no_gradient(kernel_set: str) -> None:
+    network = report_network(generator=torch.Generator().manual_seed(0))
+    x, grad = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
+    with use_kernels(kernel_set):
+        network(x)
+        network.backward(grad)
+        expected = [g.clone() for _, g in network.param()]
+        network.zero_grad()
+        with network.training_mode():
+            network(x)
+            assert network.backward(grad) is None
+            assert all(module._saved is None for module in network.modules())
+            with pytest.raises(RuntimeError, match="needs a forward before it"):
+                network.backward(grad)
+        for (_, got), want in zip(network.param(), expected, strict=True):
+            assert torch.equal(got, want)
+        network(x)
+        assert network.backward(grad) is not None and network.backward(grad) is not None
+
+
+def test_prediction_mode_remembers_nothing() -> None:
+    network = report_network(generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, 3, 8, 8)
+    expected = network(x)
+    with network.prediction_mode():
+        assert torch.equal(network(x), expected)
+        assert all(module._saved is None for module in network.modules())
+        with pytest.raises(RuntimeError, match="needs a forward before it"):
+            network.backward(x)
+    network(x)
+    assert network.backward(x) is not None
+
+
+def test_modes_end_with_their_context_also_after_an_error() -> None:
+    network = report_network()
+    with pytest.raises(KeyError), network.training_mode():
+        raise KeyError
+    assert network.needs_input_grad and all(module.keeps_saved for module in network.modules())

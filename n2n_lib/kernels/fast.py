@@ -47,6 +47,7 @@ from n2n_lib.kernels.windows import (
     first_taps,
     joined,
     split_batch,
+    sums,
 )
 
 # ------------------------------------------------------------------ convolution
@@ -169,7 +170,7 @@ def conv2d_backward(
             add(product(dz, matrix.t()), before, target, part)
     grad_weight = _weight(add_up(grad_matrix), after, weight.shape)
     grad_input = as_images(crop(target, before)) if needs_input_grad else None
-    return grad_input, grad_weight, grad.sum((1, 2)).sum(0)
+    return grad_input, grad_weight, sums(grad)
 
 
 # ------------------------------------------------------------------ upsampling
@@ -276,7 +277,7 @@ def upsample_conv2d_backward(
             grad_input.append(product(dz, matrix.t()))
     taps = add_up(grad_matrix).reshape(len(boxes), -1)  # (KH KW, O C)
     grad_weight = (boxes.t() @ taps).t().reshape(weight.shape)
-    grad_bias = grad.sum((1, 2)).sum(0)
+    grad_bias = sums(grad)
     if not needs_input_grad:
         return None, grad_weight, grad_bias
     return as_images(joined(grad_input).view(x.shape)), grad_weight, grad_bias
@@ -326,4 +327,4 @@ def conv_transpose2d_backward(
             grad_input.append(product(dz, matrix.t()))
     grad_weight = add_up(grad_matrix).reshape(kh, kw, out, channels).permute(3, 2, 0, 1)
     grad_input = as_images(joined(grad_input).view(x.shape)) if needs_input_grad else None
-    return grad_input, grad_weight, grad.sum((1, 2)).sum(0)
+    return grad_input, grad_weight, sums(grad)

@@ -61,6 +61,13 @@ def add_up(parts: list[Tensor]) -> Tensor:
     return total
 
 
+def sums(grad: Tensor) -> Tensor:
+    """Add up all pixels of ``(N, H, W, C)``: the gradient of the bias ``(C,)``."""
+    if grad.numel() < 1 << 16:
+        return grad.sum((0, 1, 2))
+    return grad.sum((1, 2)).sum(0)  # image by image: so that all cores share
+
+
 def correlate(a: Tensor, b: Tensor) -> Tensor:
     """Return ``a.T @ b`` of two tall matrices; the narrower one is turned for `product`."""
     if a.numel() * b.shape[1] < SMALL or min(a.shape[1], b.shape[1]) <= NARROW:
