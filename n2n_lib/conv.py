@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,71 @@ from n2n_lib import init, kernels
 from n2n_lib.module import Module, as_batch, as_pair
 
 
-class Conv2d(Module):
+class KernelLayer(Module):
+    """A layer whose arithmetic is a kernel: what `Conv2d` and those of lessons 04 and 09 share.
+
+    A layer calls its kernel in ``forward`` and ends with `_finish`; `_kernel_backward` calls the
+    kernel's other half.
+    """
+
+    def _finish(self, input: Tensor, kernel_set: ModuleType, result: tuple) -> Tensor:
+        """Remember what backward needs; one image comes back as one image."""
+        output, saved = result
+        output = output if input.dim() == 4 else output[0]
+        self._saved = kernel_set, saved, output.shape
+        return output
+
+    def backward(self, grad_output: Tensor) -> Tensor | None:
+        """Add to the gradients of weight and bias and return the gradient of the input.
+
+        Parameters
+        ----------
+        grad_output : Tensor
+            Gradient of the loss with respect to the output, of the output's shape.
+        """
+        kernel_set, saved, shape = self._take_saved()
+        self._check_grad(grad_output, shape)
+        owner = self._owner()
+        grad = as_batch(grad_output, self, dtype=owner.weight.dtype)
+        grad_input, grad_weight, grad_bias = self._kernel_backward(kernel_set, grad, saved)
+        owner.weight_grad += grad_weight
+        if owner.bias_grad is not None:
+            owner.bias_grad += grad_bias
+        if grad_input is None or grad_output.dim() == 4:
+            return grad_input
+        return grad_input[0]
+
+    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
+        """Return the gradients of input, weight and bias."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _kernel_backward")
+
+    def _owner(self) -> Module:
+        """Return the layer whose parameters they are."""
+        return self
+
+    def _make_parameters(
+        self, shape: tuple[int, ...], channels: int | None, generator: torch.Generator | None
+    ) -> None:
+        """Draw a weight of this shape and, unless `channels` is None, so many biases."""
+        self.weight = torch.empty(*shape)
+        init.xavier_normal_(self.weight, generator=generator)
+        self.weight_grad = torch.zeros_like(self.weight)
+        self.bias = self.bias_grad = None
+        if channels is not None:
+            std = init.xavier_std(self.weight)
+            self.bias = torch.empty(channels).normal_(0.0, std, generator=generator)
+            self.bias_grad = torch.zeros_like(self.bias)
+
+    def _describe(self, **defaults: int) -> str:
+        """Describe the arguments, those that have their default left out."""
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        for name, default in defaults.items():
+            if getattr(self, name) != (default, default):
+                text += f", {name}={getattr(self, name)}"
+        return text if self.bias is not None else text + ", bias=False"
+
+
+class Conv2d(KernelLayer):
     r"""Slide a window over the image and take a weighted sum at every place.
 
     .. math::
@@ -65,14 +131,8 @@ class Conv2d(Module):
         self.stride = as_pair(stride, "stride", 1)
         self.padding = as_pair(padding, "padding", 0)
         self.dilation = as_pair(dilation, "dilation", 1)
-        self.weight = torch.empty(out_channels, in_channels, *self.kernel_size)
-        init.xavier_normal_(self.weight, generator=generator)
-        self.weight_grad = torch.zeros_like(self.weight)
-        self.bias = self.bias_grad = None
-        if bias:
-            std = init.xavier_std(self.weight)
-            self.bias = torch.empty(out_channels).normal_(0.0, std, generator=generator)
-            self.bias_grad = torch.zeros_like(self.bias)
+        shape = (out_channels, in_channels, *self.kernel_size)
+        self._make_parameters(shape, out_channels if bias else None, generator)
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve.
@@ -97,49 +157,19 @@ class Conv2d(Module):
         x = as_batch(input, self, self.in_channels, self.weight.dtype)
         check_window_fits(self, x.shape[2:])
         kernel_set = kernels.active()
-        output, saved = kernel_set.conv2d_forward(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation
+        geometry = (self.stride, self.padding, self.dilation)
+        result = kernel_set.conv2d_forward(x, self.weight, self.bias, *geometry)
+        return self._finish(input, kernel_set, result)
+
+    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
+        geometry = (self.stride, self.padding, self.dilation)
+        return kernel_set.conv2d_backward(
+            grad, saved, self.weight, *geometry, self.needs_input_grad
         )
-        output = output if input.dim() == 4 else output[0]
-        self._saved = kernel_set, saved, output.shape
-        return output
-
-    def backward(self, grad_output: Tensor) -> Tensor | None:
-        """Add to ``weight_grad`` and ``bias_grad`` and return the gradient of the input.
-
-        Parameters
-        ----------
-        grad_output : Tensor
-            Gradient of the loss with respect to the output, of the output's shape.
-        """
-        kernel_set, saved, shape = self._take_saved()
-        self._check_grad(grad_output, shape)
-        grad_input, grad_weight, grad_bias = kernel_set.conv2d_backward(
-            as_batch(grad_output, self, dtype=self.weight.dtype),
-            saved,
-            self.weight,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.needs_input_grad,
-        )
-        self._accumulate(grad_weight, grad_bias)
-        if grad_input is None or grad_output.dim() == 4:
-            return grad_input
-        return grad_input[0]
-
-    def _accumulate(self, grad_weight: Tensor, grad_bias: Tensor) -> None:
-        self.weight_grad += grad_weight
-        if self.bias_grad is not None:
-            self.bias_grad += grad_bias
 
     def extra_repr(self) -> str:
         """Describe the arguments."""
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
-        for name, default in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1))):
-            if getattr(self, name) != default:
-                text += f", {name}={getattr(self, name)}"
-        return text if self.bias is not None else text + ", bias=False"
+        return self._describe(stride=1, padding=0, dilation=1)
 
 
 def check_window_fits(conv: Conv2d, size: tuple[int, int]) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
-from n2n_lib import init, kernels
+from n2n_lib import kernels
+from n2n_lib.conv import KernelLayer
 from n2n_lib.kernels.unfold import transposed_size
-from n2n_lib.module import Module, as_batch, as_pair
+from n2n_lib.module import as_batch, as_pair
 
 
-class ConvTranspose2d(Module):
+class ConvTranspose2d(KernelLayer):
     r"""Put a window, multiplied with the pixel, around every pixel, and add what overlaps.
 
     .. math::
@@ -83,14 +86,8 @@ class ConvTranspose2d(Module):
                     f"output_padding={self.output_padding}, stride={self.stride}, "
                     f"dilation={self.dilation}"
                 )
-        self.weight = torch.empty(in_channels, out_channels, *self.kernel_size)
-        init.xavier_normal_(self.weight, generator=generator)
-        self.weight_grad = torch.zeros_like(self.weight)
-        self.bias = self.bias_grad = None
-        if bias:
-            std = init.xavier_std(self.weight)
-            self.bias = torch.empty(out_channels).normal_(0.0, std, generator=generator)
-            self.bias_grad = torch.zeros_like(self.bias)
+        shape = (in_channels, out_channels, *self.kernel_size)
+        self._make_parameters(shape, out_channels if bias else None, generator)
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve, transposed.
@@ -121,42 +118,15 @@ class ConvTranspose2d(Module):
                 f"{tuple(x.shape[2:])}, whose output would be {size}"
             )
         kernel_set = kernels.active()
-        output, saved = kernel_set.conv_transpose2d_forward(x, self.weight, self.bias, *geometry)
-        output = output if input.dim() == 4 else output[0]
-        self._saved = kernel_set, saved, output.shape
-        return output
+        result = kernel_set.conv_transpose2d_forward(x, self.weight, self.bias, *geometry)
+        return self._finish(input, kernel_set, result)
 
-    def backward(self, grad_output: Tensor) -> Tensor | None:
-        """Add to ``weight_grad`` and ``bias_grad`` and return the gradient of the input.
-
-        Parameters
-        ----------
-        grad_output : Tensor
-            Gradient of the loss with respect to the output, of the output's shape.
-        """
-        kernel_set, saved, shape = self._take_saved()
-        self._check_grad(grad_output, shape)
-        grad_input, grad_weight, grad_bias = kernel_set.conv_transpose2d_backward(
-            as_batch(grad_output, self, dtype=self.weight.dtype),
-            saved,
-            self.weight,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.needs_input_grad,
+    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
+        geometry = (self.stride, self.padding, self.dilation)
+        return kernel_set.conv_transpose2d_backward(
+            grad, saved, self.weight, *geometry, self.needs_input_grad
         )
-        self.weight_grad += grad_weight
-        if self.bias_grad is not None:
-            self.bias_grad += grad_bias
-        if grad_input is None or grad_output.dim() == 4:
-            return grad_input
-        return grad_input[0]
 
     def extra_repr(self) -> str:
         """Describe the arguments."""
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
-        defaults = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1}
-        for name, default in defaults.items():
-            if getattr(self, name) != (default, default):
-                text += f", {name}={getattr(self, name)}"
-        return text if self.bias is not None else text + ", bias=False"
+        return self._describe(stride=1, padding=0, output_padding=0, dilation=1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
 from n2n_lib import kernels
-from n2n_lib.conv import Conv2d, check_window_fits
+from n2n_lib.conv import Conv2d, KernelLayer, check_window_fits
 from n2n_lib.module import Module, as_batch, as_pair
 
 
@@ -54,7 +56,7 @@ class NNUpsampling(Module):
         return f"scale_factor={self.scale_factor}"
 
 
-class Upsampling(Module):
+class Upsampling(KernelLayer):
     """Nearest-neighbour upsampling followed by a convolution, the report's ``TransposeConv2d``.
 
     Parameters
@@ -117,32 +119,19 @@ class Upsampling(Module):
         x = as_batch(input, self, conv.in_channels, conv.weight.dtype)
         check_window_fits(conv, (scale[0] * x.shape[2], scale[1] * x.shape[3]))
         kernel_set = kernels.active()
-        output, saved = kernel_set.upsample_conv2d_forward(
-            x, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, scale
-        )
-        output = output if input.dim() == 4 else output[0]
-        self._saved = kernel_set, saved, output.shape
-        return output
+        geometry = (conv.stride, conv.padding, conv.dilation, scale)
+        result = kernel_set.upsample_conv2d_forward(x, conv.weight, conv.bias, *geometry)
+        return self._finish(input, kernel_set, result)
 
-    def backward(self, grad_output: Tensor) -> Tensor | None:
-        """Accumulate the convolution's gradients and return the gradient of the small image."""
+    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
         conv = self.conv
-        kernel_set, saved, shape = self._take_saved()
-        self._check_grad(grad_output, shape)
-        grad_input, grad_weight, grad_bias = kernel_set.upsample_conv2d_backward(
-            as_batch(grad_output, self, dtype=conv.weight.dtype),
-            saved,
-            conv.weight,
-            conv.stride,
-            conv.padding,
-            conv.dilation,
-            self.scale_factor,
-            self.needs_input_grad,
+        geometry = (conv.stride, conv.padding, conv.dilation, self.scale_factor)
+        return kernel_set.upsample_conv2d_backward(
+            grad, saved, conv.weight, *geometry, self.needs_input_grad
         )
-        conv._accumulate(grad_weight, grad_bias)
-        if grad_input is None or grad_output.dim() == 4:
-            return grad_input
-        return grad_input[0]
+
+    def _owner(self) -> Conv2d:
+        return self.conv
 
     def extra_repr(self) -> str:
         """Describe the arguments."""

@@ -215,9 +215,14 @@ L04, L05, L06, L07 = "04_upsampling", "05_activations", "06_loss_and_sequential"
 MUTATIONS = [
     # A sign.
     Mutation(
-        "n2n_lib/conv.py", "self.weight_grad += grad_weight", "self.weight_grad -= grad_weight", L03
+        "n2n_lib/conv.py",
+        "owner.weight_grad += grad_weight",
+        "owner.weight_grad -= grad_weight",
+        L03,
     ),
-    Mutation("n2n_lib/conv.py", "self.bias_grad += grad_bias", "self.bias_grad -= grad_bias", L03),
+    Mutation(
+        "n2n_lib/conv.py", "owner.bias_grad += grad_bias", "owner.bias_grad -= grad_bias", L03
+    ),
     Mutation(
         "n2n_lib/optim.py",
         "grads, alpha=-self.lr)",
