@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 import time
 import zlib
@@ -24,6 +25,7 @@ from torch import Tensor
 from n2n_lib import bench as benchmark
 from n2n_lib import data, files, plots
 from n2n_lib.classical import ALL_METHODS, estimate_sigma
+from n2n_lib.distributed import processes
 from n2n_lib.evaluation import (
     DO_NOTHING,
     PhotographRow,
@@ -60,6 +62,15 @@ OURS = "our network"
 
 LEARNING_RATES = {"sgd": 4.0, "momentum": 0.4, "nesterov": 0.4, "adagrad": 1e-2, "adam": 1e-3}
 """Highest learning rate where none is given, for the report's network."""
+
+
+DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+"""Precisions by name."""
 
 
 class Noise(str, Enum):
@@ -183,6 +194,13 @@ def train(
     ] = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
+    device: Annotated[
+        str,
+        typer.Option(help="Where to compute: auto (a GPU if there is one), cpu, cuda or mps."),
+    ] = "cpu",
+    dtype: Annotated[
+        str, typer.Option(help=f"Precision of weights and images: {', '.join(DTYPES)}.")
+    ] = "float32",
     out: Annotated[Path, typer.Option(help="Folder for everything that is written.")] = Path("out"),
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run of the same settings.")
@@ -194,6 +212,9 @@ def train(
 
     Writes model.pth, checkpoint.pth (after every epoch), curves.png, denoised.png and
     results.json into the folder given with --out.
+
+    With many processes: torchrun --nproc-per-node 2 -m n2n_lib train ... shares every batch among
+    them; the weights are those of one process. Only the first one prints and writes.
     """
     for value, name in (
         (pairs, "--pairs"),
@@ -213,88 +234,97 @@ def train(
     _check_below_one(ema, "--ema")
     level, scales = _number_or_range(sigma, "--sigma"), _range(scale, "--scale")
     make_noise(noise.value, level)
+    device = _device(device)
+    if dtype not in DTYPES:
+        raise UsageError(f"expected --dtype to be one of {', '.join(DTYPES)}, got {dtype}")
     model = _new_model(network, network_options, seed)
     if start is not None:
         model.load_pretrained_model(start)
+    model.to(DTYPES[dtype]).to(device)
     _use_threads(threads)
-    console = Console(stderr=as_json)
-    started = time.perf_counter()
-    task = {"noise": noise.value, "sigma": level, "size": patch, "scale": scales}
-    if steps is None:
-        noisy1, noisy2, source = _training_pairs(data_path, pairs, task, seed)
-        check_training_pairs(noisy1, noisy2)
-        held_out = None
-    else:
-        stream = _stream(data_path, batch, task, clean_targets, seed)
-        held_out = _held_out_pairs(task)
-    noisy, clean = _validation_images(data_path, task)
-    _make_writable(out)
-    checkpoint = out / "checkpoint.pth"
-    if checkpoint.exists() and not resume:
-        console.print(f"Starting anew; {checkpoint} of an earlier run will be replaced.")
-    common = {
-        "lr": lr,
-        "optimiser": optimiser,
-        "schedule": schedule,
-        "ema": ema,
-        "val_input": noisy,
-        "val_target": clean,
-        "held_out": held_out,
-        "checkpoint": checkpoint,
-        "resume": resume,
-        "progress": not quiet,
-    }
-    if steps is None:
-        console.print(
-            f"{len(noisy1)} noisy pairs from {source}, {torch.get_num_threads()} threads."
-        )
-        model.train(noisy1, noisy2, epochs, batch_size=batch, seed=seed, **common)
-        count = len(noisy1)
-    else:
-        console.print(f"Fresh pairs for {steps} steps, {torch.get_num_threads()} threads.")
-        model.train_stream(stream, steps, **common)
-        count = batch * len(model.history.losses)
-    trained = sum(model.history.seconds)
-    if noise is Noise.gaussian and not isinstance(level, tuple):
-        model.sigma = level
-    model.save_model(out / "model.pth")
+    with processes(device) as group:
+        console = Console(stderr=as_json, quiet=not group.leads)
+        started = time.perf_counter()
+        task = {"noise": noise.value, "sigma": level, "size": patch, "scale": scales}
+        if steps is None:
+            noisy1, noisy2, source = _training_pairs(data_path, pairs, task, seed)
+            check_training_pairs(noisy1, noisy2)
+            held_out = None
+        else:
+            stream = _stream(data_path, batch, task, clean_targets, seed)
+            held_out = _held_out_pairs(task)
+        noisy, clean = _validation_images(data_path, task)
+        _make_writable(out)
+        checkpoint = out / "checkpoint.pth"
+        if checkpoint.exists() and not resume:
+            console.print(f"Starting anew; {checkpoint} of an earlier run will be replaced.")
+        common = {
+            "lr": lr,
+            "optimiser": optimiser,
+            "schedule": schedule,
+            "ema": ema,
+            "val_input": noisy,
+            "val_target": clean,
+            "held_out": held_out,
+            "checkpoint": checkpoint,
+            "resume": resume,
+            "progress": not quiet,
+        }
+        if steps is None:
+            console.print(
+                f"{len(noisy1)} noisy pairs from {source}, {torch.get_num_threads()} threads."
+            )
+            model.train(noisy1, noisy2, epochs, batch_size=batch, seed=seed, **common)
+            count = len(noisy1)
+        else:
+            console.print(f"Fresh pairs for {steps} steps, {torch.get_num_threads()} threads.")
+            model.train_stream(stream, steps, **common)
+            count = batch * len(model.history.losses)
+        if not group.leads:
+            return
+        trained = sum(model.history.seconds)
+        if noise is Noise.gaussian and not isinstance(level, tuple):
+            model.sigma = level
+        model.save_model(out / "model.pth")
 
-    console.print(f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ...")
-    rows = evaluate(noisy, clean, {OURS: model.predict}, sigma=_known_sigma(noise, level))
-    levels = {row.name: row.psnr for row in rows if row.name != OURS}
-    _save_figure(
-        plots.show_training(model.history.losses, model.history.val_psnr, levels),
-        out / "curves.png",
-    )
-    few = slice(0, min(6, len(noisy)))
-    _save_figure(
-        plots.show_denoising(noisy[few], model.predict(noisy[few]), clean[few], across=True),
-        out / "denoised.png",
-    )
-    results = _results(rows) | {
-        "seconds": round(trained, 3),
-        "seconds_total": round(time.perf_counter() - started, 3),
-        "pairs": count,
-        "epochs": model.history.epochs,
-        "network": model.network_name,
-        "network_options": model.arguments,
-        "start": start,
-        "batch": batch,
-        "optimiser": optimiser,
-        "schedule": schedule,
-        "ema": ema,
-        "lr": lr,
-        "clean_targets": clean_targets,
-        "seed": seed,
-        **task,
-    }
-    files.write_atomically(
-        out / "results.json", lambda file: file.write(json.dumps(results, indent=2).encode())
-    )
-    _print_table(console, rows, f"{len(noisy)} validation images")
-    console.print(f"Wrote model.pth, curves.png, denoised.png and results.json to {out}.")
-    if as_json:
-        print(json.dumps(results))
+        console.print(
+            f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ..."
+        )
+        rows = evaluate(noisy, clean, {OURS: model.predict}, sigma=_known_sigma(noise, level))
+        levels = {row.name: row.psnr for row in rows if row.name != OURS}
+        _save_figure(
+            plots.show_training(model.history.losses, model.history.val_psnr, levels),
+            out / "curves.png",
+        )
+        few = slice(0, min(6, len(noisy)))
+        _save_figure(
+            plots.show_denoising(noisy[few], model.predict(noisy[few]), clean[few], across=True),
+            out / "denoised.png",
+        )
+        results = _results(rows) | {
+            "seconds": round(trained, 3),
+            "seconds_total": round(time.perf_counter() - started, 3),
+            "pairs": count,
+            "epochs": model.history.epochs,
+            "network": model.network_name,
+            "network_options": model.arguments,
+            "start": start,
+            "batch": batch,
+            "optimiser": optimiser,
+            "schedule": schedule,
+            "ema": ema,
+            "lr": lr,
+            "clean_targets": clean_targets,
+            "seed": seed,
+            **task,
+        }
+        files.write_atomically(
+            out / "results.json", lambda file: file.write(json.dumps(results, indent=2).encode())
+        )
+        _print_table(console, rows, f"{len(noisy)} validation images")
+        console.print(f"Wrote model.pth, curves.png, denoised.png and results.json to {out}.")
+        if as_json:
+            print(json.dumps(results))
 
 
 @app.command()
@@ -839,6 +869,24 @@ def _use_threads(threads: int | None) -> None:
     if threads is not None:
         _check_at_least(threads, "--threads", 1)
         torch.set_num_threads(threads)
+
+
+def _device(name: str) -> str:
+    """Return the device of this process: with CUDA and many processes, each has a GPU of its own.
+
+    Raises
+    ------
+    UsageError
+        If there is no such device here.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if present[kind])
+    if name not in present:
+        raise UsageError(f"expected --device to be auto, cpu, cuda or mps, got {name}")
+    if not present[name]:
+        raise UsageError(f"expected a device that this machine has, got --device {name}")
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name
 
 
 def _number_or_range(text: str, name: str) -> float | tuple[float, float]:

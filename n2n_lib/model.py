@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from n2n_lib import files
 from n2n_lib.data import to_unit
+from n2n_lib.distributed import GradientMean, Group, current
 from n2n_lib.losses import MSELoss
 from n2n_lib.metrics import mse, psnr
 from n2n_lib.module import Module
@@ -31,6 +32,9 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 TILE = 512
 """Side of the tiles in which `Model.predict` works through a large image, in pixels."""
+
+CHANNELS_LAST = torch.channels_last
+"""The layout of batches in training: what the fast kernels read and write."""
 
 _FORMAT = "n2n model 1"
 _CHECKPOINT = "n2n checkpoint 3"
@@ -517,35 +521,42 @@ class Model:
             "ema": ema,
             "held_out": None if held_out is None else _fingerprint(*held_out),
         }
-        history = History()
-        if resume and checkpoint is not None and Path(checkpoint).exists():
+        history, group = History(), current()
+        if group.leads and resume and checkpoint is not None and Path(checkpoint).exists():
             history = self._restore(checkpoint, settings, plan, run)
         self.history, total = history, plan.epoch_steps * plan.epochs
+        if group.size > 1:  # all start where the first process stands
+            state = group.tell_all(self._state(settings, plan, run))
+            history = self.history = self._go_on_from(state, plan, run)
         bar = tqdm(
             desc="training",
             unit="step",
             total=total,
             initial=len(history.losses),
-            disable=not progress,
+            disable=not (progress and group.leads),
             mininterval=0.5,
         )
+        gradients = GradientMean(self.network, group)
         batches = plan.batches(len(history.losses))
         try:
-            with bar, torch.no_grad(), self.network.training_mode():
+            with bar, torch.no_grad(), self.network.training_mode(), gradients.watching():
                 while history.epochs < plan.epochs:
                     first = len(history.losses)
                     rates = [rate_of(lr, first + i, total) for i in range(plan.epoch_steps)]
-                    self._train_epoch(batches, rates, run, bar)
+                    self._train_epoch(batches, rates, run, bar, group, gradients)
+                    if not group.leads:
+                        continue
                     with run.averaged():
                         self._validate(validation, held_out, run)
                     if checkpoint is not None:
-                        self._write_checkpoint(checkpoint, settings, plan, run)
+                        files.save(self._state(settings, plan, run), checkpoint)
                     if on_epoch is not None:
                         with run.averaged():
                             on_epoch(self)
                 self._show(bar)
         finally:
             batches.close()  # a stream's thread ends here
+        run.best = group.tell_all(run.best)
         if run.best is not None:
             self.network.set_params(run.best)
         elif run.average is not None:
@@ -553,26 +564,38 @@ class Model:
         return history
 
     def _train_epoch(
-        self, batches: Iterator[Pair], rates: Sequence[float], run: _Run, bar: tqdm
+        self,
+        batches: Iterator[Pair],
+        rates: Sequence[float],
+        run: _Run,
+        bar: tqdm,
+        group: Group,
+        gradients: GradientMean,
     ) -> None:
         """Take one step per learning rate; put the old weights back if it diverges."""
         started, like = time.perf_counter(), self._like()
         before = [parameter.clone() for parameter, _ in self.network.param()]
         criterion, optimiser = MSELoss(self.network), run.rule
-        losses = torch.empty(len(rates))
+        losses, added_up = torch.zeros(len(rates), device=like.device), 0
         for step, optimiser.lr in enumerate(rates):
             noisy, target = next(batches)
-            x = self._pad(to_unit(noisy).to(like, memory_format=torch.channels_last))
-            y = self._pad(to_unit(target).to(like, memory_format=torch.channels_last))
-            losses[step] = criterion(self.network(x), y)
+            rows = group.share(len(noisy))
+            weight = (rows.stop - rows.start) / len(noisy)
             optimiser.zero_grad()
-            criterion.backward()
+            with gradients.step(weight):
+                if weight:
+                    x = self._pad(to_unit(noisy[rows]).to(like, memory_format=CHANNELS_LAST))
+                    y = self._pad(to_unit(target[rows]).to(like, memory_format=CHANNELS_LAST))
+                    losses[step] = weight * criterion(self.network(x), y)
+                    criterion.backward()
             optimiser.step()
             if run.average is not None:
                 run.average.update()
             bar.update()
             last = step == len(rates) - 1
             if step % 50 == 49 or last:
+                group.add_up(losses[added_up : step + 1])
+                added_up = step + 1
                 self._show(bar, losses[step].item())
                 broken = losses[: step + 1][~torch.isfinite(losses[: step + 1])]
                 if len(broken) or (last and not self._finite()):
@@ -611,20 +634,29 @@ class Model:
             text += f", validation {self.history.val_psnr[-1]:.2f} dB"
         bar.set_postfix_str(text, refresh=False)
 
-    def _write_checkpoint(self, path, settings: dict, plan: _Plan, run: _Run) -> None:
-        files.save(
-            {
-                "format": _CHECKPOINT,
-                "settings": settings,
-                "parameters": [parameter for parameter, _ in self.network.param()],
-                "optimiser": run.rule.state_dict(),
-                "average": None if run.average is None else run.average.state_dict(),
-                "best": run.best,
-                "generator": plan.generator.get_state(),
-                "history": asdict(self.history),
-            },
-            path,
-        )
+    def _state(self, settings: dict, plan: _Plan, run: _Run) -> dict:
+        """Return all that a run needs in order to go on from here: what a checkpoint holds."""
+        return {
+            "format": _CHECKPOINT,
+            "settings": settings,
+            "parameters": [parameter for parameter, _ in self.network.param()],
+            "optimiser": run.rule.state_dict(),
+            "average": None if run.average is None else run.average.state_dict(),
+            "best": run.best,
+            "generator": plan.generator.get_state(),
+            "history": asdict(self.history),
+        }
+
+    def _go_on_from(self, state: dict, plan: _Plan, run: _Run) -> History:
+        """Go on from a state."""
+        run.rule.load_state_dict(state["optimiser"])
+        if run.average is not None:
+            run.average.load_state_dict(state["average"])
+            _check_parameters(run.average.values)
+        self.network.set_params(state["parameters"])
+        plan.generator.set_state(state["generator"])
+        run.best = state["best"]
+        return History(**state["history"])
 
     def _restore(self, path, settings: dict, plan: _Plan, run: _Run) -> History:
         """Take weights, optimiser, generator and history from a checkpoint; all or nothing."""
@@ -651,20 +683,13 @@ class Model:
                 if [p.shape for p in best] != [p.shape for p in parameters]:
                     raise ValueError("expected best weights of the shapes of the parameters")
             torch.Generator().set_state(content["generator"])
-            run.rule.load_state_dict(content["optimiser"])
-            if run.average is not None:
-                run.average.load_state_dict(content["average"])
-                _check_parameters(run.average.values)
-            self.network.set_params(parameters)
+            return self._go_on_from(content, plan, run)
         except _OtherRun:
             raise
         except Exception as error:  # a damaged file fails in many ways, all to say the same
             raise ValueError(
                 f"{path}: expected a whole checkpoint of n2n, got a damaged one ({error})"
             ) from None
-        plan.generator.set_state(content["generator"])
-        run.best = best
-        return history
 
     # ------------------------------------------------------------------ files
 
