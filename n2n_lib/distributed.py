@@ -248,3 +248,49 @@ def _fill_buckets(grads: Sequence[Tensor]) -> list[_Bucket]:
         groups[-1].append(grad)
         size += grad.numel() * grad.element_size()
     return [_Bucket(group) for group in groups]
+
+
+def step_seconds(
+    processes: int, *, compute: float, size: float, bandwidth: float, latency: float
+) -> float:
+    r"""Predict how long a training step takes on many processes (lesson 13).
+
+    .. math:: T(P) = \frac{c}{P} + 2 (P - 1) \left(\alpha + \frac{b}{P \beta}\right)
+
+    for an all-reduce in a ring that does not overlap with the computation.
+
+    Parameters
+    ----------
+    processes : int
+        P, from 1.
+    compute : float
+        Seconds c that one process computes for the whole batch.
+    size : float
+        Bytes b of all gradients.
+    bandwidth : float
+        Bytes per second between two processes.
+    latency : float
+        Seconds of each message beside its bytes.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    ValueError
+        If a number is negative, or `processes` or `bandwidth` is not positive.
+
+    Notes
+    -----
+    Patarasuk and Yuan (2009), Bandwidth optimal all-reduce algorithms for clusters of workstations,
+    section 3.
+    """
+    if processes < 1 or bandwidth <= 0 or min(compute, size, latency) < 0:
+        raise ValueError(
+            "expected one process or more, a positive bandwidth and no negative number, got "
+            f"processes={processes}, compute={compute}, size={size}, bandwidth={bandwidth}, "
+            f"latency={latency}"
+        )
+    return compute / processes + 2 * (processes - 1) * (latency + size / processes / bandwidth)

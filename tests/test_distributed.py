@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from n2n_lib import distributed
-from n2n_lib.distributed import GradientMean, Group, ProcessLostError
+from n2n_lib.distributed import GradientMean, Group, ProcessLostError, step_seconds
 from n2n_lib.model import Model
 
 RULES = ("sgd", "momentum", "adam")
@@ -238,3 +238,33 @@ def test_the_others_stop_when_one_is_killed_and_the_run_goes_on_alone(tmp_path: 
         process.kill()
         process.wait()
     assert len(torch.load(checkpoint, weights_only=True)["history"]["losses"]) > done
+
+
+# ------------------------------------------------------------------ the cost model
+
+
+@given(size=st.integers(1, 8), compute=st.floats(0, 10), pieces=st.integers(1, 10**6).map(float))
+def test_the_cost_model_counts_the_messages_of_a_ring(
+    size: int, compute: float, pieces: float
+) -> None:
+    """Play the ring: in each round every process hands one piece to its neighbour."""
+    held = [{rank: {owner} for rank in range(size)} for owner in range(size)]
+    rounds = 0
+    while any(len(held[owner][piece]) < size for owner in range(size) for piece in range(size)):
+        moved = [(owner, (owner - rounds) % size) for owner in range(size)]
+        carried = [(owner, piece, set(held[owner][piece])) for owner, piece in moved]
+        for owner, piece, content in carried:
+            held[(owner + 1) % size][piece] |= content
+        rounds += 1
+    seconds = compute / size + rounds * (0.5 + pieces / size / 100)
+    got = step_seconds(size, compute=compute, size=pieces, bandwidth=100, latency=0.5)
+    assert got == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("wrong", [{"bandwidth": 0}, {"compute": -1}, {"latency": -1}])
+def test_the_cost_model_refuses_numbers_without_sense(wrong: dict) -> None:
+    numbers = {"compute": 1, "size": 1, "bandwidth": 1, "latency": 1} | wrong
+    with pytest.raises(ValueError, match="positive bandwidth"):
+        step_seconds(2, **numbers)
+    with pytest.raises(ValueError, match="one process or more"):
+        step_seconds(0, compute=1, size=1, bandwidth=1, latency=1)
