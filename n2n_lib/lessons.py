@@ -117,7 +117,7 @@ def execute(
         for path in bar:
             bar.set_description(path.stem)
             lesson = read_lesson(path)
-            _run(lesson, path, timeout)
+            run_lesson(lesson, path, timeout)
             _check_outputs(lesson, path)
             _normalise(lesson)
             _save(lesson, path)
@@ -168,8 +168,8 @@ def _complete_ids(cells: list[dict]) -> None:
         seen.add(cell["id"])
 
 
-def _run(lesson: NotebookNode, path: Path, timeout: int) -> None:
-    """Execute the cells in place."""
+def run_lesson(lesson: NotebookNode, path: Path, timeout: int) -> None:
+    """Execute the cells in place; `path` says where. Parameters and errors as in `execute`."""
     started: list[NotebookNode] = []
     with tempfile.TemporaryDirectory() as ipython_folder:
         client = NotebookClient(
