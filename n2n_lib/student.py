@@ -24,7 +24,6 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from n2n_lib import files
-from n2n_lib.check import EXERCISES
 from n2n_lib.check.record import EDITION
 from n2n_lib.lessons import METADATA, VIEW_STATE, find_lessons, read_lesson
 
@@ -32,10 +31,12 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 REGION = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n.*?^[ \t]*{END}[ \t]*$", re.DOTALL | re.MULTILINE)
 
+HINT = re.compile(r'Hint: (.*?)\s*"""', re.DOTALL)
+
 BESIDE = ("README.md", "LICENSE", "constraints.txt", "environment.yml", "pyproject.toml")
 """What the library is installed with; README.md is that of the lessons where they have one."""
 
-WIDTH = 88  # of a line of a hint in a stub
+WIDTH = 84  # of a line of a hint in a stub
 
 LOOK = VIEW_STATE | {"jupyter", "vscode"}
 """Metadata of a cell that say how it is shown, which is no work."""
@@ -124,10 +125,10 @@ def make_edition(
 def student_version(path: str | os.PathLike) -> NotebookNode:
     """Return a lesson as students get it.
 
-    Solutions are replaced by stubs that raise `NotImplementedError` with the hint, outputs are
-    gone, and so are cells with the tag ``instructor``. Checks cannot be edited, and neither they
-    nor exercises be deleted. Both get the tag ``raises-exception``, so that "Run all cells" goes
-    on past them. The last cell draws the student's progress.
+    Solutions are replaced by stubs that raise `NotImplementedError` with the hint of the
+    docstring. Outputs are gone, and so are cells with the tag ``instructor``. Checks cannot be
+    edited, and neither they nor exercises be deleted. Both get the tag ``raises-exception``, so
+    that "Run all cells" goes on past them. The last cell draws the student's progress.
 
     Raises
     ------
@@ -138,10 +139,9 @@ def student_version(path: str | os.PathLike) -> NotebookNode:
     lesson = read_lesson(path)  # without outputs
     lesson.metadata = nbformat.from_dict(METADATA)
     lesson.cells = [cell for cell in lesson.cells if "instructor" not in _tags(cell)]
-    for place, cell in enumerate(lesson.cells):
+    for cell in lesson.cells:
         if BEGIN in cell.source or END in cell.source:
-            following = lesson.cells[place + 1 :]
-            cell.source = _with_stub(path, cell, following[0].source if following else "")
+            cell.source = _with_stub(path, cell)
         tags = set(_tags(cell)) & {"exercise", "check"}
         if tags:
             cell.metadata.tags = [*_tags(cell), "raises-exception"]
@@ -156,16 +156,16 @@ def student_version(path: str | os.PathLike) -> NotebookNode:
     return lesson
 
 
-def _with_stub(path: Path, cell: NotebookNode, check: str) -> str:
-    """Return the source of an exercise with a stub for its solution; the check names the hint."""
-    called = re.search(r"\bcheck\.(\w+)\(", check)
-    if "exercise" not in _tags(cell) or not called or called[1] not in EXERCISES:
+def _with_stub(path: Path, cell: NotebookNode) -> str:
+    """Return the source of an exercise with a stub for its solution."""
+    hint = HINT.search(cell.source)
+    if "exercise" not in _tags(cell) or not hint:
         raise ValueError(
-            f"{path}, cell {cell.id}: expected a cell with a solution to be tagged exercise and "
-            "the next cell to call its check"
+            f"{path}, cell {cell.id}: expected a cell with a solution to be tagged exercise, and "
+            "a hint in its docstring"
         )
-    _, _, hint = EXERCISES[called[1]]
-    source = REGION.sub(lambda region: textwrap.indent(_stub(hint), region[1]), cell.source)
+    stub = _stub(" ".join(hint[1].split()))
+    source = REGION.sub(lambda region: textwrap.indent(stub, region[1]), cell.source)
     if BEGIN in source or END in source:
         raise ValueError(
             f"{path}, cell {cell.id}: expected every {BEGIN} to have its {END}, each on a line of "
