@@ -289,7 +289,7 @@ def _read_manifest(path: Path) -> dict[str, str]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {str(name): str(value) for name, value in content["files"].items()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, TypeError, KeyError, AttributeError, OSError):
         raise ValueError(
