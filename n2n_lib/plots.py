@@ -458,7 +458,7 @@ def show_progress(lessons: Mapping[str, Sequence[tuple[str, str]]]) -> Figure:
     """
     states = [state for exercises in lessons.values() for _, state in exercises]
     columns = max(map(len, lessons.values()))
-    made, axes = figure(1, 1, (1.6 + 1.95 * columns, 0.9 + 0.3 * len(lessons)))
+    made, axes = figure(1, 1, (1.7 + 2.1 * columns, 0.9 + 0.3 * len(lessons)))
     for y, (lesson, exercises) in enumerate(lessons.items()):
         axes.text(-0.08, y, lesson, ha="right", va="center", fontsize=9, weight="bold")
         for x, (name, state) in enumerate(exercises):

@@ -214,8 +214,9 @@ def fingerprint(content: bytes, name: str) -> str:
     """Return a hash of what counts as work in a file.
 
     Of a notebook these are its cells: their kind, source, attachments and metadata but for those
-    of the view. Outputs, execution counts and metadata of the notebook do not count. A notebook
-    that cannot be read, and any other file, counts as its bytes.
+    of the view. Outputs, execution counts and metadata of the notebook do not count, nor do empty
+    cells: JupyterLab adds one when the last cell is run. A notebook that cannot be read, and any
+    other file, counts as its bytes.
     """
     if name.endswith(".ipynb"):
         try:
@@ -234,6 +235,7 @@ def _work(content: bytes) -> list:
             {key: value for key, value in cell["metadata"].items() if key not in LOOK},
         ]
         for cell in json.loads(content)["cells"]
+        if "".join(cell["source"]).strip() or cell.get("attachments")
     ]
 
 

@@ -383,6 +383,7 @@ def change(path: Path, what: str) -> None:
     elif what == "run":
         lesson.cells[0].outputs = [nbformat.v4.new_output("stream", text="first")]
         lesson.cells[0].execution_count = 7
+        lesson.cells.append(new_code_cell(""))
         lesson.cells[0].metadata |= {"scrolled": True, "jupyter": {"outputs_hidden": True}}
         lesson.metadata.kernelspec.display_name = "Mine"
         lesson.metadata.language_info.version = "3.13"
