@@ -1,17 +1,19 @@
 # Linux and macOS. On Windows use environment.yml and the command n2n itself.
 PYTHON ?= python3
 ARGS ?=
+STUDENT ?= student
 
 BIN := .venv/bin
 STAMP := .venv/.complete
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with notebooks/nbval_sanitize.cfg
 
-.PHONY: help setup train test lab notebooks html weights bench mutants lint clean
+.PHONY: help setup train test student lab lab-instructor notebooks html weights bench mutants lint \
+	clean
 .NOTPARALLEL:
 
 help: ## say what can be made (ARGS="..." is handed to n2n: make train ARGS="--pairs 1000")
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## create .venv with everything in it; the other targets do so by themselves
 
@@ -32,7 +34,14 @@ test: $(STAMP) ## run the unit tests, then the lessons under nbval
 	echo "Lessons"; $(BIN)/python -m pytest $(NBVAL) notebooks || status=1; \
 	exit $$status
 
-lab: $(STAMP) ## open the lessons in JupyterLab
+student: $(STAMP) ## write the lessons without solutions to student/, or update them there
+	@$(BIN)/n2n student $(STUDENT) $(ARGS)
+
+lab: $(STAMP) ## open the student edition in JupyterLab
+	@test -d $(STUDENT) || $(BIN)/n2n student $(STUDENT)
+	@$(BIN)/jupyter lab $(STUDENT)
+
+lab-instructor: $(STAMP) ## open the lessons with their solutions in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
 notebooks: $(STAMP) ## re-execute all lessons and save them with fresh outputs

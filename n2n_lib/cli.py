@@ -1,4 +1,4 @@
-"""The command line ``n2n``: train, denoise, evaluate, and keep the lessons fresh."""
+"""The command line ``n2n``: train, denoise, evaluate, keep the lessons fresh, hand them out."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ from n2n_lib.networks import NETWORKS, find_network
 from n2n_lib.noise import make_noise, pixel_sampling
 from n2n_lib.optim import OPTIMISERS, SCHEDULES, find_optimiser, find_schedule
 from n2n_lib.stream import PairStream
+from n2n_lib.student import Report, make_edition
 
 app = typer.Typer(
     name="n2n",
@@ -504,6 +505,55 @@ def notebooks(
     """Re-execute the lessons and save them with fresh outputs."""
     _check_at_least(timeout, "--timeout", 1)
     execute(paths or find_lessons(), timeout=timeout)
+
+
+@app.command()
+def student(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DEST", help="Folder of the edition; made if missing.")
+    ],
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the instructor's lessons.", show_default="notebooks"),
+    ] = None,
+    library: Annotated[
+        bool,
+        typer.Option(
+            "--library",
+            help="Write n2n_lib, too, and what it is installed with: the folder can then be handed "
+            "out by itself.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the lessons without their solutions, for students; or update such a folder.
+
+    What a student has worked in is never overwritten. If it has a newer version, this is written
+    beside it: 03_convolution.new.ipynb beside 03_convolution.ipynb. To get a lesson afresh, rename
+    or delete the file.
+    """
+    report = make_edition(folder, source, library=library)
+    _print_edition(Console(stderr=as_json), report, folder)
+    if as_json:
+        print(json.dumps(asdict(report)))
+
+
+def _print_edition(console: Console, report: Report, folder: Path) -> None:
+    """Say what became of each file, in one line for each kind of outcome."""
+    console.print(f"Student edition in {folder}:", highlight=False)
+    lines = {
+        "written": report.written,
+        "updated": report.updated,
+        "up to date": report.unchanged,
+        "yours, kept": report.kept,
+        "newer, beside yours": list(report.beside.values()),
+    }
+    table = Table.grid(padding=(0, 2))
+    for outcome, names in lines.items():
+        if names:
+            shown = ", ".join(names) if len(names) <= 15 else f"{len(names)} files"
+            table.add_row(outcome, shown)
+    console.print(table)
 
 
 @app.command()

@@ -112,19 +112,25 @@ def execute(
     if not timeout > 0:
         raise ValueError(f"expected a positive timeout in seconds, got {timeout}")
     for path in paths:  # a wrong name shows before minutes are spent on the others
-        _read(path)
+        read_lesson(path)
     with tqdm(paths, unit="lesson", disable=not progress) as bar:
         for path in bar:
             bar.set_description(path.stem)
-            lesson = _read(path)
-            _run(lesson, path, timeout)
+            lesson = read_lesson(path)
+            run_lesson(lesson, path, timeout)
             _check_outputs(lesson, path)
             _normalise(lesson)
             _save(lesson, path)
 
 
-def _read(path: Path) -> NotebookNode:
-    """Read a notebook of format 4, give every cell a lasting id, and leave out old outputs."""
+def read_lesson(path: Path) -> NotebookNode:
+    """Read a notebook of format 4, give every cell a lasting id, and leave out old outputs.
+
+    Raises
+    ------
+    LessonError
+        If it cannot be read; the message names it.
+    """
     if not path.is_file():
         raise LessonError(f"expected a notebook, found no file {path}")
     try:
@@ -162,8 +168,8 @@ def _complete_ids(cells: list[dict]) -> None:
         seen.add(cell["id"])
 
 
-def _run(lesson: NotebookNode, path: Path, timeout: int) -> None:
-    """Execute the cells in place."""
+def run_lesson(lesson: NotebookNode, path: Path, timeout: int) -> None:
+    """Execute the cells in place; `path` says where. Parameters and errors as in `execute`."""
     started: list[NotebookNode] = []
     with tempfile.TemporaryDirectory() as ipython_folder:
         client = NotebookClient(

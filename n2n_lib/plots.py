@@ -433,3 +433,48 @@ def _bracket(axes: Axes, place: _Place, x: float, y: float, rise: float) -> None
     top, colour, start = y - 0.4, _KINDS[place.kind], place.fork
     axes.plot([start, start, x], [top, top - rise, top - rise], color=colour, lw=1.5)
     _arrow(axes, (x, top - rise), (x, top), colour)
+
+
+_PROGRESS = {  # of an exercise: face, edge, sign
+    "right": (COLOURS[0], COLOURS[0], "✓"),
+    "tried": ("white", COLOURS[1], "…"),
+    "not tried": ("white", "0.7", ""),
+}
+
+
+def show_progress(lessons: Mapping[str, Sequence[tuple[str, str]]]) -> Figure:
+    """Draw which exercises are done: one row a lesson, one square an exercise.
+
+    Parameters
+    ----------
+    lessons : mapping of str to sequence of (str, str)
+        For each lesson, the names of its exercises, each with ``"right"``, ``"tried"`` or
+        ``"not tried"``.
+
+    Returns
+    -------
+    Figure
+        The signs in the squares say the same as the colours.
+    """
+    states = [state for exercises in lessons.values() for _, state in exercises]
+    columns = max(map(len, lessons.values()))
+    made, axes = figure(1, 1, (1.7 + 2.1 * columns, 0.9 + 0.3 * len(lessons)))
+    for y, (lesson, exercises) in enumerate(lessons.items()):
+        axes.text(-0.08, y, lesson, ha="right", va="center", fontsize=9, weight="bold")
+        for x, (name, state) in enumerate(exercises):
+            _square(axes, x, y, name, state)
+    for x, state in enumerate(_PROGRESS):
+        _square(axes, x, len(lessons) + 0.6, f"{state}: {states.count(state)}", state)
+    axes.set(xlim=(-0.85, columns), ylim=(len(lessons) + 1.1, -0.6))
+    axes.set_title(f"{states.count('right')} of {len(states)} exercises right", loc="left")
+    axes.set_axis_off()
+    return made
+
+
+def _square(axes: Axes, x: float, y: float, text: str, state: str) -> None:
+    """Draw the square of an exercise and its name."""
+    face, edge, sign = _PROGRESS[state]
+    axes.plot(x + 0.03, y, "s", ms=13, mfc=face, mec=edge, mew=1.5)
+    colour = edge if face == "white" else "white"
+    axes.text(x + 0.03, y, sign, ha="center", va="center", fontsize=9, color=colour, weight="bold")
+    axes.text(x + 0.1, y, text, va="center", fontsize=7)

@@ -32,7 +32,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
-TARGETS = "setup train test lab notebooks html weights bench mutants lint help clean".split()
+TARGETS = (
+    "setup train test student lab lab-instructor notebooks html weights bench mutants lint"
+    " help clean"
+).split()
 
 CONDA_NAMES = {
     "jupyter-client": "jupyter_client",
@@ -235,20 +238,20 @@ def make(
 
 
 def declared_targets() -> list[str]:
-    return re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE)
+    return re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE)
 
 
 def test_targets():
     assert set(declared_targets()) == set(TARGETS)
     assert declared_targets()[0] == "help"  # what a bare make does
-    phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, flags=re.MULTILINE)
+    phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE.replace("\\\n", ""), flags=re.MULTILINE)
     assert phony and set(phony[1].split()) == set(TARGETS)
 
 
 def test_readme_names_only_targets_that_there_are():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     code = re.findall(r"```.*?```|`[^`\n]+`", readme, flags=re.DOTALL)
-    named = {t for part in code for t in re.findall(r"(?m)(?:^|[`$;&\s])make ([a-z]+)", part)}
+    named = {t for part in code for t in re.findall(r"(?m)(?:^|[`$;&\s])make ([a-z-]+)", part)}
     assert named <= set(TARGETS)
 
 
@@ -336,7 +339,8 @@ def test_a_setup_that_failed_is_done_again(project: Path, step: str):
         ("train", "n2n train --pairs 1000"),
         ("notebooks", "n2n notebooks --pairs 1000"),
         ("bench", "n2n bench --pairs 1000"),
-        ("lab", "jupyter lab notebooks"),
+        ("student", "n2n student student --pairs 1000"),
+        ("lab-instructor", "jupyter lab notebooks"),
         ("html", "jupyter nbconvert --to html --output-dir build/html notebooks/*.ipynb"),
     ],
 )
@@ -345,6 +349,19 @@ def test_what_a_target_calls(project: Path, target: str, call: str):
     assert make(*arguments, folder=project).returncode == 0
     assert calls(project) == [VENV, INSTALL, call]
     assert make(*arguments, folder=project, FAIL=call).returncode != 0
+
+
+@with_make
+def test_lab_makes_the_student_edition_once(project: Path):
+    make("setup", "PYTHON=./tool", folder=project)
+    calls(project)
+    assert make("lab", folder=project).returncode == 0
+    assert calls(project) == ["n2n student student", "jupyter lab student"]
+    assert make("lab", folder=project, FAIL="n2n student").returncode != 0
+    assert calls(project) == ["n2n student student"]
+    (project / "student").mkdir()
+    assert make("lab", folder=project).returncode == 0
+    assert calls(project) == ["jupyter lab student"]
 
 
 UNIT_TESTS = "python -m pytest tests"

@@ -3,11 +3,21 @@
 A check is silent but for one line if the function is right. If not, it prints a table of the cases
 and raises `CheckFailed`, which says in words what to look at; from the second failure on it adds a
 hint.
+
+Two more calls stand in the lessons. ``NAME = check.go_on_with(NAME)`` lets the following cells run
+before an answer is right, and ``check.progress()`` draws what is right so far.
 """
 
 from __future__ import annotations
 
-from n2n_lib.check.engine import CheckFailed
+from collections.abc import Callable
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from n2n_lib import plots
+from n2n_lib.check import record
+from n2n_lib.check.engine import CheckFailed, Exercise, right_or_library
 from n2n_lib.check.lesson02 import (
     LINEAR_BACKWARD,
     NUMERICAL_GRADIENT,
@@ -82,8 +92,8 @@ from n2n_lib.check.lesson12 import (
     self_ensemble,
 )
 
-EXERCISES: dict[str, tuple[int, str, str]] = {
-    exercise.name: (exercise.lesson, exercise.title, exercise.hint)
+_EXERCISES: dict[str, Exercise] = {
+    exercise.name: exercise
     for exercise in (
         LINEAR_BACKWARD,
         NUMERICAL_GRADIENT,
@@ -98,8 +108,8 @@ EXERCISES: dict[str, tuple[int, str, str]] = {
         SIGMOID_BACKWARD,
         MSE_BACKWARD,
         SEQUENTIAL_BACKWARD,
-        SGD_STEP,
         XAVIER_STD,
+        SGD_STEP,
         TRANSPOSED_SIZE,
         CONV_TRANSPOSE2D_FORWARD,
         CONV_TRANSPOSE2D_INPUT_GRAD,
@@ -116,6 +126,10 @@ EXERCISES: dict[str, tuple[int, str, str]] = {
         PHASE_KERNELS,
     )
 }
+
+EXERCISES: dict[str, tuple[int, str, str]] = {
+    name: (exercise.lesson, exercise.title, exercise.hint) for name, exercise in _EXERCISES.items()
+}
 """Of every exercise: the number of its lesson, a title of one line, and the hint."""
 
 __all__ = [
@@ -130,6 +144,7 @@ __all__ = [
     "conv_transpose2d_forward",
     "conv_transpose2d_input_grad",
     "conv_transpose2d_weight_grad",
+    "go_on_with",
     "he_std",
     "linear_backward",
     "momentum_step",
@@ -137,6 +152,7 @@ __all__ = [
     "numerical_gradient",
     "output_size",
     "phase_kernels",
+    "progress",
     "receptive_field",
     "relu_backward",
     "self_ensemble",
@@ -151,3 +167,51 @@ __all__ = [
     "windows",
     "xavier_std",
 ]
+
+
+def go_on_with(function: Callable[..., Any], exercise: str | None = None) -> Callable[..., Any]:
+    """Return the student's function if it is right, else the library's version of it.
+
+    A lesson says ``conv2d_forward = check.go_on_with(conv2d_forward)`` before other cells call the
+    function, so that they run whether or not the exercise has been done.
+
+    Parameters
+    ----------
+    function : callable
+        The student's.
+    exercise : str, optional
+        Name of the exercise, where the function has another.
+
+    Returns
+    -------
+    callable
+        `function` itself, silently; or the library's version, and a line that says so.
+
+    Raises
+    ------
+    ValueError
+        If there is no such exercise.
+    """
+    name = exercise or getattr(function, "__name__", "")
+    if name not in _EXERCISES:
+        raise ValueError(f"expected the function of an exercise, got {name or function!r}")
+    return right_or_library(_EXERCISES[name], function)
+
+
+def progress() -> Figure:
+    """Draw which exercises are right, which were tried, and which are still to do.
+
+    In a student edition (``n2n student``) the answers of all lessons count, whenever they were
+    given; elsewhere only those of this session.
+
+    Returns
+    -------
+    Figure
+        One row a lesson, one square an exercise.
+    """
+    entries, titles = record.read(), record.lesson_titles()
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for name, exercise in _EXERCISES.items():
+        title = titles.get(exercise.lesson, f"lesson {exercise.lesson:02}")
+        rows.setdefault(title, []).append((name, record.state(entries.get(name))))
+    return plots.show_progress(dict(sorted(rows.items())))

@@ -49,6 +49,11 @@ def _strided(x: Tensor, kernel: int, stride: int, steps: Callable) -> Tensor:
     return x.as_strided(shape, steps(*x.stride()))
 
 
+def _view(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """View x as its windows, for a lesson that goes on with them."""
+    return _strided(x, kernel, stride, lambda n, h, w, c: (n, stride * h, stride * w, h, w, c))
+
+
 WINDOWS = Exercise(
     name="windows",
     lesson=11,
@@ -69,6 +74,7 @@ WINDOWS = Exercise(
         _windows_case("float32", (2, 4, 6, 2), 3, 1, torch.float32),
     ),
     reference=_cut,
+    library=_view,
     mistakes=(
         (
             "The shape is right, but neighbouring windows start one pixel apart: the steps to the "
@@ -214,6 +220,17 @@ def _add(products: Tensor, stride: int, rule: Callable | None = None) -> Tensor:
     return y
 
 
+def _add_taps(products: Tensor, stride: int) -> Tensor:
+    """Add tap after tap, fast enough for a lesson that goes on with it."""
+    n, h, w, k, _, o = products.shape
+    y = products.new_zeros(n, (h - 1) * stride + k, (w - 1) * stride + k, o)
+    for u in range(k):
+        for v in range(k):
+            pixels = y[:, u : u + stride * h : stride, v : v + stride * w : stride]
+            pixels += products[:, :, :, u, v]
+    return y
+
+
 def _last_written(products: Tensor, stride: int) -> Tensor:
     """Set, tap after tap, where a sum belongs."""
     n, h, w, k, _, o = products.shape
@@ -256,6 +273,7 @@ SHIFT_AND_ADD = Exercise(
         _products_case("float32", (2, 3, 2), 3, 2, 1, torch.float32),
     ),
     reference=_add,
+    library=_add_taps,
     mistakes=(
         (
             "Taps overwrite each other where windows overlap: add with `+=`, do not set with `=`.",
