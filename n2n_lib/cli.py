@@ -23,6 +23,7 @@ from torch import Tensor
 
 from n2n_lib import bench as benchmark
 from n2n_lib import data, files, plots
+from n2n_lib import doctor as self_test
 from n2n_lib.classical import ALL_METHODS, estimate_sigma
 from n2n_lib.evaluation import (
     DO_NOTHING,
@@ -474,6 +475,12 @@ def notebooks(
     """Re-execute the lessons and save them with fresh outputs."""
     _check_at_least(timeout, "--timeout", 1)
     execute(paths or find_lessons(), timeout=timeout)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Check this computer for the lessons, and say how to mend what is wrong."""
+    raise typer.Exit(self_test.run(as_json))
 
 
 @app.command()

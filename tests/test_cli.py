@@ -32,7 +32,7 @@ from n2n_lib.noise import Gaussian, Poisson
 from n2n_lib.stream import PairStream
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("train", "denoise", "evaluate", "notebooks", "bench")
+VERBS = ("train", "denoise", "evaluate", "notebooks", "doctor", "bench")
 COUNT = 12  # validation thumbnails
 KEYS = {
     "psnr_noisy",
@@ -632,6 +632,7 @@ def test_help_of_every_verb(verb: str, flag: str, monkeypatch):
         "evaluate": "--model --data --against --noise --sigma --block --ensemble --seed --figure"
         " --json",
         "notebooks": "--timeout",
+        "doctor": "--json",
         "bench": "--seconds --cases --json --plot --threads",
     }[verb]
     assert all(option in done.out for option in options.split())

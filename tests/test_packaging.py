@@ -36,6 +36,7 @@ TARGETS = "setup train test lab notebooks html weights bench mutants lint help c
 
 CONDA_NAMES = {
     "jupyter-client": "jupyter_client",
+    "jupyter-core": "jupyter_core",
     "matplotlib": "matplotlib-base",
     "torch": "pytorch-cpu",
 }
@@ -191,7 +192,7 @@ def test_whatever_is_imported_is_declared(folder: str, allowed: dict[str, Requir
 
 def test_the_command_and_the_data_of_the_package():
     assert PROJECT["project"]["name"] == "n2n-lib"
-    assert PROJECT["project"]["scripts"] == {"n2n": "n2n_lib.cli:main"}
+    assert PROJECT["project"]["scripts"] == {"n2n": "n2n_lib.__main__:main"}
     assert PROJECT["tool"]["setuptools"]["package-data"] == {"n2n_lib": ["weights/*.pth"]}
 
 
