@@ -35,26 +35,29 @@ class Diagnosis:
     findings: dict[str, Finding]
     faults: int
     warnings: int
+    early: bool  # whether the first line came before the work was done
 
 
 def diagnose(python: Path | str, folder: Path, **variables: str) -> Diagnosis:
     """Run the command as from a terminal in the folder."""
-    process = subprocess.Popen(
-        [python, "-m", "n2n_lib", "doctor", "--json"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    first = process.stdout.readline()
-    assert process.poll() is None, "the first line comes while the others are still worked on"
-    out, err = process.communicate(timeout=600)
-    *lines, last = [first.rstrip("\n"), *out.splitlines()]
+    with open(folder / "errors", "w+") as errors:
+        process = subprocess.Popen(
+            [python, "-m", "n2n_lib", "doctor", "--json"],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        first = process.stdout.readline()
+        early = process.poll() is None
+        *lines, last = [first.rstrip("\n"), *process.stdout.read().splitlines()]
+        code = process.wait(timeout=600)
+        errors.seek(0)
+        assert errors.read() == ""
     result = json.loads(last)
-    assert err == ""
     findings = {entry["name"]: Finding(**entry) for entry in result["checks"]}
-    return Diagnosis(process.returncode, lines, findings, result["faults"], result["warnings"])
+    return Diagnosis(code, lines, findings, result["faults"], result["warnings"], early)
 
 
 # ---------------------------------------------------------------------- a whole environment
@@ -68,6 +71,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Diagnosis:
 def test_nothing_is_wrong_where_these_tests_run(whole: Diagnosis):
     faults = [finding for finding in whole.findings.values() if finding.status == FAULT]
     assert (faults, whole.faults, whole.code) == ([], 0, 0)
+
+
+def test_there_is_something_to_read_from_the_beginning(whole: Diagnosis):
+    assert whole.early
 
 
 def test_what_is_looked_at(whole: Diagnosis):

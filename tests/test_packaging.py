@@ -156,7 +156,7 @@ def test_environment_takes_all_but_this_package_from_conda_forge():
 @pytest.mark.parametrize(
     "name",
     ["pyproject.toml", "constraints.txt", "environment.yml", "Makefile", ".ci/run"]
-    + [".github/workflows/ci.yml"],
+    + [".github/workflows/ci.yml", "docs/gitlab-ci.yml"],
 )
 def test_nobody_is_told_where_to_download_from(name: str):
     text = (ROOT / name).read_text(encoding="utf-8")
