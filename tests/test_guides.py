@@ -235,7 +235,7 @@ def test_the_students_guide_knows_what_the_doctor_looks_at():
 def glossary() -> list[tuple[str, str]]:
     """Return the terms of the glossary with what is said about each."""
     section = read(STUDENTS).partition("## Glossary\n")[2]
-    return re.findall(r"(?ms)^\*\*(.+?)\*\* (.*?)(?=\n\n|\Z)", section)
+    return re.findall(r"(?ms)^\*\*(.+?)\*\* (.*?)(?=\n\n|\n*\Z)", section)
 
 
 def test_the_glossary_is_in_order_and_names_lessons():
