@@ -239,7 +239,7 @@ def test_threads(monkeypatch: pytest.MonkeyPatch):
     assert finding.status == WARNING and "OMP_NUM_THREADS" in finding.mend
 
 
-@pytest.mark.parametrize("free, status", [(5, OK), (2, OK), (1.9, WARNING), (0.3, FAULT)])
+@pytest.mark.parametrize("free, status", [(5, OK), (2.5, OK), (2.4, WARNING), (0.3, FAULT)])
 def test_memory(free: float, status: str, monkeypatch: pytest.MonkeyPatch):
     answers(monkeypatch, free)
     finding = doctor._memory()
