@@ -151,7 +151,7 @@ def check() -> Iterator[Finding]:
         requirements = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
         yield _python(">=3.10")
-        yield Finding(DISTRIBUTION, FAULT, "not installed", _pip("install", "-e", _folder()))
+        yield Finding(DISTRIBUTION, FAULT, "not installed", _pip_install("-e", _folder()))
         return
     yield _python(project["Requires-Python"])
     checks: list[Callable[[], Finding]] = [
@@ -189,10 +189,18 @@ def _child(arguments: Sequence[str]) -> tuple[Any, str]:
         return None, f"no answer within {TIME_LIMIT} s"
     except OSError as error:
         return None, str(error)
-    if ended.returncode == 0:
+    if ended.returncode:
+        return None, _error_of(ended.stderr) or f"crashed, exit code {ended.returncode}"
+    try:
         return json.loads(ended.stdout.splitlines()[-1]), ""
-    said = ended.stderr.strip().splitlines() or [f"crashed, exit code {ended.returncode}"]
-    return None, said[-1]
+    except (IndexError, ValueError):
+        return None, "ended without an answer"
+
+
+def _error_of(stderr: str) -> str:
+    """Return the line that names the last exception; its message may go on for many lines."""
+    after = stderr.rpartition("Traceback (most recent call last):\n")[2]
+    return next((line for line in after.splitlines() if line and not line.startswith(" ")), "")
 
 
 def _count_threads() -> int:
@@ -251,7 +259,7 @@ def _check_gradient() -> str:
     x = torch.randn(2, 2, 5, 5, generator=generator, dtype=torch.float64)
     report = gradcheck(module, x, generator=generator)
     if not report.ok:
-        raise ArithmeticError("wrong gradients of " + ", ".join(row[0] for row in report.rows))
+        raise ArithmeticError("a gradient of Conv2d is wrong")
     worst = max(errors["finite differences"] for _, _, errors in report.rows)
     return f"Conv2d agrees with finite differences, relative error {worst:.0e}"
 
@@ -454,9 +462,9 @@ def _name_and_bound(requirement: str) -> tuple[str, str] | None:
 
 
 def _bound(name: str) -> str:
-    """Return the lowest version of a package that the project asks for."""
+    """Return the lowest version that the project, as it was installed, asks for, or 0."""
     requirements = importlib.metadata.requires(DISTRIBUTION) or []
-    return dict(filter(None, map(_name_and_bound, requirements)))[name]
+    return dict(filter(None, map(_name_and_bound, requirements))).get(name, "0")
 
 
 def _reaches(version: str, bound: str) -> bool:
@@ -486,22 +494,25 @@ def _mend(error: str, package: str) -> str:
 def _install(name: str, bound: str) -> str:
     if _is_conda():
         return _quote("conda", "install", "-c", "conda-forge", f"{_conda_name(name)}>={bound}")
-    return _pip("install", f"{name}>={bound}")
+    return _pip_install(f"{name}>={bound}")
 
 
 def _reinstall(name: str, bound: str) -> str:
     if _is_conda():
         package = f"{_conda_name(name)}>={bound}"
         return _quote("conda", "install", "-c", "conda-forge", "--force-reinstall", package)
-    return _pip("install", "--force-reinstall", f"{name}>={bound}")
+    return _pip_install("--force-reinstall", f"{name}>={bound}")
 
 
 def _conda_name(name: str) -> str:
     return CONDA_NAMES.get(name, name)
 
 
-def _pip(*arguments: str) -> str:
-    return _python_command("pip", *arguments)
+def _pip_install(*arguments: str) -> str:
+    """Return the command that installs; where the project's folder is there, in tested versions."""
+    constraints = Path(_folder(), "constraints.txt")
+    fixed = ["-c", str(constraints)] if constraints.is_file() else []
+    return _python_command("pip", "install", *fixed, *arguments)
 
 
 def _python_command(*arguments: str) -> str:
