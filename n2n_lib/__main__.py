@@ -1,6 +1,20 @@
-"""Run the command line with ``python -m n2n_lib``."""
+"""The command ``n2n``, also ``python -m n2n_lib``."""
 
-from n2n_lib.cli import main
+from __future__ import annotations
+
+import sys
+
+from n2n_lib import doctor
+
+
+def main() -> None:
+    """Run the self-test, which needs no package, or else the command line."""
+    if doctor.is_called():
+        sys.exit(doctor.main(sys.argv[2:]))
+    from n2n_lib import cli  # with all the packages that may be missing
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from n2n_lib import bench as benchmark
 from n2n_lib import data, files, plots
+from n2n_lib import doctor as self_test
 from n2n_lib.classical import ALL_METHODS, estimate_sigma
 from n2n_lib.distributed import processes
 from n2n_lib.evaluation import (
@@ -554,6 +555,12 @@ def _print_edition(console: Console, report: Report, folder: Path) -> None:
             shown = ", ".join(names) if len(names) <= 15 else f"{len(names)} files"
             table.add_row(outcome, shown)
     console.print(table)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Check this computer for the lessons, and say how to mend what is wrong."""
+    raise typer.Exit(self_test.run(as_json))
 
 
 @app.command()

@@ -1187,7 +1187,7 @@ WRONG["sgd_step"] = [
     (
         "plus",
         "for parameter, grad in params:\n    parameter += lr * grad",
-        ("uphill", "-= lr * gradient"),
+        ("uphill", "against it"),
     ),
     (
         "not in place",

@@ -32,7 +32,7 @@ from n2n_lib.noise import Gaussian, Poisson
 from n2n_lib.stream import PairStream
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("train", "denoise", "evaluate", "notebooks", "student", "bench")
+VERBS = ("train", "denoise", "evaluate", "notebooks", "student", "doctor", "bench")
 COUNT = 12  # validation thumbnails
 KEYS = {
     "psnr_noisy",
@@ -633,6 +633,7 @@ def test_help_of_every_verb(verb: str, flag: str, monkeypatch):
         " --json",
         "notebooks": "--timeout",
         "student": "DEST --source --library --json",
+        "doctor": "--json",
         "bench": "--seconds --cases --json --plot --threads",
     }[verb]
     assert all(option in done.out for option in options.split())

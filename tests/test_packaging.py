@@ -39,6 +39,7 @@ TARGETS = (
 
 CONDA_NAMES = {
     "jupyter-client": "jupyter_client",
+    "jupyter-core": "jupyter_core",
     "matplotlib": "matplotlib-base",
     "torch": "pytorch-cpu",
 }
@@ -158,7 +159,7 @@ def test_environment_takes_all_but_this_package_from_conda_forge():
 @pytest.mark.parametrize(
     "name",
     ["pyproject.toml", "constraints.txt", "environment.yml", "Makefile", ".ci/run"]
-    + [".github/workflows/ci.yml"],
+    + [".github/workflows/ci.yml", "docs/gitlab-ci.yml"],
 )
 def test_nobody_is_told_where_to_download_from(name: str):
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -194,7 +195,7 @@ def test_whatever_is_imported_is_declared(folder: str, allowed: dict[str, Requir
 
 def test_the_command_and_the_data_of_the_package():
     assert PROJECT["project"]["name"] == "n2n-lib"
-    assert PROJECT["project"]["scripts"] == {"n2n": "n2n_lib.cli:main"}
+    assert PROJECT["project"]["scripts"] == {"n2n": "n2n_lib.__main__:main"}
     assert PROJECT["tool"]["setuptools"]["package-data"] == {"n2n_lib": ["weights/*.pth"]}
 
 

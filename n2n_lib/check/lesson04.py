@@ -233,8 +233,8 @@ UPSAMPLE_BACKWARD = Exercise(
             lambda g, s: _blocks(g, s).sum((3, 5)) / s,
         ),
         (
-            "It takes the largest value of each block: that is the backward of nothing here. Sum "
-            "over the block.",
+            "It takes the largest value of each block. Every copy sends its own gradient back: "
+            "sum over the block.",
             lambda g, s: _blocks(g, s).amax((3, 5)),
         ),
         (

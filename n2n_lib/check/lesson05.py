@@ -202,7 +202,7 @@ SIGMOID_FORWARD = Exercise(
             torch.tanh,
         ),
         (
-            "exp is missing in the numerator: it is exp(min(x, 0)).",
+            "exp is missing in the numerator: the smaller one of x and 0 is only its exponent.",
             lambda x: x.clamp(max=0) / (1 + torch.exp(-x.abs())),
         ),
         (
@@ -325,8 +325,8 @@ SIGMOID_BACKWARD = Exercise(
             lambda g, y: g * (1 - y * y),
         ),
         (
-            "Parentheses are missing: `grad_output * y - y` or `y * 1 - y` subtracts too late; "
-            "write grad_output * y * (1 - y).",
+            "Parentheses are missing: `grad_output * y - y` or `y * 1 - y` subtracts too late. "
+            "The slope is a product of y and (1 - y).",
             lambda g, y: g * y * 1 - y,
         ),
         (

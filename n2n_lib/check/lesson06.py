@@ -63,8 +63,8 @@ MSE_BACKWARD = Exercise(
             lambda y, t: 2 * (y - t) / len(y),
         ),
         (
-            "It is divided by the batch size N only, and the factor 2 is missing: the gradient is "
-            "2 (output - target) / M with M = N C H W.",
+            "It is divided by the batch size N only, and the factor 2 is missing: the mean is "
+            "over all N C H W values, and the derivative of a square brings a 2.",
             lambda y, t: (y - t) / len(y),
         ),
         (
@@ -73,8 +73,8 @@ MSE_BACKWARD = Exercise(
             lambda y, t: 2 * (t - y) / y.numel(),
         ),
         (
-            "The sign is wrong, and the factor 2 is missing: the gradient is "
-            "2 (output - target) / M with M = N C H W.",
+            "The sign is wrong, and the factor 2 is missing: the gradient is positive where the "
+            "output is too large, and the derivative of a square brings a 2.",
             lambda y, t: (t - y) / y.numel(),
         ),
         (

@@ -96,12 +96,12 @@ SGD_STEP = Exercise(
         ),
         (
             "It goes uphill: the step is taken along the gradient (plus sign), and should go "
-            "against it: parameter -= lr * gradient.",
+            "against it.",
             _each(lambda p, g, lr: p + lr * g),
         ),
         (
             "The parameters did not change. `parameter = parameter - ...` makes a new tensor and "
-            "leaves the one of the network alone; write in place: `parameter -= lr * gradient`.",
+            "leaves the one of the network alone; write in place, with `-=` or sub_.",
             _each(lambda p, g, lr: p),
         ),
         (
@@ -109,7 +109,8 @@ SGD_STEP = Exercise(
             _each(lambda p, g, lr: p - g),
         ),
         (
-            "It goes uphill and forgot lr: the step is parameter -= lr * gradient.",
+            "It goes uphill and forgot lr: the step is lr * gradient, taken away from the "
+            "parameter.",
             _each(lambda p, g, lr: p + g),
         ),
         (
@@ -313,7 +314,8 @@ XAVIER_STD = Exercise(
             lambda s: 0.0,
         ),
         (
-            "The root is upside down: it is sqrt(2 / (fan_in + fan_out)).",
+            "The root is upside down: the more connections, the smaller the weights, so the fans "
+            "stand below the line.",
             lambda s: math.sqrt(sum(_fans(s)) / 2),
         ),
         (

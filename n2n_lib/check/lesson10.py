@@ -133,13 +133,13 @@ MOMENTUM_STEP = Exercise(
     ),
     mistakes=(
         (
-            "The velocities are right, but the parameters did not change: write in place, "
-            "`parameter.sub_(lr * velocity)`.",
+            "The velocities are right, but the parameters did not change: write in place, with "
+            "sub_.",
             _each(lambda p, g, v, lr, mu: (p, _velocity(v, g, mu))),
         ),
         (
             "The parameters are right, but the velocities did not change, so the next step knows "
-            "nothing of this one. Write into them: `velocity.mul_(momentum).add_(grad)`.",
+            "nothing of this one. Write into them, with mul_ and add_.",
             _each(lambda p, g, v, lr, mu: (p - lr * _velocity(v, g, mu), v)),
         ),
         (
@@ -243,8 +243,8 @@ MOMENTUM_STEP = Exercise(
             ),
         ),
         (
-            "The velocity was added to the gradient, and the velocities stayed as they were. Write "
-            "into the velocity: `velocity.mul_(momentum).add_(grad)`.",
+            "The velocity was added to the gradient, and the velocities stayed as they were. "
+            "Write into the velocity, with mul_ and add_.",
             _with_gradient(
                 lambda p, g, v, lr, mu: (p - lr * _velocity(v, g, mu), v, _velocity(v, g, mu))
             ),
@@ -337,8 +337,8 @@ ADAGRAD_STEP = Exercise(
             _each(lambda p, g, s, lr, eps: (p, s + g**2)),
         ),
         (
-            "The parameters are right, but the sums did not change, so the next step knows nothing "
-            "of this one. Write into them: `total.add_(grad ** 2)`.",
+            "The parameters are right, but the sums did not change, so the next step knows "
+            "nothing of this one. Write into them, with add_.",
             _each(lambda p, g, s, lr, eps: (p - lr * g / ((s + g**2).sqrt() + eps), s)),
         ),
         (

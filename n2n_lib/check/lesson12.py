@@ -100,7 +100,7 @@ CONCAT_BACKWARD = Exercise(
     mistakes=(
         (
             "The numbers are right, but your function wrote into grad_output: its first channels "
-            "are a view, so `+=` changes them. Write past + f.backward(branch).",
+            "are a view, so `+=` changes them. A sum written with `+` is a new tensor.",
             _into_the_gradient,
         ),
         (
@@ -358,7 +358,8 @@ RECEPTIVE_FIELD = Exercise(
             lambda layers: _grow(list(reversed(layers))),
         ),
         (
-            "n neighbouring places lie n - 1 strides apart: it is (size - 1) * s + k.",
+            "n neighbouring places lie n - 1 strides apart, not n: look at what is multiplied by "
+            "the stride.",
             lambda layers: _go_back(reversed(layers), missing=0),
         ),
         (
