@@ -385,6 +385,8 @@ FIRST_LESSON = {
 
 FOR_ALL = {"plots", "check", "classical", "evaluation", "files", "lessons", "cli", "bench"}
 FOR_ALL |= {"check.engine", *(f"check.lesson{number:02d}" for number in range(2, 14))}
+FOR_ALL |= {"grading", *(f"grading.{part}" for part in ("judge", "lessons", "needed", "report"))}
+FOR_ALL |= {f"grading.{part}" for part in ("run", "submissions", "wire", "worker")}
 """The files that belong to no lesson."""
 
 

@@ -153,6 +153,38 @@ def run(exercise: Exercise, function: Callable[..., Any]) -> None:
         If `function` is not a function.
     """
     name = exercise.name
+    verdict = judge(exercise, function)
+    if verdict.right:
+        _failures.pop(name, None)
+        print(verdict.message)
+        return
+    message = verdict.message
+    if verdict.table:  # an exercise that is still empty has none
+        print(verdict.table)
+        _failures[name] = _failures.get(name, 0) + 1
+        if _failures[name] > 1:
+            message += f"\nHint: {exercise.hint}"
+    raise CheckFailed(message) from None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check finds: right or not, a message, and of a wrong answer the table of cases."""
+
+    right: bool
+    message: str
+    table: str = ""
+
+
+def judge(exercise: Exercise, function: Callable[..., Any]) -> Verdict:
+    """Call `function` on every case, and say whether it is right and if not, why.
+
+    Raises
+    ------
+    TypeError
+        If `function` is not a function.
+    """
+    name = exercise.name
     if not callable(function):
         raise TypeError(
             f"expected the function {name} itself, as in check.{name}({name}), "
@@ -161,17 +193,11 @@ def run(exercise: Exercise, function: Callable[..., Any]) -> None:
     with torch.no_grad():
         outcomes = [_judge(exercise, case, function) for case in exercise.cases]
         if any(_not_written(outcome.error) for outcome in outcomes):
-            raise CheckFailed(f"{name}: not written yet. Hint: {exercise.hint}")
+            return Verdict(False, f"{name}: not written yet. Hint: {exercise.hint}")
         if all(outcome.right and not outcome.changed for outcome in outcomes):
-            _failures.pop(name, None)
-            print(f"{name}: right, {len(outcomes)} cases.")
-            return
-        print(_table(exercise, outcomes))
+            return Verdict(True, f"{name}: right, {len(outcomes)} cases.")
         message = f"{name}: {diagnose(exercise, outcomes)}"
-    _failures[name] = _failures.get(name, 0) + 1
-    if _failures[name] > 1:
-        message += f"\nHint: {exercise.hint}"
-    raise CheckFailed(message) from None
+        return Verdict(False, message, _table(exercise, outcomes))
 
 
 # ------------------------------------------------------------------------------ one case
@@ -206,7 +232,7 @@ def _call(exercise: Exercise, case: Case, function: Callable[..., Any]) -> Outco
             outcome.changed.append(f"the list {name}")
     arguments |= lists  # the tensors that were in the list when the call began
     for (label, before), (_, after) in zip(
-        _tensors(case.arguments), _tensors(arguments), strict=True
+        tensors_in(case.arguments), tensors_in(arguments), strict=True
     ):
         outcome.after.append(after)
         if not label.startswith(exercise.may_change) and not _untouched(before, after):
@@ -228,7 +254,7 @@ def _untouched(before: Tensor, after: Tensor) -> bool:
 
 def _expected(exercise: Exercise, case: Case) -> tuple:
     """Call the reference in float64, then round to the dtype that was asked for."""
-    dtypes = {value.dtype for _, value in _tensors(case.arguments)}
+    dtypes = {value.dtype for _, value in tensors_in(case.arguments)}
     dtype = dtypes.pop() if dtypes else torch.float64
     arguments = copy.deepcopy(case.arguments)
     answer = exercise.reference(
@@ -238,19 +264,19 @@ def _expected(exercise: Exercise, case: Case) -> tuple:
     return tuple(value.to(dtype) if isinstance(value, Tensor) else value for value in answer)
 
 
-def _tensors(value: Any, label: str = "") -> Iterator[tuple[str, Tensor]]:
+def tensors_in(value: Any, label: str = "") -> Iterator[tuple[str, Tensor]]:
     """Yield every tensor in the arguments with a name for it."""
     if isinstance(value, Tensor):
         yield label, value
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _tensors(item, name)
+            yield from tensors_in(item, name)
     elif isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], Tensor):
         yield f"parameter in {label}", value[0]
         yield f"gradient in {label}", value[1]
     elif isinstance(value, (tuple, list)):
         for index, item in enumerate(value):
-            yield from _tensors(item, f"{label}[{index}]")
+            yield from tensors_in(item, f"{label}[{index}]")
 
 
 def _verdict(exercise: Exercise, expected: Any, got: Any) -> str:
@@ -486,7 +512,12 @@ def _diagnose_error(exercise: Exercise, outcomes: list[Outcome]) -> str | None:
 
 
 def _line(error: Exception) -> str:
-    """Return the line of the student's function that raised, if Python can read it."""
+    """Return the line of the student's function that raised, if Python can read it.
+
+    A function that stands for one in another process gives its exceptions a `student_line`.
+    """
+    if hasattr(error, "student_line"):
+        return _cut(error.student_line, WIDTH)
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is of this file
     own = [frame for frame in frames if frame.filename == frames[0].filename]
     return _cut(own[-1].line or "", WIDTH) if own else ""
