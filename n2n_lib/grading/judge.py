@@ -95,6 +95,11 @@ class Worker:
             if not reusable:  # or nothing is known of the state of the process
                 self.stop()
 
+    def interrupt(self) -> None:
+        """Kill the process from another thread; `judge` raises NoAnswer."""
+        if (process := self._process) is not None:
+            _kill(process)
+
     def stop(self) -> None:
         """End the process and all that it has started."""
         process, self._process = self._process, None
@@ -123,7 +128,7 @@ class Worker:
 
     def _stop_late(self) -> None:
         self._late = True
-        _kill(self._process)
+        self.interrupt()
 
     def _judge(self, exercise: Exercise, cells: Sequence[str], name: str) -> Verdict:
         request = {"cells": list(cells), "function": name, "megabytes": self.megabytes}

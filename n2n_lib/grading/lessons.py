@@ -1,4 +1,4 @@
-"""Read the instructor's edition of the lessons: what is asked, by which check, for how many points."""
+"""Read the lessons of the instructor: what is asked, by which check, for how many points."""
 
 from __future__ import annotations
 

@@ -7,14 +7,14 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from n2n_lib.files import check_writable
+from n2n_lib.files import check_writable, write_atomically
 from n2n_lib.grading.judge import NoAnswer, Worker, has_bubblewrap
 from n2n_lib.grading.lessons import Lesson, Task, read_lessons
 from n2n_lib.grading.report import write_csv, write_feedback
@@ -29,10 +29,23 @@ from n2n_lib.lessons import find_lessons
 
 @dataclass
 class Mark:
-    """What one answer is worth: points out of a maximum, the check's words, the student's code."""
+    """What one answer is worth.
+
+    Attributes
+    ----------
+    points, maximum : float
+        What was reached, and what could be.
+    result : str
+        ``right``, ``wrong``, ``not written``, ``no result`` or ``missing``.
+    message, table : str
+        What the check says.
+    code : str
+        The student's cell.
+    """
 
     points: float
     maximum: float
+    result: str
     message: str = ""
     table: str = ""
     code: str = ""
@@ -65,6 +78,10 @@ class Limits:
     seconds: float = 60
     megabytes: int = 2048
     closed: bool = field(default_factory=has_bubblewrap)
+
+    def worker(self) -> Worker:
+        """Return a worker with these limits."""
+        return Worker(self.seconds, self.megabytes, closed=self.closed)
 
 
 def grade(
@@ -137,15 +154,17 @@ def grade(
 def grade_submission(
     submission: Submission,
     lessons: Sequence[Lesson],
-    limits: Limits,
+    worker: Worker,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Grade:
     """Grade what one student handed in.
 
     Parameters
     ----------
-    submission, lessons, limits
-        See `read_submission`, `read_lessons` and `Limits`.
+    submission, lessons
+        See `read_submission` and `read_lessons`.
+    worker : Worker
+        For the student's code.
     stopped : callable
         Asked before every answer.
 
@@ -155,43 +174,47 @@ def grade_submission(
         If `stopped` says so.
     """
     done = Grade(submission.student, submission.digest, {}, list(submission.remarks))
-    with Worker(limits.seconds, limits.megabytes, closed=limits.closed) as worker:
-        for lesson in lessons:
-            cells = submission.notebooks.get(lesson.name)
-            for task in lesson.tasks:
-                if stopped():
-                    raise KeyboardInterrupt
-                done.marks[task.column] = _mark(task, cells, worker, done.remarks)
+    for lesson in lessons:
+        cells = submission.notebooks.get(lesson.name)
+        for task in lesson.tasks:
+            if stopped():
+                raise KeyboardInterrupt
+            done.marks[task.column] = _mark(task, cells, worker, done.remarks)
     return done
 
 
 def _mark(task: Task, cells: list[dict] | None, worker: Worker, remarks: list[str]) -> Mark:
     """Judge one answer, and say in a remark why points are missing."""
     if cells is None:
-        return Mark(0, task.points, "The notebook is missing or cannot be read.")
+        return Mark(0, task.points, "missing")
     answer = answer_of(task, cells)
     remarks += [f"{task.column}: {remark}" for remark in answer.remarks]
     try:
         verdict = worker.judge(task.exercise, answer.cells, task.function)
     except NoAnswer as reason:
         remarks.append(f"{task.column}: {reason}")
-        return Mark(0, task.points, f"{task.function}: {reason}.", code=answer.shown)
+        message = f"{task.function}: {reason}."
+        return Mark(0, task.points, "no result", message, code=answer.shown)
     if verdict.right:
-        return Mark(task.points, task.points, code=answer.shown)
-    remarks.append(f"{task.column}: {'wrong' if verdict.table else 'not written'}")
-    return Mark(0, task.points, verdict.message, verdict.table, answer.shown)
+        return Mark(task.points, task.points, "right", code=answer.shown)
+    result = "wrong" if verdict.table else "not written"
+    remarks.append(f"{task.column}: {result}")
+    return Mark(0, task.points, result, verdict.message, verdict.table, answer.shown)
 
 
 def _each(
     paths: Sequence[Path], lessons: Sequence[Lesson], limits: Limits, jobs: int, journal: _Journal
 ) -> Iterator[Grade]:
     """Yield the grades as they are ready, those of unchanged submissions from the journal."""
-    stop, names = Event(), [lesson.name for lesson in lessons]
+    stop, workers, names = Event(), set(), [lesson.name for lesson in lessons]
 
     def one(path: Path) -> Grade:
         submission = read_submission(path, names)
-        known = journal.get(submission)
-        return known or grade_submission(submission, lessons, limits, stop.is_set)
+        if known := journal.get(submission):
+            return known
+        with limits.worker() as worker:
+            workers.add(worker)
+            return grade_submission(submission, lessons, worker, stop.is_set)
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
@@ -199,15 +222,19 @@ def _each(
                 done = future.result()
                 journal.add(done)
                 yield done
-        finally:  # also if the run is interrupted: what is running ends, the rest never begins
+        finally:
             stop.set()
+            for worker in list(workers):  # at work only if the run is interrupted
+                worker.interrupt()
             pool.shutdown(cancel_futures=True)
 
 
 def _check_solutions(lessons: Sequence[Lesson], source: object, limits: Limits) -> None:
     """Raise unless the instructor's own solutions get all points."""
     folder = find_lessons(source)[0].parent
-    own = grade_submission(read_submission(folder, [x.name for x in lessons]), lessons, limits)
+    solutions = read_submission(folder, [lesson.name for lesson in lessons])
+    with limits.worker() as worker:
+        own = grade_submission(solutions, lessons, worker)
     wrong = {column: mark for column, mark in own.marks.items() if mark.points != mark.maximum}
     if wrong:
         column, mark = next(iter(wrong.items()))
@@ -221,14 +248,14 @@ class _Journal:
     """The grades so far, a line each, for the lessons and limits that the first line names."""
 
     def __init__(self, path: Path, lessons: Sequence[Lesson], limits: Limits) -> None:
-        described = json.dumps([repr(lessons), asdict(limits)])
-        key = hashlib.sha256(described.encode()).hexdigest()
+        key = _digest(lessons, limits)
         self._path, self._known = path, {}
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         if lines and lines[0] == key:
             for line in lines[1:]:
                 self._read(line)
-        self._path.write_text("\n".join([key, *map(self._line, self._known.values())]) + "\n")
+        content = "\n".join([key, *map(self._line, self._known.values()), ""])
+        write_atomically(path, lambda file: file.write(content.encode()))
 
     def get(self, submission: Submission) -> Grade | None:
         """Return the grade of a submission that has not changed since."""
@@ -252,3 +279,12 @@ class _Journal:
         except (ValueError, KeyError, TypeError):  # the last line of a run that was killed
             return
         self._known[grade.student] = grade
+
+
+def _digest(lessons: Sequence[Lesson], limits: Limits) -> str:
+    """Describe all but the submissions that grades depend on: lessons, limits, library."""
+    asked = [[asdict(replace(task, exercise=None)) for task in lesson.tasks] for lesson in lessons]
+    digest = hashlib.sha256(json.dumps([asked, asdict(limits)]).encode())
+    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

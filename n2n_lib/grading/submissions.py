@@ -24,6 +24,12 @@ LARGEST = 16 * 2**20
 MOST = 10_000
 """Files in a submission, at most."""
 
+LARGEST_ZIP = 64 * 2**20
+"""Bytes of a zip file, at most."""
+
+HIDDEN = re.compile(r"(^|/)(\.[^./]|__MACOSX/)")
+"""Paths of copies that JupyterLab and macOS make by themselves."""
+
 
 @dataclass
 class Submission:
@@ -120,10 +126,8 @@ def _files(path: Path, stack: ExitStack, remarks: list[str]) -> Files:
     for count, (name, trouble, opener) in enumerate(entries):
         if count >= MOST:
             raise ValueError(f"more than {MOST} files")
-        parts = PurePosixPath(name).parts
-        if not name.lower().endswith(".ipynb") or any(p.startswith((".", "__M")) for p in parts):
-            if ".." not in parts:
-                continue
+        if not name.lower().endswith(".ipynb") or HIDDEN.search(name):
+            continue
         if trouble:
             remarks.append(f"{_plain(name)}: {trouble}, not read")
         else:
@@ -143,6 +147,8 @@ def _in_folder(path: Path) -> Iterator[tuple[str, str, Callable[[], BinaryIO]]]:
 
 def _in_zip(path: Path, stack: ExitStack) -> Iterator[tuple[str, str, Callable[[], BinaryIO]]]:
     """Do the same for a zip file; nothing of it is written anywhere."""
+    if path.stat().st_size > LARGEST_ZIP:
+        raise ValueError(f"more than {LARGEST_ZIP >> 20} MB")
     archive = stack.enter_context(zipfile.ZipFile(path))
     for entry in archive.infolist():
         outside = re.match(r"/|\w:", entry.filename) or ".." in re.split(r"[/\\]", entry.filename)
