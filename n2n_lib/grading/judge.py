@@ -125,6 +125,9 @@ class Worker:
             env=_environment(self._folder),
             start_new_session=True,
         )
+        if not receive(self._process.stdout):  # loading PyTorch is not counted as the student's time
+            self.stop()
+            raise OSError(f"expected a process for answers to start, got none from {command}")
 
     def _stop_late(self) -> None:
         self._late = True
@@ -139,7 +142,10 @@ class Worker:
             error = _error(answer["error"])
             what = f"{type(error).__name__}: {error}".rstrip(": ")
             raise NoAnswer(f"the cells that {name} needs raised {what}")
-        verdict = judge(exercise, self._call)
+        try:
+            verdict = judge(exercise, self._call)
+        except Exception as error:  # a result that nobody has thought of
+            raise NoAnswer(f"the check itself raised {type(error).__name__}") from error
         if FORKS:
             self._ask(None, "ended")
         return verdict

@@ -42,6 +42,7 @@ def main() -> None:
     requests, answers = _take_over_the_streams()
     torch.set_num_threads(1)
     _tie_to_parent(also_orphans=True)
+    _say(answers, {"ready": True})
     while (request := receive(requests)) is not None:
         if not FORKS:
             _serve(request, requests, answers)
