@@ -125,7 +125,9 @@ class Worker:
             env=_environment(self._folder),
             start_new_session=True,
         )
-        if not receive(self._process.stdout):  # loading PyTorch is not counted as the student's time
+        if not receive(
+            self._process.stdout
+        ):  # loading PyTorch is not counted as the student's time
             self.stop()
             raise OSError(f"expected a process for answers to start, got none from {command}")
 
