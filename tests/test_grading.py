@@ -82,7 +82,7 @@ HOSTILE = {
         "import os\nfor _ in range(1000): print('x' * 10**6)\nos._exit(3)",
         "ended Python, exit code 3",
     ),
-    "upsample-forward": ("raise SystemExit", "wrong"),
+    "upsample-forward": ("raise SystemExit", "raised SystemExit"),
     "relu-backward": (
         "import ctypes, time\n"
         "if ctypes.CDLL(None).fork() == 0:\n"
@@ -90,20 +90,20 @@ HOSTILE = {
         "    time.sleep(1000)",
         "wrong",
     ),
-    "sigmoid-forward": ("open('big', 'wb').write(b'x' * 10**9)", "wrong"),
-    "mse-backward": ("return torch.zeros(10**11)", "wrong"),
+    "sigmoid-forward": ("open('big', 'wb').write(b'x' * 10**9)", "graded: open"),
+    "mse-backward": ("return torch.zeros(10**9)", "allocate memory"),
     "xavier-exercise": (
         "import socket\nsocket.create_connection(('127.0.0.1', 9), 1)",
-        "wrong",
+        "graded: socket",
     ),
     "transposed-size": (
         "import os\nfor fd in range(3, 9):\n"
         "    try: os.write(fd, b'right' * 20)\n    except OSError: pass",
         "no answer",
     ),
-    "momentum-exercise": ("raise ValueError('<script>alert(1)</script>')", "wrong"),
+    "momentum-exercise": ("raise ValueError('<script>alert(1)</script>')", "raised ValueError"),
 }
-"""Bodies of functions, and what is remarked."""
+"""Bodies of functions, and a part of what is said about them on Linux."""
 
 
 def tampered() -> dict:
@@ -217,7 +217,7 @@ def test_a_hostile_answer_costs_itself(graded, name: str):
     assert done.marks[column].points == 0
     if FORKS:
         (remark,) = (remark for remark in done.remarks if remark.startswith(column))
-        assert HOSTILE[name][1] in remark
+        assert HOSTILE[name][1] in remark + done.marks[column].message
 
 
 def test_hostile_answers_cost_nothing_else(graded):

@@ -20,7 +20,7 @@ import matplotlib
 import psutil
 
 from n2n_lib.check.engine import Exercise, Verdict, judge, tensors_in
-from n2n_lib.grading.wire import decode, receive, send
+from n2n_lib.grading.wire import decode, plain, receive, send
 from n2n_lib.grading.worker import FORKS
 
 BUBBLEWRAP = [
@@ -92,7 +92,7 @@ class Worker:
         finally:
             timer.cancel()
             timer.join()
-            if not reusable:  # or nothing is known of the state of the process
+            if self._late or not reusable:  # or nothing is known of the state of the process
                 self.stop()
 
     def interrupt(self) -> None:
@@ -125,9 +125,7 @@ class Worker:
             env=_environment(self._folder),
             start_new_session=True,
         )
-        if not receive(
-            self._process.stdout
-        ):  # loading PyTorch is not counted as the student's time
+        if not receive(self._process.stdout):  # it is said once PyTorch is loaded
             self.stop()
             raise OSError(f"expected a process for answers to start, got none from {command}")
 
@@ -142,7 +140,7 @@ class Worker:
             raise NoAnswer(f"{name} is not defined in any cell that Python can read")
         if "error" in answer:
             error = _error(answer["error"])
-            what = f"{type(error).__name__}: {error}".rstrip(": ")
+            what = plain(f"{type(error).__name__}: {error}")
             raise NoAnswer(f"the cells that {name} needs raised {what}")
         try:
             verdict = judge(exercise, self._call)

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import stat
-import textwrap
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from n2n_lib.grading.lessons import Task, source_of
+from n2n_lib.grading.wire import plain
 
 LARGEST = 16 * 2**20
 """Bytes of a notebook, at most; a lesson with all its pictures has 3 million."""
@@ -109,7 +109,7 @@ def read_submission(path: Path, lessons: Sequence[str]) -> Submission:
                     digest.update(lesson.encode() + content)
                     _read_cells(submission, lesson, content)
     except Exception as error:  # a broken zip file can fail in many ways
-        submission.remarks.append(f"cannot be read: {_plain(str(error) or type(error).__name__)}")
+        submission.remarks.append(f"cannot be read: {plain(str(error) or type(error).__name__)}")
     digest.update("\n".join(submission.remarks).encode())
     submission.digest = digest.hexdigest()
     return submission
@@ -129,7 +129,7 @@ def _files(path: Path, stack: ExitStack, remarks: list[str]) -> Files:
         if not name.lower().endswith(".ipynb") or HIDDEN.search(name):
             continue
         if trouble:
-            remarks.append(f"{_plain(name)}: {trouble}, not read")
+            remarks.append(f"{plain(name)}: {trouble}, not read")
         else:
             files[name] = opener
     return files
@@ -166,7 +166,7 @@ def _content(files: Files, lesson: str, remarks: list[str]) -> bytes | None:
         return None
     found.sort(key=lambda name: (names[name].stem != lesson, len(names[name].parts), name))
     if len(found) > 1:
-        remarks.append(f"{lesson[:2]}: {len(found)} notebooks, graded {_plain(found[0])}")
+        remarks.append(f"{lesson[:2]}: {len(found)} notebooks, graded {plain(found[0])}")
     with files[found[0]]() as file:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
@@ -188,7 +188,7 @@ def _read_cells(submission: Submission, lesson: str, content: bytes) -> None:
                 cells.append({"id": cell.get("id"), "nbgrader": dict(own), "source": source})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         submission.remarks.append(
-            f"{lesson[:2]}: expected a notebook of format 4, got {_plain(type(error).__name__)}"
+            f"{lesson[:2]}: expected a notebook of format 4, got {plain(type(error).__name__)}"
         )
     else:
         submission.notebooks[lesson] = cells
@@ -238,8 +238,3 @@ def _place(cells: Sequence[dict], name: str) -> int | None:
     """Return where the cell of that id is, the last one if it was copied."""
     found = [i for i, c in enumerate(cells) if name in (c["id"], c["nbgrader"].get("grade_id"))]
     return found[-1] if found else None
-
-
-def _plain(text: str) -> str:
-    """Make a text of a student fit for a line of a table."""
-    return "".join(c if c.isprintable() else "?" for c in textwrap.shorten(text, 80))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+import textwrap
 from typing import Any, BinaryIO
 
 import torch
@@ -105,3 +106,9 @@ def _decode(value: Any) -> Any:
     if not content:
         return torch.empty(shape, dtype=dtype)
     return torch.frombuffer(content, dtype=dtype).reshape(shape)
+
+
+def plain(text: str) -> str:
+    """Make a text from outside fit for a line of a table: short, on one line, printable."""
+    short = textwrap.shorten(text, 100, placeholder=" ...")
+    return "".join(c if c.isprintable() else "?" for c in short)
