@@ -1,4 +1,4 @@
-"""The command line ``n2n``: train, denoise, evaluate, and keep the lessons fresh."""
+"""The command line ``n2n``: train, denoise, evaluate, keep the lessons fresh, and grade."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from n2n_lib.noise import Gaussian, Poisson
 from n2n_lib.stream import PairStream
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("train", "denoise", "evaluate", "notebooks", "bench")
+VERBS = ("train", "denoise", "evaluate", "notebooks", "bench", "grade")
 COUNT = 12  # validation thumbnails
 KEYS = {
     "psnr_noisy",
@@ -633,6 +633,7 @@ def test_help_of_every_verb(verb: str, flag: str, monkeypatch):
         " --json",
         "notebooks": "--timeout",
         "bench": "--seconds --cases --json --plot --threads",
+        "grade": "--out --source --feedback --timeout --memory --jobs --json --quiet",
     }[verb]
     assert all(option in done.out for option in options.split())
     assert done.err == ""

@@ -65,5 +65,10 @@ def write_feedback(path: str | os.PathLike, done: Grade) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("feedback.html").render(done=done, longest=LONGEST)
+    in_table = {f"{column}: {mark.result}" for column, mark in done.marks.items()}
+    page = environment.get_template("feedback.html").render(
+        done=done,
+        remarks=[remark for remark in done.remarks if remark not in in_table],
+        longest=LONGEST,
+    )
     return write_atomically(path, lambda file: file.write(page.encode(errors="replace")))
