@@ -383,6 +383,19 @@ def test_a_broken_zip_file_is_remarked(tmp_path: Path):
     ]
 
 
+def test_a_broken_part_of_a_zip_file_costs_its_notebook(tmp_path: Path):
+    activations = json.dumps(notebook("05_activations")).encode()
+    path = packed(
+        tmp_path / "ann.zip", (f"{UPSAMPLING}.ipynb", ONE), ("05_activations.ipynb", activations)
+    )
+    content = bytearray(path.read_bytes())
+    content[200:300] = bytes(100)  # inside the first
+    path.write_bytes(content)
+    read = read_submission(path, [UPSAMPLING, "05_activations"])
+    assert list(read.notebooks) == ["05_activations"]
+    assert read.remarks[0].startswith("04: cannot be read: ")
+
+
 def test_too_many_files_are_remarked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(submissions, "MOST", 2)
     packed(tmp_path / "ann.zip", *((f"{n}.txt", b"") for n in range(3)))

@@ -108,7 +108,7 @@ def read_submission(path: Path, lessons: Sequence[str]) -> Submission:
                 if content is not None:
                     digest.update(lesson.encode() + content)
                     _read_cells(submission, lesson, content)
-    except Exception as error:  # a broken zip file can fail in many ways
+    except Exception as error:  # so can its table of contents
         submission.remarks.append(f"cannot be read: {plain(str(error) or type(error).__name__)}")
     digest.update("\n".join(submission.remarks).encode())
     submission.digest = digest.hexdigest()
@@ -167,8 +167,12 @@ def _content(files: Files, lesson: str, remarks: list[str]) -> bytes | None:
     found.sort(key=lambda name: (names[name].stem != lesson, len(names[name].parts), name))
     if len(found) > 1:
         remarks.append(f"{lesson[:2]}: {len(found)} notebooks, graded {plain(found[0])}")
-    with files[found[0]]() as file:
-        content = file.read(LARGEST + 1)
+    try:
+        with files[found[0]]() as file:
+            content = file.read(LARGEST + 1)
+    except Exception as error:  # a broken or locked zip file can fail in many ways
+        remarks.append(f"{lesson[:2]}: cannot be read: {plain(str(error))}")
+        return None
     if len(content) > LARGEST:
         remarks.append(f"{lesson[:2]}: notebook of more than {LARGEST >> 20} MB, not read")
         return None
@@ -188,7 +192,7 @@ def _read_cells(submission: Submission, lesson: str, content: bytes) -> None:
                 cells.append({"id": cell.get("id"), "nbgrader": dict(own), "source": source})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         submission.remarks.append(
-            f"{lesson[:2]}: expected a notebook of format 4, got {plain(type(error).__name__)}"
+            f"{lesson[:2]}: expected a notebook of format 4, got {type(error).__name__}"
         )
     else:
         submission.notebooks[lesson] = cells
