@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up .venv, which takes some minutes ..."
 	@rm -f $(STAMP)
 	@$(PYTHON) -m venv .venv
-	@PIP_USER=0 $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,bench]'
+	@PIP_USER=0 $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,bench,grading]'
 	@touch $(STAMP)
 
 train: $(STAMP) ## train the report's network on photographs; write model, curves and pictures to out/

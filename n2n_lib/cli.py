@@ -1,4 +1,4 @@
-"""The command line ``n2n``: train, denoise, evaluate, keep the lessons fresh, hand them out."""
+"""The command line ``n2n``: train, denoise, evaluate; keep lessons fresh, hand out, grade."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import typer
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from n2n_lib import bench as benchmark
@@ -34,6 +35,8 @@ from n2n_lib.evaluation import (
     evaluate,
     evaluate_photographs,
 )
+from n2n_lib.grading.judge import has_bubblewrap
+from n2n_lib.grading.run import Grade, Limits, grade
 from n2n_lib.lessons import execute, find_lessons
 from n2n_lib.metrics import PSNR_DEFINITIONS
 from n2n_lib.model import PRETRAINED, DivergedError, Model, check_training_pairs
@@ -506,6 +509,70 @@ def notebooks(
     """Re-execute the lessons and save them with fresh outputs."""
     _check_at_least(timeout, "--timeout", 1)
     execute(paths or find_lessons(), timeout=timeout)
+
+
+@app.command("grade")
+def grade_command(
+    submissions: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder with a folder or zip file for each student, or that of one student."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The CSV file of points to write.")],
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the instructor's lessons.", show_default="notebooks"),
+    ] = None,
+    feedback: Annotated[
+        Path | None, typer.Option(help="Write an HTML page for each student to this folder.")
+    ] = None,
+    timeout: Annotated[int, typer.Option(help="Seconds that one answer may take.")] = 60,
+    memory: Annotated[int, typer.Option(help="MB that one answer may use (Linux).")] = 2048,
+    jobs: Annotated[int, typer.Option(help="Students that are graded at a time.")] = 2,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Grade what students handed in; the same command goes on after an interruption."""
+    _check_at_least(timeout, "--timeout", 1)
+    _check_at_least(memory, "--memory", 1)
+    _check_at_least(jobs, "--jobs", 1)
+    console = Console(stderr=json_output)
+    limits = Limits(timeout, memory, closed=has_bubblewrap())
+    if limits.closed:
+        console.print("Answers run in bubblewrap: without network, all files read-only.")
+    else:
+        console.print(
+            "Answers run without bubblewrap (bwrap): only Python keeps them off network and files."
+        )
+    grades = grade(
+        submissions,
+        out,
+        source=source,
+        feedback=feedback,
+        limits=limits,
+        jobs=jobs,
+        progress=not quiet,
+    )
+    _print_grades(console, grades, out)
+    if json_output:
+        students = {each.student: {"total": each.total, "remarks": each.remarks} for each in grades}
+        print(
+            json.dumps(
+                {"out": str(out), "maximum": grades[0].maximum, "closed_in": limits.closed}
+                | {"students": students}
+            )
+        )
+
+
+def _print_grades(console: Console, grades: Sequence[Grade], out: Path) -> None:
+    table = Table(caption=f"of {grades[0].maximum:g} points; written to {out}")
+    table.add_column("student")
+    table.add_column("points", justify="right")
+    table.add_column("remarks", justify="right")
+    for each in grades:
+        table.add_row(Text(each.student), f"{each.total:g}", str(len(each.remarks) or ""))
+    console.print(table)
 
 
 @app.command()
@@ -991,7 +1058,7 @@ def _new_model(network: str, options: str, seed: int) -> Model:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
-    stopped = "n2n: stopped; a training run goes on with --resume"
+    stopped = "n2n: stopped; a training goes on with --resume, grading with the same command"
     try:
         status = app(arguments, standalone_mode=False) or 0
         if status == 130:  # how the command line reports Ctrl-C

@@ -1466,7 +1466,7 @@ NO_FLOAT32 = {"numerical_gradient"}  # finite differences in float32 have few di
 
 
 def dtypes(name: str) -> set[torch.dtype]:
-    tensors = [t for case in exercise_of(name).cases for _, t in engine._tensors(case.arguments)]
+    tensors = [t for case in exercise_of(name).cases for _, t in engine.tensors_in(case.arguments)]
     return {tensor.dtype for tensor in tensors}
 
 

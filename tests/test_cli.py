@@ -32,7 +32,7 @@ from n2n_lib.noise import Gaussian, Poisson
 from n2n_lib.stream import PairStream
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("train", "denoise", "evaluate", "notebooks", "student", "doctor", "bench")
+VERBS = ("train", "denoise", "evaluate", "notebooks", "student", "grade", "doctor", "bench")
 COUNT = 12  # validation thumbnails
 KEYS = {
     "psnr_noisy",
@@ -635,6 +635,7 @@ def test_help_of_every_verb(verb: str, flag: str, monkeypatch):
         "student": "DEST --source --library --json",
         "doctor": "--json",
         "bench": "--seconds --cases --json --plot --threads",
+        "grade": "--out --source --feedback --timeout --memory --jobs --json --quiet",
     }[verb]
     assert all(option in done.out for option in options.split())
     assert done.err == ""

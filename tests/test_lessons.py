@@ -395,6 +395,8 @@ FOR_ALL = {
     "doctor",
 }
 FOR_ALL |= {"check.engine", *(f"check.lesson{number:02d}" for number in range(2, 14))}
+FOR_ALL |= {"grading", *(f"grading.{part}" for part in ("judge", "lessons", "needed", "report"))}
+FOR_ALL |= {f"grading.{part}" for part in ("run", "submissions", "wire", "worker")}
 """The files that belong to no lesson."""
 
 

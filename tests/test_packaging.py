@@ -196,7 +196,9 @@ def test_whatever_is_imported_is_declared(folder: str, allowed: dict[str, Requir
 def test_the_command_and_the_data_of_the_package():
     assert PROJECT["project"]["name"] == "n2n-lib"
     assert PROJECT["project"]["scripts"] == {"n2n": "n2n_lib.__main__:main"}
-    assert PROJECT["tool"]["setuptools"]["package-data"] == {"n2n_lib": ["weights/*.pth"]}
+    assert PROJECT["tool"]["setuptools"]["package-data"] == {
+        "n2n_lib": ["weights/*.pth", "grading/*.html"]
+    }
 
 
 def test_every_folder_of_code_is_a_package():
@@ -307,7 +309,7 @@ def calls(project: Path) -> list[str]:
 
 
 VENV = "tool -m venv .venv"
-INSTALL = "python -m pip install --quiet -c constraints.txt -e .[test,bench]"
+INSTALL = "python -m pip install --quiet -c constraints.txt -e .[test,bench,grading]"
 
 
 @with_make

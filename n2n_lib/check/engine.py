@@ -284,7 +284,7 @@ def _call(exercise: Exercise, case: Case, function: Callable[..., Any]) -> Outco
             outcome.changed.append(f"the list {name}")
     arguments |= lists  # the tensors that were in the list when the call began
     for (label, before), (_, after) in zip(
-        _tensors(case.arguments), _tensors(arguments), strict=True
+        tensors_in(case.arguments), tensors_in(arguments), strict=True
     ):
         outcome.after.append(after)
         if not label.startswith(exercise.may_change) and not _untouched(before, after):
@@ -306,7 +306,7 @@ def _untouched(before: Tensor, after: Tensor) -> bool:
 
 def _expected(exercise: Exercise, case: Case) -> tuple:
     """Call the reference in float64, then round to the dtype that was asked for."""
-    dtypes = {value.dtype for _, value in _tensors(case.arguments)}
+    dtypes = {value.dtype for _, value in tensors_in(case.arguments)}
     dtype = dtypes.pop() if dtypes else torch.float64
     arguments = copy.deepcopy(case.arguments)
     answer = exercise.reference(
@@ -316,19 +316,19 @@ def _expected(exercise: Exercise, case: Case) -> tuple:
     return tuple(value.to(dtype) if isinstance(value, Tensor) else value for value in answer)
 
 
-def _tensors(value: Any, label: str = "") -> Iterator[tuple[str, Tensor]]:
+def tensors_in(value: Any, label: str = "") -> Iterator[tuple[str, Tensor]]:
     """Yield every tensor in the arguments with a name for it."""
     if isinstance(value, Tensor):
         yield label, value
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _tensors(item, name)
+            yield from tensors_in(item, name)
     elif isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], Tensor):
         yield f"parameter in {label}", value[0]
         yield f"gradient in {label}", value[1]
     elif isinstance(value, (tuple, list)):
         for index, item in enumerate(value):
-            yield from _tensors(item, f"{label}[{index}]")
+            yield from tensors_in(item, f"{label}[{index}]")
 
 
 def _verdict(exercise: Exercise, expected: Any, got: Any) -> str:
@@ -564,7 +564,12 @@ def _diagnose_error(exercise: Exercise, outcomes: list[Outcome]) -> str | None:
 
 
 def _line(error: Exception) -> str:
-    """Return the line of the student's function that raised, if Python can read it."""
+    """Return the line of the student's function that raised, if Python can read it.
+
+    A function that stands for one in another process gives its exceptions a `student_line`.
+    """
+    if hasattr(error, "student_line"):
+        return _cut(error.student_line, WIDTH)
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is of this file
     own = [frame for frame in frames if frame.filename == frames[0].filename]
     return _cut(own[-1].line or "", WIDTH) if own else ""
