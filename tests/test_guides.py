@@ -19,6 +19,7 @@ import test_check_lesson09
 import test_check_lesson10
 import test_check_lesson11
 import test_check_lesson12
+import test_check_lesson13
 import typer
 import yaml
 from test_packaging import NBVAL, ROOT, STYLE, TARGETS, UNIT_TESTS
@@ -37,7 +38,7 @@ every_guide = pytest.mark.parametrize(
 LESSONS = find_lessons(ROOT / "notebooks")
 
 WRONG = test_check.WRONG | test_check_lesson09.WRONG | test_check_lesson10.WRONG
-WRONG |= test_check_lesson11.WRONG | test_check_lesson12.WRONG
+WRONG |= test_check_lesson11.WRONG | test_check_lesson12.WRONG | test_check_lesson13.WRONG
 
 SHOWN = 5
 """Wrong answers of each exercise that the guide shows: the first of its tests."""

@@ -393,8 +393,13 @@ FOR_ALL = {
     "cli",
     "bench",
     "doctor",
+    "student",
 }
-FOR_ALL |= {"check.engine", *(f"check.lesson{number:02d}" for number in range(2, 14))}
+FOR_ALL |= {
+    "check.engine",
+    "check.record",
+    *(f"check.lesson{number:02d}" for number in range(2, 14)),
+}
 FOR_ALL |= {"grading", *(f"grading.{part}" for part in ("judge", "lessons", "needed", "report"))}
 FOR_ALL |= {f"grading.{part}" for part in ("run", "submissions", "wire", "worker")}
 """The files that belong to no lesson."""

@@ -91,6 +91,7 @@ from n2n_lib.check.lesson12 import (
     receptive_field,
     self_ensemble,
 )
+from n2n_lib.check.lesson13 import MEAN_GRADIENT, RING_SECONDS, mean_gradient, ring_seconds
 
 _EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise
@@ -124,6 +125,8 @@ _EXERCISES: dict[str, Exercise] = {
         WINDOWS,
         SHIFT_AND_ADD,
         PHASE_KERNELS,
+        MEAN_GRADIENT,
+        RING_SECONDS,
     )
 }
 
@@ -147,6 +150,7 @@ __all__ = [
     "go_on_with",
     "he_std",
     "linear_backward",
+    "mean_gradient",
     "momentum_step",
     "mse_backward",
     "numerical_gradient",
@@ -155,6 +159,7 @@ __all__ = [
     "progress",
     "receptive_field",
     "relu_backward",
+    "ring_seconds",
     "self_ensemble",
     "sequential_backward",
     "sgd_step",
