@@ -383,8 +383,13 @@ FIRST_LESSON = {
 }
 """The lesson from which on a file of the library may be imported."""
 
-FOR_ALL = {"plots", "check", "classical", "evaluation", "files", "lessons", "cli", "bench"}
-FOR_ALL |= {"check.engine", *(f"check.lesson{number:02d}" for number in range(2, 14))}
+FOR_ALL = {"plots", "check", "classical", "evaluation", "files", "lessons", "student", "cli"}
+FOR_ALL |= {
+    "bench",
+    "check.engine",
+    "check.record",
+    *(f"check.lesson{number:02d}" for number in range(2, 14)),
+}
 """The files that belong to no lesson."""
 
 
