@@ -636,7 +636,7 @@ class Model:
                 if content["settings"][name] != value:
                     raise _OtherRun(
                         f"{path}: expected a checkpoint of a run with {name} = {value}, "
-                        f"got {content['settings'][name]}"
+                        f"got {files.brief(content['settings'][name])}"
                     )
             history, parameters = History(**content["history"]), content["parameters"]
             _check_history(history, plan.epoch_steps)
@@ -652,6 +652,8 @@ class Model:
                     raise ValueError("expected best weights of the shapes of the parameters")
             torch.Generator().set_state(content["generator"])
             run.rule.load_state_dict(content["optimiser"])
+            for remembered in content["optimiser"]["memory"].values():
+                _check_parameters(remembered)
             if run.average is not None:
                 run.average.load_state_dict(content["average"])
                 _check_parameters(run.average.values)
@@ -660,7 +662,8 @@ class Model:
             raise
         except Exception as error:  # a damaged file fails in many ways, all to say the same
             raise ValueError(
-                f"{path}: expected a whole checkpoint of n2n, got a damaged one ({error})"
+                f"{path}: expected a whole checkpoint of n2n, got a damaged one "
+                f"({files.brief(error)})"
             ) from None
         plan.generator.set_state(content["generator"])
         run.best = best
@@ -733,10 +736,14 @@ class Model:
             if sigma is not None:
                 _check_level(sigma)
             _check_parameters(parameters)
+            if name != "custom":
+                _check_shapes(parameters, name, arguments)
             loaded = self if name == "custom" else Model(name, **arguments)
             loaded.network.set_params(parameters)  # checks the shapes before it copies
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{path}: expected {expected}, got a damaged one: {error}") from None
+        except Exception as error:  # a damaged file fails in many ways, all to say the same
+            raise ValueError(
+                f"{path}: expected {expected}, got a damaged one: {files.brief(error)}"
+            ) from None
         if parameters:
             loaded.network.to(parameters[0].dtype)
             loaded.network.set_params(parameters)
@@ -829,6 +836,8 @@ def _check_history(history: History, steps: int) -> None:
     for values in (history.losses, history.val_psnr, history.seconds, history.held_out):
         if not isinstance(values, list) or not all(isinstance(v, float) for v in values):
             raise TypeError("expected lists of numbers in the history")
+    if not all(map(math.isfinite, history.losses + history.seconds + history.held_out)):
+        raise ValueError("expected finite numbers in the history")
     if len(history.losses) != steps * history.epochs:
         raise ValueError(f"expected {steps} losses for each epoch in the history")
     if max(len(history.val_psnr), len(history.held_out)) > history.epochs:
@@ -846,6 +855,19 @@ def _check_parameters(parameters) -> None:
         raise TypeError("expected dense parameters")
     if not all(torch.isfinite(p).all() for p in parameters):
         raise ValueError("expected finite parameters")
+
+
+def _check_shapes(parameters: Sequence[Tensor], name: str, arguments: dict) -> None:
+    """Raise unless the parameters fit the network, which takes no memory to find out."""
+    with torch.device("meta"):
+        network = find_network(name).build(**arguments)
+    expected = [tuple(parameter.shape) for parameter, _ in network.param()]
+    got = [tuple(parameter.shape) for parameter in parameters]
+    for index, (one, other) in enumerate(zip(expected, got, strict=False)):
+        if one != other:
+            raise ValueError(f"expected shape {one} for parameter {index}, got {other}")
+    if len(expected) != len(got):
+        raise ValueError(f"expected {len(expected)} parameter tensors, got {len(got)}")
 
 
 def _fingerprint(*tensors: Tensor) -> str:
