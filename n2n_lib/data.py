@@ -7,6 +7,7 @@ rest of the library computes with, and `to_uint8` leads back.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import warnings
@@ -36,6 +37,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".g
 
 _IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 """What `load_image` lets Pillow try: others start programs (EPS) or are rarely looked after."""
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it may write to stderr by itself
 
 _CHUNK = 128  # thumbnails computed at once: intermediate results stay small and in the cache
 
