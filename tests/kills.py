@@ -15,6 +15,8 @@ of `COMMANDS`.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import random
@@ -26,6 +28,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import torch
@@ -103,10 +106,10 @@ def _put_photographs(folder: Path) -> None:
 
 def _call(folder: Path, *arguments: object) -> None:
     """Run the command line with few images to compare on; raise unless it ends well."""
-    cli.VALIDATION_COUNT = 4
-    words = [str(argument) for argument in arguments]
+    words = [*arguments, "--data", folder / "data", "--out", folder / "out", "--quiet"]
     try:
-        cli.main([*words, "--data", str(folder / "data"), "--out", str(folder / "out"), "--quiet"])
+        with mock.patch.object(cli, "VALIDATION_COUNT", 4):
+            cli.main([str(word) for word in words])
     except SystemExit as end:
         if end.code:
             raise
@@ -277,11 +280,11 @@ def torment(name: str, kills: int, seed: int = 0) -> Report:
     """
     command, rnd, report = COMMANDS[name], random.Random(f"{seed} {name}"), Report(name)
     with tempfile.TemporaryDirectory() as root:
-        undisturbed = Path(root, "undisturbed")
-        undisturbed.mkdir()
-        command.start(undisturbed)
-        seconds = run_to_the_end(command, undisturbed)
-        expected = command.result(undisturbed)
+        expected = _result_here(command, Path(root, "undisturbed"))
+        timed = Path(root, "timed")
+        timed.mkdir()
+        command.start(timed)
+        seconds = run_to_the_end(command, timed)
         while report.kills < kills:
             folder = Path(root, f"run-{report.ends}")
             folder.mkdir()
@@ -296,6 +299,20 @@ def torment(name: str, kills: int, seed: int = 0) -> Report:
             report.litter += _end(command, folder, expected)
             report.ends += 1
     return report
+
+
+def _result_here(command: Command, folder: Path) -> object:
+    """Run a command in this process, which later ones are copies of: they need not import much."""
+    folder.mkdir()
+    command.start(folder)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+            command.run(folder)
+    finally:
+        torch.set_num_threads(threads)
+    return command.result(folder)
 
 
 def _end(command: Command, folder: Path, expected: object) -> int:
