@@ -698,7 +698,7 @@ def load_image(path: str | os.PathLike) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_IMAGE_FORMATS) as image:
+            with Image.open(path, formats=_IMAGE_FORMATS) as image, _quiet_libtiff(image.format):
                 pixels = np.array(_as_rgb(ImageOps.exif_transpose(image)))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
@@ -713,6 +713,22 @@ def load_image(path: str | os.PathLike) -> Tensor:
     except Exception as error:  # Pillow's decoders fail on damaged files in many ways
         raise ValueError(f"expected an image, got an unreadable file: {path}") from error
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+
+@contextmanager
+def _quiet_libtiff(image_format: str | None) -> Iterator[None]:
+    """Keep what libtiff has to say of a damaged file off stderr, to which it writes by itself."""
+    if image_format != "TIFF":
+        yield
+        return
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class _UnknownScale(Exception):

@@ -154,7 +154,8 @@ def _save(folder: Path) -> None:
 
 def _saved(folder: Path) -> int:
     """Return the number of the model that is there, which must not be older than the last one."""
-    written = len((folder / "finished").read_bytes()) if (folder / "finished").exists() else 0
+    log = folder / "finished"
+    written = min(len(log.read_bytes()), SAVES) if log.exists() else 0
     if not (folder / "model.pth").exists():
         if written:
             raise Lost(f"expected model {written}, found none")
@@ -191,7 +192,7 @@ def _has_run(path: Path) -> bool:
 COMMANDS: dict[str, Command] = {
     "train": _train("--epochs", 25, "--batch", 4, "--lr", 1),
     "train --steps": _train(
-        "--steps", 1100, "--batch", 1, "--patch", 8, "--optimiser", "adam", "--ema", 0.9,
+        "--steps", 1000, "--batch", 1, "--patch", 8, "--optimiser", "adam", "--ema", 0.9,
         "--noise", "gaussian", "--scale", "1-2",
     ),
     "save": Command(lambda folder: None, _save, _saved, _saved),
