@@ -7,7 +7,7 @@ STAMP := .venv/.complete
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with notebooks/nbval_sanitize.cfg
 
-.PHONY: help setup train test lab notebooks html weights bench mutants lint clean
+.PHONY: help setup train test lab notebooks html weights bench mutants fuzz kills lint clean
 .NOTPARALLEL:
 
 help: ## say what can be made (ARGS="..." is handed to n2n: make train ARGS="--pairs 1000")
@@ -55,6 +55,12 @@ bench: $(STAMP) ## measure speed against PyTorch
 
 mutants: $(STAMP) ## break the library in small ways, and require that the lessons notice
 	@$(BIN)/python -m tests.mutations $(ARGS)
+
+fuzz: $(STAMP) ## give every loader damaged and hostile files (Linux; ARGS="--inputs 10000")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+kills: $(STAMP) ## kill running commands at random moments, and require that nothing is lost
+	@$(BIN)/python -m tests.kills $(ARGS)
 
 lint: $(STAMP) ## check style, format and spelling
 	@status=0; \

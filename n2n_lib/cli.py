@@ -259,9 +259,7 @@ def train(
         if not model.history.epochs:
             raise
         model.save_model(out / "model.pth")
-        raise DivergedError(
-            f"{error}; the weights before it are in {out / 'model.pth'}"
-        ) from None
+        raise DivergedError(f"{error}; the weights before it are in {out / 'model.pth'}") from None
     trained = sum(model.history.seconds)
     if noise is Noise.gaussian and not isinstance(level, tuple):
         model.sigma = level

@@ -141,7 +141,8 @@ def load(path: str | os.PathLike, expected: str) -> Any:
             warnings.simplefilter("ignore")
             with path.open("rb") as file:
                 _check_archive(file) if file.read(4) == _ZIP else _check_old_format(file)
-            content = torch.load(path, map_location="cpu", weights_only=True)
+                file.seek(0)  # the very file that was checked, whatever the path names by now
+                content = torch.load(file, map_location="cpu", weights_only=True)
             _check_tensors(content)
     except PermissionError:
         raise
@@ -154,9 +155,10 @@ def load(path: str | os.PathLike, expected: str) -> Any:
 
 
 def brief(value: Any) -> str:
-    """Return the first line of a text, or of what a value prints, of at most 200 characters."""
+    """Return the first line of what a value prints, of at most 200 characters, fit to be shown."""
     line = next(iter(str(value).splitlines()), "")
-    return line if len(line) <= 200 else line[:197] + "..."
+    shown = "".join(c if c.isprintable() else "?" for c in line[:200])
+    return shown if len(line) <= 200 else shown[:197] + "..."
 
 
 # --------------------------------------------------------------------------------------------------

@@ -175,7 +175,7 @@ def _run(lesson: NotebookNode, path: Path, timeout: int) -> None:
             km=AsyncKernelManager(
                 kernel_name="python3",
                 kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
-                connection_file=str(Path(ipython_folder, "kernel.json")),  # no litter if killed
+                connection_file=str(Path(ipython_folder, "kernel.json")),
             ),
             timeout=timeout,
             extra_arguments=["--log-level=ERROR"],  # what a kernel says of its own transport

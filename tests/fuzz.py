@@ -205,7 +205,9 @@ def other_value(rnd: random.Random) -> object:
             lambda: rnd.choice([None, True, 0, -1, 1, 2, 10**6, 2**31, 2**63, 10**30, -(2**70)]),
             lambda: rnd.choice([0.0, -1.0, 0.5, 1e300, float("nan"), float("inf")]),
             lambda: rnd.choice(["", "report", "unet", "custom", "\ud800", "x\ny" * 5000]),
-            lambda: rnd.choice([[], {}, (), [[]], {"a": 1}, {(1, 2): 3}, set(), b"x", bytearray(3)]),
+            lambda: rnd.choice(
+                [[], {}, (), [[]], {"a": 1}, {(1, 2): 3}, set(), b"x", bytearray(3)]
+            ),
             lambda: nested(rnd.choice([3, 90, 400])),
             lambda: ones.to(
                 rnd.choice([torch.uint8, torch.int64, torch.float16, torch.float64, torch.bool])
@@ -324,7 +326,7 @@ def images() -> list[bytes]:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
     picture, turned = Image.fromarray(pixels), Image.Exif()
     turned[0x0112] = 6
-    deep = Image.fromarray((pixels[:, :, 0].astype(np.uint16) * 257))
+    deep = Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257)
     made = [(deep, "PNG", {}), (deep, "TIFF", {}), (picture, "JPEG", {"exif": turned})]
     made += [(picture.convert(mode), "PNG", {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")]
     made += [(picture.convert(mode), "TIFF", {}) for mode in ("1", "CMYK", "RGBA")]
@@ -393,7 +395,10 @@ def png_with_other_numbers(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
     side = [0, 1, 7, 9, 5000, 2**31 - 1]
     pixels = zlib.compress(rnd.randbytes(rnd.choice([0, 1, 100, 300])))
     chunks = [chunk(b"IDAT", pixels), chunk(b"tRNS", rnd.randbytes(rnd.choice([1, 2, 6])))]
-    chunks += [chunk(b"PLTE", rnd.randbytes(rnd.choice([0, 3, 7]))), chunk(b"eXIf", rnd.randbytes(30))]
+    chunks += [
+        chunk(b"PLTE", rnd.randbytes(rnd.choice([0, 3, 7]))),
+        chunk(b"eXIf", rnd.randbytes(30)),
+    ]
     chunks += [chunk(bytes(rnd.choices(b"acDFTLdAIHRg", k=4)), rnd.randbytes(rnd.choice([0, 26])))]
     return png(
         rnd.choice(side),
@@ -404,7 +409,9 @@ def png_with_other_numbers(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
     )
 
 
-IMAGE_CHANGES: tuple[Change, ...] = (mangled,) * 60 + (png_with_other_numbers,) * 8 + (hostile_image,)
+IMAGE_CHANGES: tuple[Change, ...] = (
+    (mangled,) * 60 + (png_with_other_numbers,) * 8 + (hostile_image,)
+)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -770,9 +777,7 @@ def judge(loader: Loader, load: Callable[[Path], None], path: Path) -> tuple[str
     return outcome
 
 
-def _work(
-    name: str, numbers: range, seed: int, folder: Path, keep: Path | None, pipe: int
-) -> None:
+def _work(name: str, numbers: range, seed: int, folder: Path, keep: Path | None, pipe: int) -> None:
     """Read inputs under limits and write a line before and after each."""
     import resource  # Windows has none
 

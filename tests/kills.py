@@ -251,7 +251,7 @@ def run_and_kill(command: Command, folder: Path, after: float) -> bool:
 
 
 def require_whole(folder: Path) -> None:
-    """Raise unless every file can be read to its end, but for those of which nobody takes notice."""
+    """Raise unless every file can be read to its end; hidden ones are nobody's."""
     for path in sorted(folder.rglob("*")):
         if path.name.startswith("."):
             continue

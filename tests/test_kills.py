@@ -211,9 +211,7 @@ def test_two_processes_that_write_to_one_folder(folder: Path):
     for lr in (1, 2):
         assert train(folder, folder / f"alone-{lr}", "--lr", lr)[0] == 0
         runs[lr] = kills._values(folder / f"alone-{lr}" / "model.pth")
-    started = [
-        kills.start(careless(lambda folder, lr=lr: well(folder, lr)), folder) for lr in runs
-    ]
+    started = [kills.start(careless(lambda folder, lr=lr: well(folder, lr)), folder) for lr in runs]
     assert [os.waitpid(process, 0)[1] for process in started] == [0, 0]
     kills.require_whole(folder / "out")
     assert kills.litter(folder / "out") == []

@@ -670,9 +670,9 @@ def test_a_loss_that_rises_without_bound_stops(tmp_path: Path):
     options = {"batch_size": 1, "progress": False, "optimiser": "adam", "schedule": "step"}
     model.train(noisy1, noisy2, 1, lr=1e-4, **options)
     before = weights(model)
-    with pytest.raises(DivergedError, match=r"the loss rose from 0\.\d+ to \S+ in epoch 1") as error:
+    told = r"the loss rose from 0\.\d+ to \S+ in epoch 1: expected .*rate.* got 3; try a tenth"
+    with pytest.raises(DivergedError, match=told):
         model.train(noisy1, noisy2, 9, lr=3.0, on_epoch=after.append, **options)
-    assert "expected a learning rate small enough to train with, got 3; try a tenth" in str(error)
     assert_same(before, weights(model))
     assert after == [] and model.history.losses == []
 
@@ -680,9 +680,7 @@ def test_a_loss_that_rises_without_bound_stops(tmp_path: Path):
 def test_a_loss_that_rises_late_leaves_the_last_good_weights(tmp_path: Path, monkeypatch):
     noisy1, noisy2, _ = pairs(60)
     model, after, path = rising(), [], tmp_path / "checkpoint.pth"
-    monkeypatch.setitem(
-        SCHEDULES, "late", lambda lr, step, total: lr if step < 60 else 3e4 * lr
-    )
+    monkeypatch.setitem(SCHEDULES, "late", lambda lr, step, total: lr if step < 60 else 3e4 * lr)
     with pytest.raises(DivergedError, match=r"the loss rose from \S+ to \S+ in epoch 2"):
         model.train(
             noisy1, noisy2, 9, batch_size=1, lr=1e-4, optimiser="adam", schedule="late",

@@ -32,7 +32,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
-TARGETS = "setup train test lab notebooks html weights bench mutants lint help clean".split()
+TARGETS = (
+    "setup train test lab notebooks html weights bench mutants fuzz kills lint help clean".split()
+)
 
 CONDA_NAMES = {
     "jupyter-client": "jupyter_client",
@@ -336,6 +338,9 @@ def test_a_setup_that_failed_is_done_again(project: Path, step: str):
         ("train", "n2n train --pairs 1000"),
         ("notebooks", "n2n notebooks --pairs 1000"),
         ("bench", "n2n bench --pairs 1000"),
+        ("mutants", "python -m tests.mutations --pairs 1000"),
+        ("fuzz", "python -m tests.fuzz --pairs 1000"),
+        ("kills", "python -m tests.kills --pairs 1000"),
         ("lab", "jupyter lab notebooks"),
         ("html", "jupyter nbconvert --to html --output-dir build/html notebooks/*.ipynb"),
     ],
