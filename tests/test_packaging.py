@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import fuzz
+import kills
 import pytest
 import yaml
 from packaging.markers import default_environment
@@ -212,6 +214,16 @@ def test_licence():
 
 def test_readme_is_there_for_the_package():
     assert (ROOT / PROJECT["project"]["readme"]).is_file()
+
+
+def test_security_tells_of_every_loader_and_command_that_is_tried():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    assert "SECURITY.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in [*fuzz.LOADERS, *kills.COMMANDS]:
+        assert re.search(rf"^\| `{name}` \|.*\d", text, flags=re.MULTILINE), name
+    assert set(re.findall(r"`make ([a-z]+)`", text)) <= set(TARGETS)
+    for name in re.findall(r"tests/\w+\.py", text):
+        assert (ROOT / name).is_file()
 
 
 # ---------------------------------------------------------------------- make
