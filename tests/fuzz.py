@@ -651,16 +651,28 @@ def prepare_notebook() -> Callable[[Path], None]:
 
 def run_command(*arguments: object) -> None:
     """Run the command line here; a mistake must end with code 2 and one line on stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with contextlib.redirect_stdout(io.StringIO()), _stderr_to(Path("stderr")):
         try:
             cli.main([str(argument) for argument in arguments])
         except SystemExit as stopped:
             code = stopped.code
-    lines = err.getvalue().splitlines()
+    lines = Path("stderr").read_text(encoding="utf-8").splitlines()
     if code:
         require(code == 2 and len(lines) == 1 and lines[0].startswith("n2n: "), f"{code}, {lines}")
         raise ValueError(lines[0])
+
+
+@contextlib.contextmanager
+def _stderr_to(path: Path) -> Iterator[None]:
+    """Write to a file all that Python and libraries in C write to stderr."""
+    kept = os.dup(2)
+    try:
+        with path.open("w", encoding="utf-8") as file, contextlib.redirect_stderr(file):
+            os.dup2(file.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def prepare_denoise() -> Callable[[Path], None]:
@@ -789,7 +801,9 @@ def _work(name: str, numbers: range, seed: int, folder: Path, keep: Path | None,
     loader = LOADERS[name]
     seeds, load = loader.seeds(), loader.prepare()
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, resource.RLIM_INFINITY))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = taken + MEMORY if hard == resource.RLIM_INFINITY else min(taken + MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a hang ends the process, also one in C
     for number in numbers:
