@@ -27,6 +27,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partialmethod
 from pathlib import Path
 from unittest import mock
 
@@ -104,11 +105,18 @@ def _put_photographs(folder: Path) -> None:
         data.save_image(_pictures(1, 96, seed)[0], folder / "data" / f"{seed}.png")
 
 
+SHORT_EPOCHS = partialmethod(Model.train_stream, epoch_steps=20)
+"""`Model.train_stream` with a checkpoint every 20 steps in place of 500."""
+
+
 def _call(folder: Path, *arguments: object) -> None:
-    """Run the command line with few images to compare on; raise unless it ends well."""
+    """Run the command line with few images and short epochs; raise unless it ends well."""
     words = [*arguments, "--data", folder / "data", "--out", folder / "out", "--quiet"]
     try:
-        with mock.patch.object(cli, "VALIDATION_COUNT", 4):
+        with (
+            mock.patch.object(cli, "VALIDATION_COUNT", 4),
+            mock.patch.object(Model, "train_stream", SHORT_EPOCHS),
+        ):
             cli.main([str(word) for word in words])
     except SystemExit as end:
         if end.code:
@@ -192,7 +200,7 @@ def _has_run(path: Path) -> bool:
 COMMANDS: dict[str, Command] = {
     "train": _train("--epochs", 25, "--batch", 4, "--lr", 1),
     "train --steps": _train(
-        "--steps", 1000, "--batch", 1, "--patch", 8, "--optimiser", "adam", "--ema", 0.9,
+        "--steps", 200, "--batch", 2, "--patch", 8, "--optimiser", "adam", "--ema", 0.9,
         "--noise", "gaussian", "--scale", "1-2",
     ),
     "save": Command(lambda folder: None, _save, _saved, _saved),
