@@ -313,8 +313,13 @@ def hostile(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
     return whole if rnd.random() < 0.5 else mangle(rnd, whole, seeds)
 
 
-TENSOR_CHANGES: tuple[Change, ...] = (mangled, rearranged, rearranged, rewritten, rewritten)
-TENSOR_CHANGES = (*TENSOR_CHANGES * 4, hostile)
+TENSOR_CHANGES: tuple[Change, ...] = (
+    *(mangled,) * 4,
+    *(rearranged,) * 8,
+    *(rewritten,) * 8,
+    hostile,
+)
+"""What makes inputs of files of torch.save, each as often as it stands here."""
 
 
 # --------------------------------------------------------------------------------------------------
@@ -410,7 +415,9 @@ def png_with_other_numbers(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
 
 
 IMAGE_CHANGES: tuple[Change, ...] = (
-    (mangled,) * 60 + (png_with_other_numbers,) * 8 + (hostile_image,)
+    *(mangled,) * 60,
+    *(png_with_other_numbers,) * 8,
+    hostile_image,
 )
 
 
@@ -460,8 +467,11 @@ def hostile_notebook(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
     return whole if rnd.random() < 0.5 else mangle(rnd, whole, seeds)
 
 
-NOTEBOOK_CHANGES: tuple[Change, ...] = (mangled,) * 8 + (rewritten_notebook,) * 10
-NOTEBOOK_CHANGES = (*NOTEBOOK_CHANGES, hostile_notebook)
+NOTEBOOK_CHANGES: tuple[Change, ...] = (
+    *(mangled,) * 8,
+    *(rewritten_notebook,) * 10,
+    hostile_notebook,
+)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -676,16 +686,19 @@ def _stderr_to(path: Path) -> Iterator[None]:
 
 
 def prepare_denoise() -> Callable[[Path], None]:
-    """Return ``n2n denoise`` with the model or, every other time, the image from the path."""
+    """Return ``n2n denoise`` with the model or the image from the path, and the other one good."""
     good = Path("good")
     good.mkdir(exist_ok=True)
     small_model().save_model(good / "model.pth")
     (good / "image.png").write_bytes(images()[0])
 
     def load(path: Path) -> None:
-        for image, model in ((good / "image.png", path), (path, good / "model.pth")):
-            if (image == path) == path.name.endswith(data.IMAGE_SUFFIXES):
-                run_command("denoise", image, "--model", model, "--sigma", 25, "--out", "denoised")
+        image, model = good / "image.png", good / "model.pth"
+        if path.suffix == ".pth":
+            model = path
+        else:
+            image = path
+        run_command("denoise", image, "--model", model, "--sigma", 25, "--out", "denoised")
 
     return load
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import random
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -11,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import fuzz
+import numpy as np
 import pytest
 import torch
 from fuzz import HOSTILE, HOSTILE_IMAGES, HOSTILE_NOTEBOOKS, LOADERS, SPECIAL, Loader, saved
+from PIL import Image
 
 from n2n_lib import data, files
-from n2n_lib.lessons import LessonError
+from n2n_lib.lessons import LessonError, execute
 from n2n_lib.model import Model
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -49,7 +53,7 @@ def test_what_is_changed_was_valid(name: str, tmp_path: Path, monkeypatch):
 def test_an_input_follows_from_its_number(tmp_path: Path):
     loader = LOADERS["pairs"]
     first, again, other = (
-        fuzz.place(loader, loader.seeds(), fuzz.random.Random(n), tmp_path / "x").read_bytes()
+        fuzz.place(loader, loader.seeds(), random.Random(n), tmp_path / "x").read_bytes()
         for n in (1, 1, 2)
     )
     assert first == again != other
@@ -234,9 +238,9 @@ def test_a_checkpoint_whose_history_is_no_number(where: str, tmp_path: Path):
 def test_pillow_says_nothing_on_stderr(tmp_path: Path, capfd):
     """A TIFF file of 278 samples to a pixel: Pillow logs an error before it raises one."""
     fields = ((256, 9), (257, 7), (258, 8), (259, 1), (262, 1), (273, 8), (277, 278), (278, 7))
-    entries = b"".join(fuzz.struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields)
     path = tmp_path / "many.tif"
-    path.write_bytes(b"II*\0\x08\0\0\0" + fuzz.struct.pack("<H", 8) + entries + bytes(100))
+    path.write_bytes(b"II*\0\x08\0\0\0" + struct.pack("<H", 8) + entries + bytes(100))
     with pytest.raises(ValueError, match=r"many\.tif"):
         data.load_image(path)
     assert capfd.readouterr().err == ""
@@ -244,7 +248,7 @@ def test_pillow_says_nothing_on_stderr(tmp_path: Path, capfd):
 
 def test_libtiff_says_nothing_on_stderr(tmp_path: Path, capfd):
     """Compressed strips whose bytes are no compressed data."""
-    picture = fuzz.Image.fromarray(fuzz.np.zeros((64, 64, 3), dtype=fuzz.np.uint8))
+    picture = Image.fromarray(np.zeros((64, 64, 3), dtype=np.uint8))
     path = tmp_path / "damaged.tif"
     picture.save(path, compression="tiff_deflate")
     whole = path.read_bytes()
@@ -261,4 +265,4 @@ def test_half_a_character_in_a_notebook(tmp_path: Path):
     path = tmp_path / "01_half.ipynb"
     path.write_bytes(HOSTILE_NOTEBOOKS["half a character"]())
     with pytest.raises(LessonError, match="expected a Jupyter notebook, got UnicodeEncodeError"):
-        fuzz.lessons.execute([path], progress=False)
+        execute([path], progress=False)
