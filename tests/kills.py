@@ -279,8 +279,19 @@ def litter(folder: Path) -> list[Path]:
     return list(folder.rglob(".*.part"))
 
 
-def torment(name: str, kills: int, seed: int = 0) -> Report:
+def torment(name: str, kills: int, seed: int = 0, *, seconds: float = float("inf")) -> Report:
     """Kill a command again and again, and let it come to its end after every one to four kills.
+
+    Parameters
+    ----------
+    name : str
+        A name out of `COMMANDS`.
+    kills : int
+        How often, or a few times more.
+    seed : int
+        Seed of the moments.
+    seconds : float
+        Come to an end after so long.
 
     Raises
     ------
@@ -288,19 +299,20 @@ def torment(name: str, kills: int, seed: int = 0) -> Report:
         If anything is not as it must be.
     """
     command, rnd, report = COMMANDS[name], random.Random(f"{seed} {name}"), Report(name)
+    deadline = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as root:
         expected = _result_here(command, Path(root, "undisturbed"))
         timed = Path(root, "timed")
         timed.mkdir()
         command.start(timed)
-        seconds = run_to_the_end(command, timed)
-        while report.kills < kills:
+        whole_run = run_to_the_end(command, timed)
+        while report.kills < kills and time.monotonic() < deadline:
             folder = Path(root, f"run-{report.ends}")
             folder.mkdir()
             command.start(folder)
             finished = 0
             for _ in range(rnd.randint(1, 4)):
-                report.kills += run_and_kill(command, folder, rnd.uniform(0, seconds))
+                report.kills += run_and_kill(command, folder, rnd.uniform(0, whole_run))
                 require_whole(folder)
                 before, finished = finished, command.progress(folder)
                 if finished < before:
@@ -330,13 +342,14 @@ def _end(command: Command, folder: Path, expected: object) -> int:
     for path in left:
         old = path.stat().st_mtime - 2 * files.LITTER_AGE
         os.utime(path, (old, old))
+    before = {path: path.stat().st_ino for path in folder.rglob("*")}
     run_to_the_end(command, folder)
     require_whole(folder)
     if command.result(folder) != expected:
         raise Lost(f"{folder}: expected what a run without kills gives, got something else")
-    written = {path.name for path in folder.rglob("*")}
     for path in litter(folder):
-        if path.name[1:].rsplit(".", 2)[0] in written:
+        whole = path.with_name(path.name[1:].rsplit(".", 2)[0])
+        if whole.exists() and whole.stat().st_ino != before.get(whole):
             raise Lost(f"expected old litter to be removed, found {path.name}")
     return len(left)
 
@@ -346,6 +359,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="kills", description=__doc__.split("\n")[0])
     parser.add_argument("command", nargs="*", help=f"out of {', '.join(COMMANDS)}; default all")
     parser.add_argument("--kills", type=int, default=50, help="for each command")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="for each command")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     for name in options.command:
@@ -354,7 +368,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lost = 0
     for name in options.command or COMMANDS:
         try:
-            print(torment(name, options.kills, options.seed), flush=True)
+            report = torment(name, options.kills, options.seed, seconds=options.seconds)
+            print(report, flush=True)
         except Lost as error:
             lost += 1
             print(f"{name}: LOST: {error}", flush=True)
