@@ -8,8 +8,8 @@ STAMP := .venv/.complete
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with notebooks/nbval_sanitize.cfg
 
-.PHONY: help setup train test student lab lab-instructor notebooks html weights bench mutants lint \
-	clean
+.PHONY: help setup train test student lab lab-instructor notebooks html weights bench mutants \
+	fuzz kills lint clean
 .NOTPARALLEL:
 
 help: ## say what can be made (ARGS="..." is handed to n2n: make train ARGS="--pairs 1000")
@@ -64,6 +64,12 @@ bench: $(STAMP) ## measure speed against PyTorch
 
 mutants: $(STAMP) ## break the library in small ways, and require that the lessons notice
 	@$(BIN)/python -m tests.mutations $(ARGS)
+
+fuzz: $(STAMP) ## give every loader damaged and hostile files (Linux; ARGS="--inputs 10000")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+kills: $(STAMP) ## kill running commands at random moments, and require that nothing is lost
+	@$(BIN)/python -m tests.kills $(ARGS)
 
 lint: $(STAMP) ## check style, format and spelling
 	@status=0; \

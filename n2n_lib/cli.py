@@ -275,16 +275,24 @@ def train(
             "resume": resume,
             "progress": not quiet,
         }
-        if steps is None:
-            console.print(
-                f"{len(noisy1)} noisy pairs from {source}, {torch.get_num_threads()} threads."
-            )
-            model.train(noisy1, noisy2, epochs, batch_size=batch, seed=seed, **common)
-            count = len(noisy1)
-        else:
-            console.print(f"Fresh pairs for {steps} steps, {torch.get_num_threads()} threads.")
-            model.train_stream(stream, steps, **common)
-            count = batch * len(model.history.losses)
+        try:
+            if steps is None:
+                console.print(
+                    f"{len(noisy1)} noisy pairs from {source}, {torch.get_num_threads()} threads."
+                )
+                model.train(noisy1, noisy2, epochs, batch_size=batch, seed=seed, **common)
+                count = len(noisy1)
+            else:
+                console.print(f"Fresh pairs for {steps} steps, {torch.get_num_threads()} threads.")
+                model.train_stream(stream, steps, **common)
+                count = batch * len(model.history.losses)
+        except DivergedError as error:
+            if not (group.leads and model.history.epochs):
+                raise
+            model.save_model(out / "model.pth")
+            raise DivergedError(
+                f"{error}; the weights before it are in {out / 'model.pth'}"
+            ) from None
         if not group.leads:
             return
         trained = sum(model.history.seconds)
@@ -1052,8 +1060,8 @@ def _new_model(network: str, options: str, seed: int) -> Model:
         arguments[name] = int(number) if number.is_integer() else number
     try:
         return Model(network, seed=seed, **arguments)
-    except TypeError as error:
-        raise UsageError(f"--network-options: {error}") from None
+    except (TypeError, RuntimeError) as error:  # RuntimeError: more memory than there is
+        raise UsageError(f"--network-options: {files.brief(error)}") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,6 +7,7 @@ rest of the library computes with, and `to_uint8` leads back.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import warnings
@@ -33,6 +34,11 @@ SCALES = (1.0, 8.0)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 """What `load_images` takes for an image. Of an animation, the first frame counts."""
+
+_IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
+"""What `load_image` lets Pillow try: others start programs (EPS) or are rarely looked after."""
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it may write to stderr by itself
 
 _CHUNK = 128  # thumbnails computed at once: intermediate results stay small and in the cache
 
@@ -667,7 +673,7 @@ def load_image(path: str | os.PathLike) -> Tensor:
     Parameters
     ----------
     path : str or path-like
-        A file in any format that Pillow reads.
+        A PNG, JPEG, BMP, TIFF, WebP, GIF or PPM file, whatever its suffix.
 
     Returns
     -------
@@ -679,17 +685,20 @@ def load_image(path: str | os.PathLike) -> Tensor:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not an image, is damaged, holds floating-point values, or has more pixels
-        than Pillow holds for safe (``PIL.Image.MAX_IMAGE_PIXELS``, a decompression bomb).
+        If it is not an image in one of these formats, is damaged, holds floating-point values, or
+        has more pixels than Pillow holds for safe (``PIL.Image.MAX_IMAGE_PIXELS``, a decompression
+        bomb).
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"expected an image file, got no such file: {path}")
+    if not path.is_file():  # a folder, or a pipe or device that may have no end
+        raise ValueError(f"expected an image file, got no regular file: {path}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=_IMAGE_FORMATS) as image, _quiet_libtiff(image.format):
                 pixels = np.array(_as_rgb(ImageOps.exif_transpose(image)))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
@@ -704,6 +713,22 @@ def load_image(path: str | os.PathLike) -> Tensor:
     except Exception as error:  # Pillow's decoders fail on damaged files in many ways
         raise ValueError(f"expected an image, got an unreadable file: {path}") from error
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+
+@contextmanager
+def _quiet_libtiff(image_format: str | None) -> Iterator[None]:
+    """Keep what libtiff has to say of a damaged file off stderr, to which it writes by itself."""
+    if image_format != "TIFF":
+        yield
+        return
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class _UnknownScale(Exception):

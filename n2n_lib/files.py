@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickletools
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor
+
+LITTER_AGE = 600
+"""Seconds after which an unfinished file that nobody writes to belongs to a process that died."""
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[BinaryIO], None]) -> Path:
@@ -30,21 +37,42 @@ def write_atomically(path: str | os.PathLike, write: Callable[[BinaryIO], None])
     Raises
     ------
     OSError
-        If the folder does not exist or cannot be written to. An older file stays as it was.
+        If the folder does not exist or cannot be written to, or the disk is full; it names the
+        file. An older file stays as it was.
+
+    Notes
+    -----
+    A process that is killed while it writes leaves its temporary neighbour behind. The next write
+    of the same file removes what is older than `LITTER_AGE`.
     """
     path = Path(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
+            _remove_litter(path, now=os.fstat(file.fileno()).st_mtime)
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that only their owner reads
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+            error.filename = str(path)  # a full disk does not say which file it has no room for
         raise
     return path
+
+
+def _remove_litter(path: Path, now: float) -> None:
+    """Remove the temporary neighbours of a file that dead processes left; `now` in seconds."""
+    for neighbour in path.parent.iterdir():
+        name = neighbour.name
+        if name.startswith(f".{path.name}.") and name.endswith(".part"):
+            try:
+                if now - neighbour.stat().st_mtime > LITTER_AGE:
+                    neighbour.unlink()
+            except OSError:  # somebody else removed it, or may and we may not
+                continue
 
 
 def check_writable(folder: str | os.PathLike) -> None:
@@ -66,7 +94,9 @@ def _umask() -> int:
 
 def save(content: Any, path: str | os.PathLike) -> Path:
     """Save tensors and plain values with ``torch.save``, atomically."""
-    return write_atomically(path, lambda file: torch.save(content, file))
+    buffer = io.BytesIO()  # torch.save turns the error of a full disk into one that says nothing
+    torch.save(content, buffer)
+    return write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
 
 def load(path: str | os.PathLike, expected: str) -> Any:
@@ -79,26 +109,179 @@ def load(path: str | os.PathLike, expected: str) -> Any:
     expected : str
         What the caller hopes to find, for the error message: ``"a model saved by n2n"``.
 
+    Returns
+    -------
+    Any
+        Numbers, strings, None, dense tensors on the CPU, and lists, tuples and dicts of these. No
+        tensor is larger than the part of the file that holds it.
+
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file cannot be read as tensors and plain values: cut short, foreign or malicious.
+        If the file cannot be read as tensors and plain values: cut short, changed, foreign or
+        malicious.
+
+    Notes
+    -----
+    ``weights_only=True`` keeps out code. It does not keep out a small file that unpacks to a large
+    one, that claims more numbers than it holds, or that nests itself without end; the checks
+    before it do.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected {expected}, found no such file")
     if path.is_dir():
         raise ValueError(f"{path}: expected {expected}, got a folder")
+    if not path.is_file():  # a pipe or a device may have no end
+        raise ValueError(f"{path}: expected {expected}, got no regular file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with path.open("rb") as file:
+                _check_archive(file) if file.read(4) == _ZIP else _check_old_format(file)
+                file.seek(0)  # the very file that was checked, whatever the path names by now
+                content = torch.load(file, map_location="cpu", weights_only=True)
+            _check_tensors(content)
     except PermissionError:
         raise
     except Exception as error:  # torch raises nearly every kind of exception on broken files
         raise ValueError(
             f"{path}: expected {expected}, got a file that does not hold tensors and plain values "
-            f"({type(error).__name__})"
+            f"({_reason(error)})"
         ) from None
+    return content
+
+
+def brief(value: Any) -> str:
+    """Return the first line of what a value prints, of at most 200 characters, fit to be shown."""
+    line = next(iter(str(value).splitlines()), "")
+    shown = "".join(c if c.isprintable() else "?" for c in line[:200])
+    return shown if len(line) <= 200 else shown[:197] + "..."
+
+
+# --------------------------------------------------------------------------------------------------
+# What a file of torch.save may consist of
+
+_ZIP = b"PK\x03\x04"
+_MAGIC = 0x1950A86A20F9469CFC6C
+"""The number with which a file of PyTorch before 1.6 begins."""
+
+_OPCODES = set(
+    "PROTO STOP GLOBAL REDUCE BINPERSID MARK TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_TUPLE "
+    "EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS NONE NEWTRUE NEWFALSE BININT BININT1 "
+    "BININT2 LONG1 BINFLOAT BINUNICODE BINPUT LONG_BINPUT BINGET LONG_BINGET".split()
+)
+"""The opcodes with which ``torch.save`` writes tensors and plain values."""
+
+_ITEM_SIZES = {
+    f"torch {name}Storage": size
+    for size, names in (
+        (1, ("Bool", "Byte", "Char")),
+        (2, ("BFloat16", "Half", "Short")),
+        (4, ("Float", "Int")),
+        (8, ("Double", "Long")),
+    )
+    for name in names
+}
+"""Bytes to a number, by the name of the storage."""
+
+_GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", *_ITEM_SIZES}
+"""All that a file may ask to be called or named."""
+
+
+class _Refused(Exception):
+    """The file is well formed, but asks for what no file of ours needs."""
+
+
+def _check_archive(file: BinaryIO) -> None:
+    """Raise unless a file of ``torch.save`` is whole and unpacks to no more than its own size."""
+    size = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        if len(members) < len(archive.infolist()):
+            raise _Refused("a part of it is there twice")
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
+            raise _Refused("it is compressed")
+        if sum(member.file_size for member in members.values()) > size:
+            raise _Refused("it claims more than it holds")
+        if broken := archive.testzip():
+            raise _Refused(f"the checksum of {broken!r} is wrong")
+        pickles = [name for name in members if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise _Refused(f"expected one data.pkl in it, got {len(pickles)}")
+        folder = pickles[0].removesuffix(".pkl")
+        for claim in _check_pickle(io.BytesIO(archive.read(pickles[0]))):
+            kind, key, count = _storage(claim)
+            held = members.get(f"{folder}/{key}")
+            if held is None or held.file_size != count * _ITEM_SIZES[kind]:
+                raise _Refused(f"expected {count} numbers in part {key!r}")
+
+
+def _check_old_format(file: BinaryIO) -> None:
+    """Raise unless the pickles at the front of a file of PyTorch before 1.6 are harmless."""
+    file.seek(0)
+    if _MAGIC not in [value for _, value, _ in pickletools.genops(file)]:
+        raise _Refused("it does not begin as one")
+    for _ in range(4):  # version, machine, content, storages; torch.load compares their sizes
+        _check_pickle(file)
+
+
+def _check_pickle(file: BinaryIO) -> list[list]:
+    """Raise unless a pickle is a tree of tensors and plain values.
+
+    Names and strings may be used again. Lists, tuples and dicts may not: a few bytes could nest
+    them to a size that no computer walks through.
+
+    Returns
+    -------
+    list of list
+        Of each storage that the pickle uses, the last values before it: see `_storage`.
+    """
+    memory: dict[int, object] = {}
+    values: list[object] = [None]
+    claims = []
+    for opcode, value, _ in pickletools.genops(file):
+        name = opcode.name
+        if name not in _OPCODES:
+            raise _Refused(f"it uses {name}")
+        if name == "GLOBAL" and value not in _GLOBALS:
+            raise _Refused(f"it names {value}"[:100])
+        if name in ("BINPUT", "LONG_BINPUT"):
+            memory[value] = values[-1]
+            continue
+        if name in ("BINGET", "LONG_BINGET"):
+            value = memory[value]
+            if not isinstance(value, str):
+                raise _Refused("it holds something twice")
+        if name == "BINPERSID":
+            claims.append(values[-6:])
+        values.append(value)
+        del values[:-6]
+    return claims
+
+
+def _storage(claim: list) -> tuple[str, str, int]:
+    """Return kind, key and count of a storage; `claim` ends with the tuple that describes it."""
+    if len(claim) == 6:
+        word, kind, key, place, count, _ = claim
+        if word == "storage" and kind in _ITEM_SIZES and type(count) is int:
+            return kind, key, count
+    raise _Refused("it describes a storage as torch.save does not")
+
+
+def _check_tensors(content: Any) -> None:
+    """Raise if a tensor somewhere in `content` has more numbers than its storage."""
+    if isinstance(content, Tensor):
+        if content.numel() * content.element_size() > content.untyped_storage().nbytes():
+            raise _Refused(f"a tensor of shape {tuple(content.shape)} repeats what it holds")
+    elif isinstance(content, dict):
+        _check_tensors(tuple(content.values()))
+    elif isinstance(content, (list, tuple)):
+        for item in content:
+            _check_tensors(item)
+
+
+def _reason(error: Exception) -> str:
+    return brief(error) if isinstance(error, _Refused) else type(error).__name__

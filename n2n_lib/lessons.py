@@ -19,7 +19,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from n2n_lib.files import write_atomically
+from n2n_lib.files import brief, write_atomically
 
 METADATA = {
     "kernelspec": {
@@ -136,18 +136,21 @@ def read_lesson(path: Path) -> NotebookNode:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["nbformat"] != 4:
-            raise LessonError(f"{path}: expected notebook format 4, got {content['nbformat']}")
+            raise LessonError(
+                f"{path}: expected notebook format 4, got {brief(content['nbformat'])}"
+            )
         content["nbformat_minor"] = max(content["nbformat_minor"], 5)  # 4.5 brought cell ids
         _complete_ids(content["cells"])
         lesson = nbformat.from_dict(content)
         nbformat.validate(lesson)
-        lesson = nbformat.reads(json.dumps(content), as_version=4)
+        text = json.dumps(content, ensure_ascii=False)
+        text.encode("utf-8")  # JSON may escape halves of characters, which no file can hold
+        lesson = nbformat.reads(text, as_version=4)
     except LessonError:
         raise
     except Exception as error:  # a broken file can fail in each of these steps, in many ways
-        reason = str(error).splitlines()[0] if str(error) else ""
         raise LessonError(
-            f"{path}: expected a Jupyter notebook, got {type(error).__name__}: {reason}"
+            f"{path}: expected a Jupyter notebook, got {type(error).__name__}: {brief(error)}"
         ) from None
     for cell in _code_cells(lesson):
         cell.outputs = []
@@ -176,7 +179,9 @@ def run_lesson(lesson: NotebookNode, path: Path, timeout: int) -> None:
             lesson,
             # No folders of kernels: this leaves the one that runs our own Python.
             km=AsyncKernelManager(
-                kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
+                kernel_name="python3",
+                kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
+                connection_file=str(Path(ipython_folder, "kernel.json")),
             ),
             timeout=timeout,
             extra_arguments=["--log-level=ERROR"],  # what a kernel says of its own transport

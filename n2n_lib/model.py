@@ -36,6 +36,9 @@ TILE = 512
 CHANNELS_LAST = torch.channels_last
 """The layout of batches in training: what the fast kernels read and write."""
 
+RISEN = 10.0
+"""By how much the loss of a run may rise before it counts as diverged."""
+
 _FORMAT = "n2n model 1"
 _CHECKPOINT = "n2n checkpoint 3"
 
@@ -67,7 +70,7 @@ _SYMMETRIES = [
 
 
 class DivergedError(RuntimeError):
-    """Training produced a loss that is not a number; the weights of the last epoch are kept."""
+    """The loss is no longer a number, or rises without bound; the last epoch's weights are kept."""
 
 
 @dataclass
@@ -210,8 +213,8 @@ class Model:
         Raises
         ------
         TypeError, ValueError
-            If the input is not such a tensor, is empty or holds a value that is not finite, or
-            `sigma` is not a finite positive number.
+            If the input is not such a tensor, is empty or holds a value that is not finite,
+            `sigma` is not a finite positive number, or the network's output is not finite.
 
         Notes
         -----
@@ -235,6 +238,7 @@ class Model:
                     noisy = noisy * scale
                     outputs = (back(self._forward(turn(noisy))) for turn, back in ways)
                     result = sum(outputs) / (len(ways) * scale)
+                    _check_finite(result)
                     result = result[..., inner[0], inner[1]].clamp(0, 1) * 255
                     if not output.is_floating_point():
                         result = result.round()
@@ -363,7 +367,9 @@ class Model:
             If an argument is not as described, if target and input are the same images (there is
             no second noise to learn from), or if the checkpoint belongs to another run.
         DivergedError
-            If the loss is no longer a number. The weights are those of the last finished epoch.
+            If the loss is no longer a number, or if most of the last 50 losses are more than
+            `RISEN` times as large as the first one, and as any error between two images can be.
+            The weights are those of the last finished epoch.
 
         Notes
         -----
@@ -509,6 +515,8 @@ class Model:
             rule=find_optimiser(optimiser)(self.network, lr),
             average=WeightAverage(self.network, ema) if ema else None,
         )
+        if lr > torch.finfo(self._like().dtype).max:
+            raise ValueError(f"expected a learning rate within {self._like().dtype}, got {lr}")
         if checkpoint is not None:
             files.check_writable(Path(checkpoint).absolute().parent)
         settings = plan.settings | {
@@ -597,15 +605,12 @@ class Model:
                 group.add_up(losses[added_up : step + 1])
                 added_up = step + 1
                 self._show(bar, losses[step].item())
-                broken = losses[: step + 1][~torch.isfinite(losses[: step + 1])]
-                if len(broken) or (last and not self._finite()):
+                if problem := self._problem(losses[: step + 1], last):
                     self.network.set_params(before)
-                    what = (
-                        f"the loss became {broken[0].item()}" if len(broken) else "a weight broke"
-                    )
                     raise DivergedError(
-                        f"{what} in epoch {self.history.epochs + 1}: expected a learning rate "
-                        f"small enough to train with, got {rates[0]:g}"
+                        f"{problem} in epoch {self.history.epochs + 1}: expected a learning rate "
+                        f"small enough to train with, got {rates[0]:g}; try a tenth of it, or the "
+                        f"schedule warmup-cosine{_range_of(like.dtype)}"
                     )
         self.history.losses += losses.tolist()
         self.history.seconds.append(time.perf_counter() - started)
@@ -622,8 +627,17 @@ class Model:
             if history.held_out[-1] == min(history.held_out):
                 run.best = [parameter.clone() for parameter, _ in self.network.param()]
 
-    def _finite(self) -> bool:
-        return all(torch.isfinite(parameter).all() for parameter, _ in self.network.param())
+    def _problem(self, losses: Tensor, last: bool) -> str | None:
+        """Say what is wrong with the losses of an epoch so far, or the weights after the last."""
+        broken = losses[~torch.isfinite(losses)]
+        if len(broken):
+            return f"the loss became {broken[0].item()}"
+        first = self.history.losses[0] if self.history.losses else losses[0].item()
+        recent = losses[-50:].median().item()  # a few bad batches do not count
+        if recent > RISEN * max(first, 1.0):  # images 0-1 differ by no more than 1
+            return f"the loss rose from {first:.3g} to {recent:.3g}"
+        finite = (torch.isfinite(parameter).all() for parameter, _ in self.network.param())
+        return "a weight broke" if last and not all(finite) else None
 
     def _show(self, bar: tqdm, loss: float | None = None) -> None:
         """Write the loss and the validation PSNR behind the progress bar."""
@@ -650,6 +664,8 @@ class Model:
     def _go_on_from(self, state: dict, plan: _Plan, run: _Run) -> History:
         """Go on from a state."""
         run.rule.load_state_dict(state["optimiser"])
+        for remembered in state["optimiser"]["memory"].values():
+            _check_parameters(remembered)
         if run.average is not None:
             run.average.load_state_dict(state["average"])
             _check_parameters(run.average.values)
@@ -668,7 +684,7 @@ class Model:
                 if content["settings"][name] != value:
                     raise _OtherRun(
                         f"{path}: expected a checkpoint of a run with {name} = {value}, "
-                        f"got {content['settings'][name]}"
+                        f"got {files.brief(content['settings'][name])}"
                     )
             history, parameters = History(**content["history"]), content["parameters"]
             _check_history(history, plan.epoch_steps)
@@ -688,7 +704,8 @@ class Model:
             raise
         except Exception as error:  # a damaged file fails in many ways, all to say the same
             raise ValueError(
-                f"{path}: expected a whole checkpoint of n2n, got a damaged one ({error})"
+                f"{path}: expected a whole checkpoint of n2n, got a damaged one "
+                f"({files.brief(error)})"
             ) from None
 
     # ------------------------------------------------------------------ files
@@ -758,10 +775,14 @@ class Model:
             if sigma is not None:
                 _check_level(sigma)
             _check_parameters(parameters)
+            if name != "custom":
+                _check_shapes(parameters, name, arguments)
             loaded = self if name == "custom" else Model(name, **arguments)
             loaded.network.set_params(parameters)  # checks the shapes before it copies
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{path}: expected {expected}, got a damaged one: {error}") from None
+        except Exception as error:  # a damaged file fails in many ways, all to say the same
+            raise ValueError(
+                f"{path}: expected {expected}, got a damaged one: {files.brief(error)}"
+            ) from None
         if parameters:
             loaded.network.to(parameters[0].dtype)
             loaded.network.set_params(parameters)
@@ -802,6 +823,24 @@ def _check_images(images: Tensor, name: str) -> Tensor:
         bad = images[~torch.isfinite(images)][0].item()
         raise ValueError(f"expected {name} with finite values, got {bad}")
     return images
+
+
+def _check_finite(output: Tensor) -> None:
+    """Raise unless all that a network computed are numbers: no clamp would tell."""
+    if not torch.isfinite(output).all():
+        bad = output[~torch.isfinite(output)][0].item()
+        raise ValueError(
+            f"expected a network that computes finite values, got {bad}{_range_of(output.dtype)}"
+        )
+
+
+def _range_of(dtype: torch.dtype) -> str:
+    """Name the dtype where it is a likely reason for an overflow."""
+    largest = torch.finfo(dtype).max
+    if largest > 1e6:
+        return ""
+    name = str(dtype).removeprefix("torch.")
+    return f"; {name} ends at {largest:.0f}, float32 and bfloat16 do not"
 
 
 def _check_pairs(first: Tensor, second: Tensor, first_name: str, second_name: str) -> None:
@@ -854,6 +893,8 @@ def _check_history(history: History, steps: int) -> None:
     for values in (history.losses, history.val_psnr, history.seconds, history.held_out):
         if not isinstance(values, list) or not all(isinstance(v, float) for v in values):
             raise TypeError("expected lists of numbers in the history")
+    if not all(map(math.isfinite, history.losses + history.seconds + history.held_out)):
+        raise ValueError("expected finite numbers in the history")
     if len(history.losses) != steps * history.epochs:
         raise ValueError(f"expected {steps} losses for each epoch in the history")
     if max(len(history.val_psnr), len(history.held_out)) > history.epochs:
@@ -871,6 +912,19 @@ def _check_parameters(parameters) -> None:
         raise TypeError("expected dense parameters")
     if not all(torch.isfinite(p).all() for p in parameters):
         raise ValueError("expected finite parameters")
+
+
+def _check_shapes(parameters: Sequence[Tensor], name: str, arguments: dict) -> None:
+    """Raise unless the parameters fit the network, which takes no memory to find out."""
+    with torch.device("meta"):
+        network = find_network(name).build(**arguments)
+    expected = [tuple(parameter.shape) for parameter, _ in network.param()]
+    got = [tuple(parameter.shape) for parameter in parameters]
+    for index, (one, other) in enumerate(zip(expected, got, strict=False)):
+        if one != other:
+            raise ValueError(f"expected shape {one} for parameter {index}, got {other}")
+    if len(expected) != len(got):
+        raise ValueError(f"expected {len(expected)} parameter tensors, got {len(got)}")
 
 
 def _fingerprint(*tensors: Tensor) -> str:

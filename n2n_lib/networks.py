@@ -203,8 +203,8 @@ def unet(
     Raises
     ------
     TypeError, ValueError
-        If `width`, `depth` or `convs` is not a positive integer (convs: not negative), or `slope`
-        is not finite.
+        If `width`, `depth` or `convs` is not a positive integer (convs: not negative), `depth` is
+        more than 8 or `convs` more than 16, or `slope` is not finite.
 
     Notes
     -----
@@ -213,6 +213,8 @@ def unet(
     """
     as_pair((width, depth), "width and depth", 1)
     as_pair((convs, convs), "convs", 0)
+    if depth > 8 or convs > 16:  # such numbers come from damaged files
+        raise ValueError(f"expected depth up to 8 and convs up to 16, got {depth} and {convs}")
 
     def conv(before: int, after: int, size: int = 3, stride: int = 1) -> list[Module]:
         padding = size // 2 if stride == 1 else 0

@@ -29,6 +29,7 @@ from n2n_lib import cli, data
 from n2n_lib.metrics import PSNR_DEFINITIONS
 from n2n_lib.model import PRETRAINED, WEIGHTS, Model
 from n2n_lib.noise import Gaussian, Poisson
+from n2n_lib.optim import SCHEDULES
 from n2n_lib.stream import PairStream
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -908,7 +909,27 @@ def test_resume_from_a_damaged_checkpoint(content: bytes | None, model_file, tmp
 def test_a_learning_rate_that_diverges(lr: str, tmp_path):
     done = run("train", "--pairs", 40, "--epochs", 2, "--lr", lr, "--out", tmp_path, "--quiet")
     assert_one_line(done, "expected", "learning rate")
-    assert not (tmp_path / "model.pth").exists()
+    assert (tmp_path / "model.pth").exists() is ("weights before it are in" in done.err)
+
+
+def test_the_last_good_weights_of_a_diverging_run_are_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(SCHEDULES, "late", lambda lr, step, total: lr if step < 40 else 1e30)
+    data_folder = course_folder(tmp_path / "data", count=40)
+    options = ("--data", data_folder, "--batch", 1, "--schedule", "late", "--quiet")
+    done = run("train", *options, "--epochs", 3, "--out", tmp_path / "out")
+    model_path = tmp_path / "out" / "model.pth"
+    assert_one_line(done, "in epoch 2", f"the weights before it are in {model_path}")
+    assert_same(parameters(tmp_path / "out" / "checkpoint.pth"), parameters(model_path))
+    done = run("train", *options, "--epochs", 3, "--lr", 1e30, "--out", tmp_path / "first")
+    assert_one_line(done, "in epoch 1")
+    assert not (tmp_path / "first" / "model.pth").exists()
+
+
+def test_a_network_larger_than_the_memory(tmp_path):
+    options = ("--network", "strided", "--network-options", "width=1000000000000")
+    done = run("train", *options, "--out", tmp_path / "out")
+    assert_one_line(done, "--network-options")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_stands_in_the_way_of_a_result(model_file, tmp_path):

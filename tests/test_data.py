@@ -424,7 +424,7 @@ def test_generator_is_not_advanced_by_a_refused_call():
 
 
 def test_load_pairs(tmp_path):
-    a, b = random_image(8, 16)[None].repeat(4, 1, 1, 1), random_image(8, 16, 1).expand(4, 3, 8, 16)
+    a, b = (random_image(8, 16, seed)[None].repeat(4, 1, 1, 1) for seed in (0, 1))
     for name, legacy in (("new.pkl", True), ("old.pkl", False)):
         torch.save((a, b), tmp_path / name, _use_new_zipfile_serialization=legacy)
         first, second = data.load_pairs(str(tmp_path / name))
@@ -478,8 +478,8 @@ IMAGES = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
     [
         (IMAGES, r"got uint8 \(2, 3, 8, 8\)"),
         ((IMAGES,), "got tuple of 1"),
-        ((IMAGES, IMAGES, IMAGES), "got tuple of 3"),
-        ({"a": IMAGES, "b": IMAGES}, "got dict"),
+        ((IMAGES, IMAGES[:], IMAGES[:]), "got tuple of 3"),
+        ({"a": IMAGES, "b": IMAGES[:]}, "got dict"),
         ((IMAGES, IMAGES[:1]), r"got uint8 \(2, 3, 8, 8\) and uint8 \(1, 3, 8, 8\)"),
         ((IMAGES.float(), IMAGES.float()), "got float32"),
         ((IMAGES[0], IMAGES[0]), r"got uint8 \(3, 8, 8\)"),

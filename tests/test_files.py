@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import stat
@@ -191,3 +192,47 @@ def test_no_file_and_a_folder(tmp_path: Path):
         files.load(tmp_path / "none.pth", "a test file")
     with pytest.raises(ValueError, match="expected a test file, got a folder"):
         files.load(tmp_path, "a test file")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("one\ntwo", "one"),
+        ("", ""),
+        (ValueError("no"), "no"),
+        ("x" * 200, "x" * 200),
+        ("x" * 201, "x" * 197 + "..."),
+        ("a\x1b[31mred\x00", "a?[31mred?"),
+    ],
+)
+def test_brief(value: object, expected: str):
+    assert files.brief(value) == expected
+
+
+def test_a_write_without_room_names_the_file(tmp_path: Path):
+    def write(file) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=r"No space left on device: .*full\.bin'$") as caught:
+        files.write_atomically(tmp_path / "full.bin", write)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_shared_names_and_all_kinds_of_numbers_are_read(tmp_path: Path):
+    """Whatever a file of ours may hold passes the checks before the load, in both formats."""
+    tensors = {
+        str(dtype): torch.arange(5).to(dtype)
+        for dtype in (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+        + (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    }
+    views = [torch.arange(6.0).view(2, 3).t(), torch.arange(6.0)[2:4], torch.zeros(0, 3)]
+    channels_last = torch.rand(1, 3, 4, 4).to(memory_format=torch.channels_last)
+    written = [tensors, views, channels_last, {"cpu": ["storage"] * 3, (1, "a"): -(2**63)}]
+    for old in (False, True):
+        path = tmp_path / f"{old}.pth"
+        torch.save(written, path, _use_new_zipfile_serialization=not old)
+        read = files.load(path, "a test file")
+        assert all(torch.equal(read[0][name], tensor) for name, tensor in tensors.items())
+        assert all(torch.equal(one, other) for one, other in zip(read[1], views, strict=True))
+        assert torch.equal(read[2], channels_last) and read[2].stride() == channels_last.stride()
+        assert read[3] == written[3]

@@ -30,7 +30,7 @@ from n2n_lib.model import DivergedError, Model
 from n2n_lib.module import Module
 from n2n_lib.networks import Network, report_network
 from n2n_lib.noise import Gaussian
-from n2n_lib.optim import SGD
+from n2n_lib.optim import SCHEDULES, SGD
 from n2n_lib.stream import PairStream
 from n2n_lib.upsampling import NNUpsampling, Upsampling
 
@@ -658,6 +658,76 @@ def test_divergence_in_the_last_step_of_an_epoch(epochs: int, tmp_path: Path):
     assert not path.exists() or are_finite(torch.load(path, weights_only=True)["parameters"])
 
 
+def rising(dtype: torch.dtype = torch.float32) -> Model:
+    """A network that nothing keeps within 0-1."""
+    return Model("unet", width=2, depth=1, convs=0).to(dtype)
+
+
+def test_a_loss_that_rises_without_bound_stops(tmp_path: Path):
+    """Adam's steps are as long as the rate, so the loss grows and stays a number for long."""
+    noisy1, noisy2, _ = pairs(60)
+    model, after = rising(), []
+    options = {"batch_size": 1, "progress": False, "optimiser": "adam", "schedule": "step"}
+    model.train(noisy1, noisy2, 1, lr=1e-4, **options)
+    before = weights(model)
+    told = r"the loss rose from 0\.\d+ to \S+ in epoch 1: expected .*rate.* got 3; try a tenth"
+    with pytest.raises(DivergedError, match=told):
+        model.train(noisy1, noisy2, 9, lr=3.0, on_epoch=after.append, **options)
+    assert_same(before, weights(model))
+    assert after == [] and model.history.losses == []
+
+
+def test_a_loss_that_rises_late_leaves_the_last_good_weights(tmp_path: Path, monkeypatch):
+    noisy1, noisy2, _ = pairs(60)
+    model, after, path = rising(), [], tmp_path / "checkpoint.pth"
+    monkeypatch.setitem(SCHEDULES, "late", lambda lr, step, total: lr if step < 60 else 3e4 * lr)
+    with pytest.raises(DivergedError, match=r"the loss rose from \S+ to \S+ in epoch 2"):
+        model.train(
+            noisy1, noisy2, 9, batch_size=1, lr=1e-4, optimiser="adam", schedule="late",
+            progress=False, checkpoint=path, on_epoch=lambda model: after.append(weights(model)),
+        )  # fmt: skip
+    assert len(after) == 1 and model.history.epochs == 1
+    assert_same(after[0], weights(model))
+    assert_same(after[0], torch.load(path, weights_only=True)["parameters"])
+
+
+def test_a_bad_start_and_loud_noise_do_not_count_as_divergence():
+    """A first loss of hundreds that falls, and images whose noise alone is more than 1."""
+    noisy1, noisy2, _ = pairs(60)
+    model = rising()
+    model.network.set_params([20 * parameter for parameter, _ in model.network.param()])
+    losses = model.train(noisy1, noisy2, 2, lr=1e-2, optimiser="adam", progress=False).losses
+    assert losses[0] > 10 and losses[-1] < losses[0]
+    loud = 1e4 * torch.randn(2, *noisy1.shape, generator=generator(0))
+    losses = rising().train(*loud, 2, lr=1e-4, optimiser="adam", progress=False).losses
+    assert losses[0] > 100
+
+
+@pytest.mark.parametrize(("dtype", "named"), [(torch.float16, True), (torch.float32, False)])
+def test_an_overflow_of_half_precision_is_named(dtype: torch.dtype, named: bool):
+    noisy1, noisy2, _ = pairs(20)
+    with pytest.raises(DivergedError, match="in epoch 1: expected .*learning rate") as error:
+        rising(dtype).train(noisy1, noisy2, 2, lr=1e4, progress=False, batch_size=1)
+    assert ("float16 ends at 65504, float32 and bfloat16 do not" in str(error.value)) is named
+
+
+@pytest.mark.parametrize(("dtype", "named"), [(torch.float16, True), (torch.float32, False)])
+def test_an_overflow_while_predicting_is_told(dtype: torch.dtype, named: bool):
+    noisy, _, _ = pairs(2)
+    model = rising(dtype)
+    factor = 3e4 if dtype == torch.float16 else 1e38
+    model.network.set_params([factor * parameter.sign() for parameter, _ in model.network.param()])
+    with pytest.raises(ValueError, match="expected a network that computes finite val") as error:
+        model.predict(noisy)
+    assert ("float16 ends at 65504" in str(error.value)) is named
+
+
+def test_a_learning_rate_beyond_half_precision():
+    noisy1, noisy2, _ = pairs(4)
+    with pytest.raises(ValueError, match=r"learning rate within torch.float16, got 1000000\.0"):
+        rising(torch.float16).train(noisy1, noisy2, 1, lr=1e6, progress=False)
+
+
 def test_a_learning_rate_beyond_float32():
     """Finite as a Python number, infinite for the weights."""
     noisy1, noisy2, _ = pairs(4)
@@ -874,10 +944,10 @@ def test_resume_in_another_dtype_is_refused(tmp_path: Path):
     """The weights would be rounded: neither run ends that way."""
     path = tmp_path / "checkpoint.pth"
     network = Conv2d(3, 3, 3, padding=1, generator=generator(1))
-    run(path, stop=1, network=network.to(torch.float64))
+    run(path, stop=1, lr=0.01, network=network.to(torch.float64))
     before = path.read_bytes()
     with pytest.raises(ValueError, match="checkpoint.pth: expected .*float32.*got .*float64"):
-        run(path, network=Conv2d(3, 3, 3, padding=1, generator=generator(1)))
+        run(path, lr=0.01, network=Conv2d(3, 3, 3, padding=1, generator=generator(1)))
     assert path.read_bytes() == before
 
 

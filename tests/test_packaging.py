@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import fuzz
+import kills
 import pytest
 import yaml
 from packaging.markers import default_environment
@@ -33,8 +35,8 @@ ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 TARGETS = (
-    "setup train test student lab lab-instructor notebooks html weights bench mutants lint"
-    " help clean"
+    "setup train test student lab lab-instructor notebooks html weights bench mutants"
+    " fuzz kills lint help clean"
 ).split()
 
 CONDA_NAMES = {
@@ -218,6 +220,16 @@ def test_readme_is_there_for_the_package():
     assert (ROOT / PROJECT["project"]["readme"]).is_file()
 
 
+def test_security_tells_of_every_loader_and_command_that_is_tried():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    assert "SECURITY.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in [*fuzz.LOADERS, *kills.COMMANDS]:
+        assert re.search(rf"^\| `{name}` \|.*\d", text, flags=re.MULTILINE), name
+    assert set(re.findall(r"`make ([a-z]+)`", text)) <= set(TARGETS)
+    for name in re.findall(r"tests/\w+\.py", text):
+        assert (ROOT / name).is_file()
+
+
 # ---------------------------------------------------------------------- make
 
 with_make = pytest.mark.skipif(
@@ -344,6 +356,9 @@ def test_a_setup_that_failed_is_done_again(project: Path, step: str):
         ("bench", "n2n bench --pairs 1000"),
         ("student", "n2n student student --pairs 1000"),
         ("lab-instructor", "jupyter lab notebooks"),
+        ("mutants", "python -m tests.mutations --pairs 1000"),
+        ("fuzz", "python -m tests.fuzz --pairs 1000"),
+        ("kills", "python -m tests.kills --pairs 1000"),
         ("html", "jupyter nbconvert --to html --output-dir build/html notebooks/*.ipynb"),
     ],
 )
