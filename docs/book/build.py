@@ -1,0 +1,141 @@
+"""Build the book: the lessons, the reference and the benchmarks as one static site.
+
+``python docs/book/build.py DEST`` prepares the sources in DEST-source and has Sphinx make HTML of
+them. Nothing is executed but the shipped networks on two crops, and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import torch
+from moving import hero, moving_pictures
+from pages import lesson_table, page_of, read_lesson, without_solutions
+from sphinx.cmd.build import main as sphinx
+
+from n2n_lib.lessons import find_lessons
+
+BOOK = Path(__file__).resolve().parent
+ROOT = BOOK.parents[1]
+MATHJAX = Path(*importlib.util.find_spec("sphinx-mathjax-offline").submodule_search_locations)
+
+
+def prepare(source: Path, *, student: bool) -> None:
+    """Write everything that Sphinx reads into a fresh folder, laid out like the repository."""
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns("__pycache__", "training"))
+    for name in ("README.md", "BENCHMARKS.md", "docs/denoised.png", "docs/speed.png"):
+        (source / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    _copy_mathjax(source / "_static" / "mathjax")
+    table = lesson_table((ROOT / "README.md").read_text(encoding="utf-8"))
+    (source / "lessons.json").write_text(json.dumps(table), encoding="utf-8")
+    torch.set_grad_enabled(False)
+    pictures = source / "_static" / "moving"
+    pictures.mkdir()
+    (source / "hero.html").write_text(hero(pictures), encoding="utf-8")
+    moving = moving_pictures(BOOK / "training", pictures)
+    for path in find_lessons(ROOT / "notebooks"):
+        _write_lesson(path, source, student=student, moving=moving.get(path.stem, {}))
+    _take_glossary(ROOT / "notebooks" / "README.md", source)
+    _write_map(table, source)
+    _write_reference(table, source / "api")
+
+
+def _copy_mathjax(folder: Path) -> None:
+    """Take the one program and the fonts that the pages use, out of 24 MB."""
+    mathjax, fonts = MATHJAX / "static" / "mathjax", "output/chtml/fonts/woff-v2"
+    folder.mkdir()
+    shutil.copy(mathjax / "tex-chtml.js", folder)
+    shutil.copytree(mathjax / fonts, folder / fonts)
+
+
+def _write_lesson(path: Path, source: Path, *, student: bool, moving: dict[str, str]) -> None:
+    """Write the page of a lesson, and the notebook that its page offers for download."""
+    lesson = read_lesson(path)
+    if student:
+        lesson = without_solutions(lesson)
+    downloads, pages = source / "downloads", source / "notebooks"
+    for folder in (downloads, pages):
+        folder.mkdir(exist_ok=True)
+    nbformat.write(lesson, downloads / path.name)
+    page_of(lesson, path.stem, source / "figures" / path.stem, student=student, moving=moving)
+    nbformat.write(lesson, pages / path.name)
+
+
+def _take_glossary(path: Path, source: Path) -> None:
+    """Have the page that stands beside the lessons, where there is one, in place of our own."""
+    if path.is_file():
+        text = re.sub(r"\]\((?=\d\d_)", "](notebooks/", path.read_text(encoding="utf-8"))
+        (source / "glossary.md").write_text(text.replace("](../", "]("), encoding="utf-8")
+
+
+def _write_map(table: list[dict], source: Path) -> None:
+    """Write the map of the lessons: one card each, with the files that it derives."""
+    cards = []
+    for row in table:
+        number, title = row["title"].split(" ", 1)
+        files = " ".join(f"`{file}`" for file in row["files"])
+        cards.append(
+            f":::{{grid-item-card}} {number} {title}\n:link: notebooks/{row['stem']}\n"
+            f":link-type: doc\n\n{row['derives']}\n\n```{{card-footer}}\n{files}\n```\n:::"
+        )
+    grid = "::::{grid} 1 2 2 3\n:gutter: 2\n:class-container: map\n\n" + "\n".join(cards) + "\n::::\n"
+    (source / "map.md").write_text(grid, encoding="utf-8")
+
+
+def _write_reference(table: list[dict], folder: Path) -> None:
+    """Write one page of reference for each file, in the order of the lessons."""
+    folder.mkdir()
+    lessons: dict[str, list[dict]] = {}
+    for row in table:
+        for file in row["files"]:
+            lessons.setdefault(file.removesuffix(".py").strip("/").replace("/", "."), []).append(row)
+    lessons |= {name: [] for name in ("torch_twin", "plots")}
+    for name, rows in lessons.items():
+        title = f"{name}.py" if (ROOT / "n2n_lib" / f"{name}.py").exists() else name
+        links = ", ".join(f":doc:`{row['title']} </notebooks/{row['stem']}>`" for row in rows)
+        derived = f"Derived in {links}.\n\n" if rows else ""
+        (folder / f"{name}.rst").write_text(
+            f"{title}\n{'=' * len(title)}\n\n{derived}.. automodule:: n2n_lib.{name}\n   :members:\n",
+            encoding="utf-8",
+        )
+    listed = "\n".join(f"   {name}" for name in lessons)
+    (folder / "index.rst").write_text(REFERENCE + listed + "\n", encoding="utf-8")
+
+
+REFERENCE = """Reference
+=========
+
+The library, file by file, in the order of the lessons that derive it.
+
+.. toctree::
+   :maxdepth: 1
+
+"""
+
+
+def main() -> int:
+    """Prepare the sources, and have Sphinx build the site; a warning is an error."""
+    parser = argparse.ArgumentParser(description="Build the book.")
+    parser.add_argument("dest", type=Path, help="folder of the site")
+    parser.add_argument("--student", action="store_true", help="leave solutions and answers out")
+    options = parser.parse_args()
+    source = options.dest.with_name(f"{options.dest.name}-source")
+    prepare(source, student=options.student)
+    arguments = ["-W", "--keep-going", "-q", "-E", "-j", "auto", "-d", f"{source}/.doctrees"]
+    status = sphinx([*arguments, str(source), str(options.dest)])
+    if not status:
+        print(f"The book: {options.dest / 'index.html'}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
