@@ -51,11 +51,19 @@ copybutton_exclude = ".linenos, .gp, .go"
 LESSONS = json.loads(Path(__file__).with_name("lessons.json").read_text(encoding="utf-8"))
 
 
+FILES = {  # module: the lessons of its file
+    f"n2n_lib.{file.removesuffix('.py').strip('/').replace('/', '.')}": [
+        row for row in LESSONS if file in row["files"]
+    ]
+    for lesson in LESSONS
+    for file in lesson["files"]
+}
+
+
 def lesson_of(name: str) -> dict | None:
     """Return the lesson that derives a class or function: the first of its file that names it."""
-    module, _, member = name.removeprefix("n2n_lib.").rpartition(".")
-    file = module.replace(".", "/")
-    rows = [row for row in LESSONS if any(f.removesuffix(".py").strip("/") == file for f in row["files"])]
+    module, _, member = name.rpartition(".")
+    rows = FILES.get(module, [])
     for row in rows:
         notebook = Path(__file__).parent / "notebooks" / f"{row['stem']}.ipynb"
         if re.search(rf"\b{member}\b", notebook.read_text(encoding="utf-8")):
@@ -63,8 +71,13 @@ def lesson_of(name: str) -> dict | None:
     return rows[0] if rows else None
 
 
+VARIABLES = re.compile(r":(ivar|vartype) \w+, ")
+
+
 def add_lesson(app, what, name, obj, options, lines) -> None:
     """Add to a class or function of the reference where it is derived."""
+    for i, line in enumerate(lines):  # ":ivar a, b:" would take "a," for the type of b
+        lines[i] = re.sub(r"(?<=\w), (?=[\w, ]*:)", ",", line) if VARIABLES.match(line) else line
     if what in ("class", "function") and (row := lesson_of(name)):
         lines += ["", f"Derived in :doc:`{row['title']} </notebooks/{row['stem']}>`.", ""]
 

@@ -41,7 +41,7 @@ def compare(before: str, after: str, size: tuple[int, int], what: str, caption: 
         HTML below the picture.
     """
     width, height = size
-    return f"""<figure class="compare" style="--at: 0.5; max-width: {width}px">
+    return f"""<figure class="compare" style="--at: 0.5">
 <div class="compare-stage">
 <img src="{after}" width="{width}" height="{height}" alt="{escape(what)}, denoised">
 <img class="before" src="{before}" width="{width}" height="{height}" alt="The same, noisy">
@@ -279,14 +279,14 @@ def report_slider(to: Path) -> str:
 
 def unet_slider(to: Path) -> str:
     """Lesson 12: a cup of coffee, by the U-Net."""
-    clean = photograph("coffee")[:, 40:360, 90:570].float()  # (3, 320, 480)
+    clean = photograph("coffee")[:, 20:380].float()  # (3, 360, 600)
     gains = _write_pair("unet", _gaussian(clean), _shipped("unet"), clean, to)
     caption = (
         f"Move the handle. Left: Gaussian noise of 25 grey levels, {gains[0]:.1f} dB. Right: the "
         f"U-Net, {gains[1]:.1f} dB. It never saw a clean picture, nor this photograph."
     )
     what = "A cup of coffee beside a spoon on a wooden table"
-    return compare(f"{ADDRESS}/unet-noisy.webp", f"{ADDRESS}/unet.webp", (480, 320), what, caption)
+    return compare(f"{ADDRESS}/unet-noisy.webp", f"{ADDRESS}/unet.webp", (600, 360), what, caption)
 
 
 def hero(to: Path) -> str:

@@ -21,7 +21,8 @@ ANCHOR = re.compile(r"\]\(#[^)\s]+\)")
 STUB = "# your code here"
 CAPTION = re.compile(r"\A(?<!\\)\*(?!\*)(.+?)(?<![*\\ ])\*(?!\*)", re.S)
 ROW = re.compile(
-    r"^\| \[(?P<title>\d\d [^]]+)\]\(notebooks/(?P<stem>\w+)\.ipynb\) \| (?P<derives>.*?) \| (?P<files>.*?) \|$",
+    r"^\| \[(?P<title>\d\d [^]]+)\]\(notebooks/(?P<stem>\w+)\.ipynb\) "
+    r"\| (?P<derives>.*?) \| (?P<files>.*?) \|$",
     re.M,
 )
 
@@ -107,12 +108,20 @@ def page_of(lesson: NotebookNode, stem: str, figures: Path, *, student: bool, mo
         Leave solutions out; otherwise they are folded away.
     moving : dict
         HTML by cell id: what shall stand after that cell.
+
+    Raises
+    ------
+    ValueError
+        If there is no such cell.
     """
+    if unknown := moving.keys() - {cell["id"] for cell in lesson.cells}:
+        raise ValueError(f"{stem}: expected cells {sorted(unknown)} for pictures, found none")
     figures.mkdir(parents=True, exist_ok=True)
     cells = []
     for index, cell in enumerate(lesson.cells):
         if index == 1:
-            cells.append(new_markdown_cell(f"{{download}}`This lesson as a notebook <../downloads/{stem}.ipynb>`"))
+            link = f"{{download}}`Download this lesson <../downloads/{stem}.ipynb>`"
+            cells.append(new_markdown_cell(link))
         if SOLUTION.search(cell.source) and not student:
             cells.append(_skeleton(cell))
             _fold(cell)
@@ -121,8 +130,11 @@ def page_of(lesson: NotebookNode, stem: str, figures: Path, *, student: bool, mo
             cell.source = ANCHOR.sub(lambda link: link[0].lower(), cell.source)
         if cell.cell_type == "code":
             cells += _take_figures(cell, figures, caption(lesson, index))
-        if cell.get("id") in moving:
+        if cell["id"] in moving:
+            text, _, rest = cell.source.partition("\n#")  # before a heading that ends the cell
+            cell.source = text
             cells.append(new_markdown_cell("```{raw} html\n" + moving[cell["id"]] + "\n```"))
+            cells += [new_markdown_cell("#" + rest)] if rest else []
     lesson.cells = cells
 
 
@@ -176,5 +188,5 @@ def read_lesson(path: Path) -> NotebookNode:
     lesson = nbformat.read(path, as_version=4)
     for cell in lesson.cells:
         if cell.cell_type == "code" and cell.execution_count is None:
-            raise ValueError(f"{path}: expected executed cells, got cell {cell['id']} without a run")
+            raise ValueError(f"{path}: expected executed cells, got {cell['id']}, never run")
     return lesson

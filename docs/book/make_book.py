@@ -1,6 +1,6 @@
 """Build the book: the lessons, the reference and the benchmarks as one static site.
 
-``python docs/book/build.py DEST`` prepares the sources in DEST-source and has Sphinx make HTML of
+``python docs/book/make_book.py DEST`` prepares the sources in DEST-source and has Sphinx make HTML of
 them. Nothing is executed but the shipped networks on two crops, and nothing is downloaded.
 """
 
@@ -79,37 +79,39 @@ def _take_glossary(path: Path, source: Path) -> None:
 
 def _write_map(table: list[dict], source: Path) -> None:
     """Write the map of the lessons: one card each, with the files that it derives."""
-    cards = []
+    cards = ["::::{grid} 1 2 2 3\n:gutter: 2\n:class-container: map\n"]
     for row in table:
         number, title = row["title"].split(" ", 1)
         files = " ".join(f"`{file}`" for file in row["files"])
         cards.append(
             f":::{{grid-item-card}} {number} {title}\n:link: notebooks/{row['stem']}\n"
-            f":link-type: doc\n\n{row['derives']}\n\n```{{card-footer}}\n{files}\n```\n:::"
+            f":link-type: doc\n\n{row['derives']}\n\n{files}\n:::"
         )
-    grid = "::::{grid} 1 2 2 3\n:gutter: 2\n:class-container: map\n\n" + "\n".join(cards) + "\n::::\n"
-    (source / "map.md").write_text(grid, encoding="utf-8")
+    (source / "map.md").write_text("\n".join([*cards, "::::\n"]), encoding="utf-8")
 
 
 def _write_reference(table: list[dict], folder: Path) -> None:
     """Write one page of reference for each file, in the order of the lessons."""
     folder.mkdir()
-    lessons: dict[str, list[dict]] = {}
+    derived: dict[str, list[str]] = {}
     for row in table:
         for file in row["files"]:
-            lessons.setdefault(file.removesuffix(".py").strip("/").replace("/", "."), []).append(row)
-    lessons |= {name: [] for name in ("torch_twin", "plots")}
-    for name, rows in lessons.items():
-        title = f"{name}.py" if (ROOT / "n2n_lib" / f"{name}.py").exists() else name
-        links = ", ".join(f":doc:`{row['title']} </notebooks/{row['stem']}>`" for row in rows)
-        derived = f"Derived in {links}.\n\n" if rows else ""
-        (folder / f"{name}.rst").write_text(
-            f"{title}\n{'=' * len(title)}\n\n{derived}.. automodule:: n2n_lib.{name}\n   :members:\n",
-            encoding="utf-8",
-        )
-    listed = "\n".join(f"   {name}" for name in lessons)
-    (folder / "index.rst").write_text(REFERENCE + listed + "\n", encoding="utf-8")
+            link = f":doc:`{row['title']} </notebooks/{row['stem']}>`"
+            derived.setdefault(file, []).append(link)
+    derived |= {file: [] for file in COMMON}
+    names = {file: file.removesuffix(".py").strip("/").replace("/", ".") for file in derived}
+    for file, links in derived.items():
+        lines = [file, "=" * len(file), ""]
+        if links:
+            lines += [f"Derived in {', '.join(links)}.", ""]
+        lines += [f".. automodule:: n2n_lib.{names[file]}", "   :members:", ""]
+        (folder / f"{names[file]}.rst").write_text("\n".join(lines), encoding="utf-8")
+    pages = "\n".join(f"   {name}" for name in names.values())
+    (folder / "index.rst").write_text(f"{REFERENCE}{pages}\n", encoding="utf-8")
 
+
+COMMON = ("torch_twin.py", "plots.py")
+"""Files that no lesson derives, and all use."""
 
 REFERENCE = """Reference
 =========
