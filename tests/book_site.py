@@ -171,7 +171,9 @@ def tab(browser) -> Iterator:
 def open_page(tab, address: str) -> None:
     """Open a page and wait until its equations are set."""
     tab.goto(address)
-    tab.wait_for_function("!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => 1)")
+    tab.wait_for_function(
+        "!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => 1)"
+    )
 
 
 @with_browser

@@ -1,7 +1,7 @@
 """Build the book: the lessons, the reference and the benchmarks as one static site.
 
-``python docs/book/make_book.py DEST`` prepares the sources in DEST-source and has Sphinx make HTML of
-them. Nothing is executed but the shipped networks on two crops, and nothing is downloaded.
+``python docs/book/make_book.py DEST`` prepares the sources in DEST-source and has Sphinx make HTML
+of them. Nothing is executed but the shipped networks on three crops; nothing is downloaded.
 """
 
 from __future__ import annotations

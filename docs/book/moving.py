@@ -150,14 +150,19 @@ def sliding_window() -> str:
         right, left = (windows[i, j, :, column].tolist() for column in (2, 0))
         sums = [" + ".join(map(_number, part)) for part in (right, left)]
         value = _number(y[i, j].item())
-        says.append(f"<b>Window at ({i}, {j})</b>: ({sums[0]}) \N{MINUS SIGN} ({sums[1]}) = {value}")
+        says.append(
+            f"<b>Window at ({i}, {j})</b>: ({sums[0]}) \N{MINUS SIGN} ({sums[1]}) = {value}"
+        )
         pictures.append(
             _svg(
                 14,
                 5.7,
                 f"A window of 3 by 3 on a picture of 5 by 5, its corner at row {i}, column {j}. "
                 f"The output value there is {value}.",
-                *(_title(0.3, c, t) for c, t in ((0, "window w"), (4, "picture x"), (11, "output y"))),
+                *(
+                    _title(0.3, c, t)
+                    for c, t in ((0, "window w"), (4, "picture x"), (11, "output y"))
+                ),
                 _matrix(w, 1.7, 0),
                 _matrix(x, 0.7, 4),
                 _frame(0.7 + i, 4 + j, 3, 3),
@@ -204,8 +209,8 @@ def four_phases() -> str:
         )
         says.append(f"<b>Parity ({p}, {q})</b>: rows {GROUPS[p]}, columns {GROUPS[q]}")
     caption = (
-        "Grey squares are small pixels, each copied to 2 × 2 large ones. Weights of one colour meet "
-        "the same small pixel, so they are added first. The black frame is the output pixel."
+        "Grey squares are small pixels, each copied to 2 × 2 large ones. Weights of one colour "
+        "meet the same small pixel, so they are added first. The black frame is the output pixel."
     )
     return frames(pictures, says, "Parity of the output pixel", caption)
 
@@ -253,9 +258,9 @@ def training(folder: Path, to: Path) -> str:
         )
         says.append(f"<b>{frame['step']:,} steps</b>: {frame['psnr']:.2f} dB".replace(",", " "))
     caption = (
-        "Top: noisy. Middle: the report's network at this step of the full run. Bottom: clean, never "
-        "seen in training. PSNR: mean over images on 1000 validation thumbnails, where doing nothing "
-        f"has {index['nothing']:.2f} dB."
+        "Top: noisy. Middle: the report's network at this step of the full run. Bottom: clean, "
+        "never seen in training. PSNR: mean over images on 1000 validation thumbnails, where doing "
+        f"nothing has {index['nothing']:.2f} dB."
     )
     return frames(pictures, says, "Step of the training", caption, still=len(pictures) - 1)
 
@@ -270,11 +275,13 @@ def report_slider(to: Path) -> str:
     model = _shipped("report")
     gains = _write_pair("report", pair.noisy1[0], model, pair.clean[0], to, enlarge=6)
     caption = (
-        f"Move the handle. Left: one sample per pixel, {gains[0]:.1f} dB. Right: the report's network, "
-        f"{gains[1]:.1f} dB. It was trained on pictures of 32 × 32; this one has 99 × 99."
+        f"Move the handle. Left: one sample per pixel, {gains[0]:.1f} dB. Right: the report's "
+        f"network, {gains[1]:.1f} dB. It was trained on pictures of 32 × 32; this one has 99 × 99."
     )
     what = "A piece of a validation photograph"
-    return compare(f"{ADDRESS}/report-noisy.webp", f"{ADDRESS}/report.webp", (594, 594), what, caption)
+    return compare(
+        f"{ADDRESS}/report-noisy.webp", f"{ADDRESS}/report.webp", (594, 594), what, caption
+    )
 
 
 def unet_slider(to: Path) -> str:
@@ -295,8 +302,8 @@ def hero(to: Path) -> str:
     gains = _write_pair("hero", _gaussian(clean), _shipped("unet"), clean, to)
     caption = (
         f"Move the handle. Left: what the network gets, {gains[0]:.1f} dB. Right: what it makes of "
-        f"it, {gains[1]:.1f} dB. It was trained on noisy photographs alone, and never saw this one. "
-        "Photograph: danielbuechele, CC BY 2.0, with noise added."
+        f"it, {gains[1]:.1f} dB. It was trained on noisy photographs alone, and never saw this "
+        "one. Photograph: danielbuechele, CC BY 2.0, with noise added."
     )
     address = "_static/moving/hero"
     what = "A palace with curved roofs in China"

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from n2n_lib import SGD, Model, MSELoss, psnr, sample_pairs, save_image, to_uint8, to_unit
+from n2n_lib import SGD, Model, MSELoss, psnr, sample_pairs, save_image, to_unit
 from n2n_lib.optim import cosine
 
 FOLDER = Path(__file__).resolve().parent / "training"
@@ -34,9 +34,7 @@ def main() -> None:
     """Train, and stop at a few steps to draw."""
     torch.set_grad_enabled(False)
     train = sample_pairs(50_000, with_clean=False, generator=torch.Generator().manual_seed(0))
-    val = sample_pairs(
-        1000, split="validation", generator=torch.Generator().manual_seed(1_000_003)
-    )
+    val = sample_pairs(1000, split="validation", generator=torch.Generator().manual_seed(1_000_003))
     model, shown = Model("report", seed=0), list(SHOWN)
     criterion, optimiser = MSELoss(model.network), SGD(model.network, LR)
     order, said = torch.Generator().manual_seed(0), []
