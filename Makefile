@@ -50,10 +50,10 @@ $(BOOK): $(STAMP)
 	@touch $(BOOK)
 
 book: $(BOOK) ## write the lessons, executed, and the reference as a web site to build/book
-	@$(BIN)/python docs/book/make_book.py build/book
+	@$(BIN)/python docs/book/make_book.py
 
 book-student: $(BOOK) ## the same without solutions and answers, in build/book-student
-	@$(BIN)/python docs/book/make_book.py --student build/book-student
+	@$(BIN)/python docs/book/make_book.py --student
 
 book-check: book book-student ## open every page in Chromium: links, search, keyboard, accessibility
 	@$(BIN)/python -m pytest tests/book_site.py

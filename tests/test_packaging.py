@@ -381,8 +381,8 @@ def test_every_step_runs_and_each_can_fail(project: Path, target: str, steps: li
 
 
 BOOK_INSTALL = INSTALL.replace("test,bench", "book")
-BOOK = ["python docs/book/make_book.py build/book"]
-STUDENT = ["python docs/book/make_book.py --student build/book-student"]
+BOOK = ["python docs/book/make_book.py"]
+STUDENT = ["python docs/book/make_book.py --student"]
 SITE_TESTS = ["python -m pytest tests/book_site.py"]
 
 

@@ -21,7 +21,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["README.md", "map.md", ".doctrees", "downloads"]
+exclude_patterns = ["README.md", "map.md", "downloads"]
 
 # Lessons: shown as they were executed, never run again.
 nb_execution_mode = "off"

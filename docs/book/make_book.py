@@ -1,7 +1,8 @@
 """Build the book: the lessons, the reference and the benchmarks as one static site.
 
-``python docs/book/make_book.py DEST`` prepares the sources in DEST-source and has Sphinx make HTML
-of them. Nothing is executed but the shipped networks on three crops; nothing is downloaded.
+``python docs/book/make_book.py`` prepares the sources in ``build/book-source`` and has Sphinx make
+HTML of them in ``build/book``. Nothing is executed but the shipped networks on three crops, and
+nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ MATHJAX = Path(*importlib.util.find_spec("sphinx-mathjax-offline").submodule_sea
 
 def prepare(source: Path, *, student: bool) -> None:
     """Write everything that Sphinx reads into a fresh folder, laid out like the repository."""
-    shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns("__pycache__", "training"))
     for name in ("README.md", "BENCHMARKS.md", "docs/denoised.png", "docs/speed.png"):
         (source / name).parent.mkdir(exist_ok=True)
@@ -127,15 +127,17 @@ The library, file by file, in the order of the lessons that derive it.
 def main() -> int:
     """Prepare the sources, and have Sphinx build the site; a warning is an error."""
     parser = argparse.ArgumentParser(description="Build the book.")
-    parser.add_argument("dest", type=Path, help="folder of the site")
     parser.add_argument("--student", action="store_true", help="leave solutions and answers out")
-    options = parser.parse_args()
-    source = options.dest.with_name(f"{options.dest.name}-source")
-    prepare(source, student=options.student)
-    arguments = ["-W", "--keep-going", "-q", "-E", "-j", "auto", "-d", f"{source}/.doctrees"]
-    status = sphinx([*arguments, str(source), str(options.dest)])
+    student = parser.parse_args().student
+    site = ROOT / "build" / ("book-student" if student else "book")
+    source = site.with_name(f"{site.name}-source")
+    for folder in (source, site):  # a page that is no longer made shall not stay
+        shutil.rmtree(folder, ignore_errors=True)
+    prepare(source, student=student)
+    options = ["-W", "--keep-going", "-q", "-j", "auto", "-d", str(source / ".doctrees")]
+    status = sphinx([*options, str(source), str(site)])
     if not status:
-        print(f"The book: {options.dest / 'index.html'}")
+        print(f"The book: {site.relative_to(ROOT) / 'index.html'}")
     return status
 
 
