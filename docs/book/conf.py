@@ -40,6 +40,7 @@ toc_object_entries = False
 # Everything comes from the site itself.
 mathjax_path = "mathjax/tex-chtml.js"
 html_theme = "furo"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = ["moving.js"]

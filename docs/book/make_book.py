@@ -124,6 +124,25 @@ The library, file by file, in the order of the lessons that derive it.
 """
 
 
+UNNAMED = {
+    '<aside class="sidebar-drawer"': ' aria-label="Contents of the book"',
+    '<aside class="toc-drawer': ' aria-label="Contents of the page"',
+    '<p class="caption" role="heading"': ' aria-level="2"',
+}
+"""What theme and Sphinx write without the attribute that tells a screen reader what it is."""
+
+
+def _name_parts(site: Path) -> None:
+    """Complete the pages for screen readers; an empty heading of a table is no heading."""
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for tag, attribute in UNNAMED.items():
+            start = tag.partition(" ")[0]
+            text = text.replace(tag, start + attribute + tag.removeprefix(start))
+        text = re.sub(r"<th class=\"head[^>]*>(<p>)?(</p>)?</th>", "<td></td>", text)
+        page.write_text(text, encoding="utf-8")
+
+
 def main() -> int:
     """Prepare the sources, and have Sphinx build the site; a warning is an error."""
     parser = argparse.ArgumentParser(description="Build the book.")
@@ -137,6 +156,7 @@ def main() -> int:
     options = ["-W", "--keep-going", "-q", "-j", "auto", "-d", str(source / ".doctrees")]
     status = sphinx([*options, str(source), str(site)])
     if not status:
+        _name_parts(site)
         print(f"The book: {site.relative_to(ROOT) / 'index.html'}")
     return status
 

@@ -246,7 +246,7 @@ def training(folder: Path, to: Path) -> str:
             save_picture(picture, to / f"training-{path.stem}.webp")
 
     def strip(name: str, alt: str) -> str:
-        return f'<img src="{ADDRESS}/training-{name}.webp" alt="{alt}" loading="lazy">'
+        return f'<img src="{ADDRESS}/training-{name}.webp" alt="{alt}">'
 
     pictures, says = [], []
     for frame in index["frames"]:

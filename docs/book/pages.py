@@ -163,7 +163,7 @@ def _take_figures(cell: NotebookNode, figures: Path, text: str) -> list[Notebook
         shown.append(
             new_markdown_cell(
                 f"```{{image}} ../figures/{figures.name}/{name}\n"
-                f":alt: {text}\n:width: {picture.width}px\n:loading: lazy\n```"
+                f":alt: {text}\n:width: {picture.width}\n:height: {picture.height}\n:loading: lazy\n```"
             )
         )
     return shown
