@@ -160,10 +160,11 @@ def _take_figures(cell: NotebookNode, figures: Path, text: str) -> list[Notebook
         name = f"{cell['id']}-{len(shown) + 1}.webp" if shown else f"{cell['id']}.webp"
         picture = Image.open(io.BytesIO(b64decode(output.data["image/png"])))
         save_picture(picture, figures / name)
+        width, height = picture.size
         shown.append(
             new_markdown_cell(
                 f"```{{image}} ../figures/{figures.name}/{name}\n"
-                f":alt: {text}\n:width: {picture.width}\n:height: {picture.height}\n:loading: lazy\n```"
+                f":alt: {text}\n:width: {width}\n:height: {height}\n:loading: lazy\n```"
             )
         )
     return shown
