@@ -41,6 +41,7 @@ toc_object_entries = False
 mathjax_path = "mathjax/tex-chtml.js"
 html_theme = "furo"
 html_favicon = "_static/favicon.svg"
+pygments_dark_style = "github-dark"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = ["moving.js"]

@@ -133,13 +133,17 @@ UNNAMED = {
 
 
 def _name_parts(site: Path) -> None:
-    """Complete the pages for screen readers; an empty heading of a table is no heading."""
+    """Complete the pages for screen readers: names, a heading where Furo has none.
+
+    An empty heading of a table is no heading.
+    """
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         for tag, attribute in UNNAMED.items():
             start = tag.partition(" ")[0]
             text = text.replace(tag, start + attribute + tag.removeprefix(start))
         text = re.sub(r"<th class=\"head[^>]*>(<p>)?(</p>)?</th>", "<td></td>", text)
+        text = text.replace('<div id="search-results">', '<h1>Search</h1><div id="search-results">')
         page.write_text(text, encoding="utf-8")
 
 

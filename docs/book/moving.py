@@ -34,14 +34,14 @@ def compare(before: str, after: str, size: tuple[int, int], what: str, caption: 
     before, after : str
         Addresses of the two pictures, relative to the page.
     size : (int, int)
-        Width and height in pixels.
+        Width and height that they have where the page is wide enough, in pixels.
     what : str
         What they show, for those who do not see it.
     caption : str
         HTML below the picture.
     """
     width, height = size
-    return f"""<figure class="compare" style="--at: 0.5">
+    return f"""<figure class="compare" style="--at: 0.5; max-width: {width}px">
 <div class="compare-stage">
 <img src="{after}" width="{width}" height="{height}" alt="{escape(what)}, denoised">
 <img class="before" src="{before}" width="{width}" height="{height}" alt="The same, noisy">
@@ -286,14 +286,14 @@ def report_slider(to: Path) -> str:
 
 def unet_slider(to: Path) -> str:
     """Lesson 12: a cup of coffee, by the U-Net."""
-    clean = photograph("coffee")[:, 20:380].float()  # (3, 360, 600)
+    clean = photograph("coffee")[:, 60:312, 90:510].float()  # (3, 252, 420)
     gains = _write_pair("unet", _gaussian(clean), _shipped("unet"), clean, to)
     caption = (
         f"Move the handle. Left: Gaussian noise of 25 grey levels, {gains[0]:.1f} dB. Right: the "
         f"U-Net, {gains[1]:.1f} dB. It never saw a clean picture, nor this photograph."
     )
     what = "A cup of coffee beside a spoon on a wooden table"
-    return compare(f"{ADDRESS}/unet-noisy.webp", f"{ADDRESS}/unet.webp", (600, 360), what, caption)
+    return compare(f"{ADDRESS}/unet-noisy.webp", f"{ADDRESS}/unet.webp", (630, 378), what, caption)
 
 
 def hero(to: Path) -> str:
@@ -307,7 +307,7 @@ def hero(to: Path) -> str:
     )
     address = "_static/moving/hero"
     what = "A palace with curved roofs in China"
-    return compare(f"{address}-noisy.webp", f"{address}.webp", (640, 320), what, caption)
+    return compare(f"{address}-noisy.webp", f"{address}.webp", (880, 440), what, caption)
 
 
 def _seeded(seed: int) -> torch.Generator:
