@@ -82,10 +82,11 @@ def _write_map(table: list[dict], source: Path) -> None:
     cards = ["::::{grid} 1 2 2 3\n:gutter: 2\n:class-container: map\n"]
     for row in table:
         number, title = row["title"].split(" ", 1)
+        derives = row["derives"][0].upper() + row["derives"][1:]
         files = " ".join(f"`{file}`" for file in row["files"])
         cards.append(
             f":::{{grid-item-card}} {number} {title}\n:link: notebooks/{row['stem']}\n"
-            f":link-type: doc\n\n{row['derives']}\n\n{files}\n:::"
+            f":link-type: doc\n\n{derives}\n\n{files}\n:::"
         )
     (source / "map.md").write_text("\n".join([*cards, "::::\n"]), encoding="utf-8")
 

@@ -155,19 +155,14 @@ def sliding_window() -> str:
         )
         pictures.append(
             _svg(
-                14,
+                12,
                 5.7,
                 f"A window of 3 by 3 on a picture of 5 by 5, its corner at row {i}, column {j}. "
                 f"The output value there is {value}.",
-                *(
-                    _title(0.3, c, t)
-                    for c, t in ((0, "window w"), (4, "picture x"), (11, "output y"))
-                ),
-                _matrix(w, 1.7, 0),
-                _matrix(x, 0.7, 4),
-                _frame(0.7 + i, 4 + j, 3, 3),
-                _matrix(y, 1.7, 11, shown=place + 1),
-                _frame(1.7 + i, 11 + j, 1, 1),
+                _title(0.3, 0, "window w") + _matrix(w, 1.7, 0),
+                _title(0.3, 3.5, "picture x") + _matrix(x, 0.7, 3.5),
+                _title(0.3, 9, "output y") + _matrix(y, 1.7, 9, shown=place + 1),
+                _frame(0.7 + i, 3.5 + j, 3, 3) + _frame(1.7 + i, 9 + j, 1, 1),
             )
         )
     caption = (
@@ -195,11 +190,11 @@ def four_phases() -> str:
                 parts.append(_square(1 + row, column, _tint(small), meets[small][-1]))
         parts.append(_frame(3 + p, 2 + q, 1, 1))
         for (a, b), weights in meets.items():
-            parts.append(_box(2 + 2 * a, 8 + 4 * b, _tint((a, b)), weights))
-        titles = ((0, "the window: nine products"), (8, "on the small picture: four"))
+            parts.append(_box(2 + 2 * a, 6.5 + BOX * b, _tint((a, b)), weights))
+        titles = ((0, "nine products"), (6.5, "four, on the small picture"))
         pictures.append(
             _svg(
-                16,
+                6.5 + 2 * BOX,
                 7,
                 f"Parity ({p}, {q}). The nine weights of the window lie on four small pixels: "
                 + "; ".join(" + ".join(weights) for weights in meets.values()),
@@ -227,14 +222,18 @@ def _tint(small: tuple[int, int]) -> str:
     return "#" + "".join(f"{round(255 - 0.45 * (255 - part)):02x}" for part in parts)
 
 
+BOX = 3
+"""Width of a small pixel that shows the sum of weights on it, in squares."""
+
+
 def _box(row: float, column: float, fill: str, weights: list[str]) -> str:
     """Draw a small pixel with the sum of weights that it meets, two on a line."""
     x, y, lines = CELL * column, CELL * row, [weights[i : i + 2] for i in range(0, len(weights), 2)]
-    drawn = f'<rect x="{x:g}" y="{y:g}" width="{4 * CELL}" height="{2 * CELL}" fill="{fill}"/>'
+    drawn = f'<rect x="{x:g}" y="{y:g}" width="{BOX * CELL}" height="{2 * CELL}" fill="{fill}"/>'
     for n, line in enumerate(lines):
         text = ("+ " if n else "") + " + ".join(line)
         down = y + CELL + 24 * (n - (len(lines) - 1) / 2)
-        drawn += f'<text x="{x + 2 * CELL:g}" y="{down:g}">{text}</text>'
+        drawn += f'<text x="{x + BOX * CELL / 2:g}" y="{down:g}">{text}</text>'
     return drawn
 
 
