@@ -55,7 +55,8 @@ def test_a_solution_is_folded_away_below_what_a_student_sees(tmp_path: Path):
 
 def test_a_student_gets_no_solution_and_no_answer():
     answer = "What is 2 + 2?\n\n<details><summary>Answer</summary>\n\nFour.\n\n</details>"
-    lesson = new_notebook(cells=[new_code_cell(EXERCISE), new_markdown_cell(answer)])
+    hidden = new_code_cell("secret", metadata={"tags": ["instructor"]})
+    lesson = new_notebook(cells=[new_code_cell(EXERCISE), new_markdown_cell(answer), hidden])
     code, text = pages.without_solutions(lesson).cells
     assert code.source == EXERCISE[: EXERCISE.index("###")] + f"{pages.STUB}\n\n\nprint(double(2))"
     assert text.source == "What is 2 + 2?"
@@ -114,6 +115,15 @@ def test_the_table_of_the_readme_is_about_every_lesson_and_files_that_exist():
     assert [row["stem"] for row in table] == [path.stem for path in LESSONS]
     for row in table:
         assert row["files"] and all((ROOT / "n2n_lib" / file).exists() for file in row["files"])
+
+
+def test_the_glossary_is_taken_from_the_guide():
+    guide = "# Guide\n\n## Start\n\n## Symbols\n\n[a](03_a.ipynb) [b](../B.md)\n\n## Glossary\n"
+    page = pages.glossary_page(guide)
+    assert page.startswith("# Glossary and symbols\n\n## Symbols\n")
+    assert "[a](notebooks/03_a.ipynb) [b](B.md)\n\n## Glossary" in page and "Start" not in page
+    with pytest.raises(ValueError, match="expected a section"):
+        pages.glossary_page("# Guide\n")
 
 
 def test_references_have_addresses_and_none_twice():

@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 import torch
 from moving import hero, moving_pictures
-from pages import lesson_table, page_of, read_lesson, without_solutions
+from pages import glossary_page, lesson_table, page_of, read_lesson, without_solutions
 from sphinx.cmd.build import main as sphinx
 
 from n2n_lib.lessons import find_lessons
@@ -44,7 +44,10 @@ def prepare(source: Path, *, student: bool) -> None:
     moving = moving_pictures(BOOK / "training", pictures)
     for path in find_lessons(ROOT / "notebooks"):
         _write_lesson(path, source, student=student, moving=moving.get(path.stem, {}))
-    _take_glossary(ROOT / "notebooks" / "README.md", source)
+    guide = ROOT / "notebooks" / "README.md"
+    if guide.is_file():  # the full glossary; the book's own is a short one
+        page = glossary_page(guide.read_text(encoding="utf-8"))
+        (source / "glossary.md").write_text(page, encoding="utf-8")
     _write_map(table, source)
     _write_reference(table, source / "api")
 
@@ -68,13 +71,6 @@ def _write_lesson(path: Path, source: Path, *, student: bool, moving: dict[str, 
     nbformat.write(lesson, downloads / path.name)
     page_of(lesson, path.stem, source / "figures" / path.stem, student=student, moving=moving)
     nbformat.write(lesson, pages / path.name)
-
-
-def _take_glossary(path: Path, source: Path) -> None:
-    """Have the page that stands beside the lessons, where there is one, in place of our own."""
-    if path.is_file():
-        text = re.sub(r"\]\((?=\d\d_)", "](notebooks/", path.read_text(encoding="utf-8"))
-        (source / "glossary.md").write_text(text.replace("](../", "]("), encoding="utf-8")
 
 
 def _write_map(table: list[dict], source: Path) -> None:

@@ -44,9 +44,35 @@ def lesson_table(readme: str) -> list[dict]:
     return [row | {"files": re.findall(r"`([^`]+)`", row["files"])} for row in rows]
 
 
+def glossary_page(guide: str) -> str:
+    """Make a page of the symbols and the glossary that end the students' guide.
+
+    Parameters
+    ----------
+    guide : str
+        Markdown of ``notebooks/README.md``, with a section "Symbols" and what follows it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such section.
+    """
+    start = guide.find("\n## Symbols\n")
+    if start < 0:
+        raise ValueError('notebooks/README.md: expected a section "## Symbols", found none')
+    text = re.sub(r"\]\((?=\d\d_)", "](notebooks/", guide[start:])
+    return "# Glossary and symbols\n" + text.replace("](../", "](")
+
+
 def without_solutions(lesson: NotebookNode) -> NotebookNode:
-    """Return a copy of a lesson in which stubs stand for solutions, and no answer is given."""
+    """Return a copy of a lesson in which stubs stand for solutions, and no answer is given.
+
+    Cells with the tag ``instructor`` are left out.
+    """
     lesson = copy.deepcopy(lesson)
+    lesson.cells = [
+        cell for cell in lesson.cells if "instructor" not in cell.metadata.get("tags", [])
+    ]
     for cell in lesson.cells:
         if cell.cell_type == "code":
             cell.source = SOLUTION.sub(rf"\g<indent>{STUB}\n", cell.source).rstrip("\n")
