@@ -37,9 +37,9 @@ def figure_cell() -> nbformat.NotebookNode:
     return new_code_cell("draw()", outputs=[output], execution_count=1, id="drawn")
 
 
-def page(*cells, tmp_path: Path, student: bool = False, moving: dict | None = None):
+def page(*cells, tmp_path: Path, moving: dict[str, str] | None = None) -> list:
     lesson = new_notebook(cells=[new_markdown_cell("# 01 A"), new_markdown_cell("goals"), *cells])
-    pages.page_of(lesson, "01_a", tmp_path, student=student, moving=moving or {})
+    pages.page_of(lesson, "01_a", tmp_path, moving or {})
     return lesson.cells
 
 

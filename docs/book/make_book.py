@@ -69,7 +69,7 @@ def _write_lesson(path: Path, source: Path, *, student: bool, moving: dict[str, 
     for folder in (downloads, pages):
         folder.mkdir(exist_ok=True)
     nbformat.write(lesson, downloads / path.name)
-    page_of(lesson, path.stem, source / "figures" / path.stem, student=student, moving=moving)
+    page_of(lesson, path.stem, source / "figures" / path.stem, moving)
     nbformat.write(lesson, pages / path.name)
 
 

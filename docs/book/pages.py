@@ -119,8 +119,10 @@ def plain(markdown: str) -> str:
     return " ".join(re.sub(r"[*`${}\\]|\^|(?<=\w)_(?=\w)", "", text).split())
 
 
-def page_of(lesson: NotebookNode, stem: str, figures: Path, *, student: bool, moving: dict) -> None:
+def page_of(lesson: NotebookNode, stem: str, figures: Path, moving: dict[str, str]) -> None:
     """Turn a lesson, in place, into the notebook that MyST-NB makes a page of.
+
+    Solutions are folded away, below what a student sees of the exercise.
 
     Parameters
     ----------
@@ -130,8 +132,6 @@ def page_of(lesson: NotebookNode, stem: str, figures: Path, *, student: bool, mo
         Name of its file.
     figures : Path
         Folder that receives the lesson's figures.
-    student : bool
-        Leave solutions out; otherwise they are folded away.
     moving : dict
         HTML by cell id: what shall stand after that cell.
 
@@ -148,7 +148,7 @@ def page_of(lesson: NotebookNode, stem: str, figures: Path, *, student: bool, mo
         if index == 1:
             link = f"{{download}}`Download this lesson <../downloads/{stem}.ipynb>`"
             cells.append(new_markdown_cell(link))
-        if SOLUTION.search(cell.source) and not student:
+        if SOLUTION.search(cell.source):
             cells.append(_skeleton(cell))
             _fold(cell)
         cells.append(cell)
