@@ -85,6 +85,13 @@ def test_a_figure_without_a_caption_is_named_after_its_section(tmp_path: Path):
     assert ":alt: Figure of the section: Edges\n" in cells[-1].source
 
 
+def test_an_equation_with_a_number_is_not_split(tmp_path: Path):
+    text = "$$a = b$$\n\nand\n\n$$y = x \\\\ z \\tag{1}$$\n\nand $c$"
+    *_, cell = page(new_markdown_cell(text), tmp_path=tmp_path)
+    numbered = "\\begin{equation*}\ny = x \\\\ z \\tag{1}\n\\end{equation*}"
+    assert cell.source == f"$$a = b$$\n\nand\n\n{numbered}\n\nand $c$"
+
+
 def test_pictures_lose_nothing(tmp_path: Path):
     noise = Image.effect_noise((40, 30), 80).convert("RGB")
     pages.save_picture(noise, tmp_path / "noise.webp")

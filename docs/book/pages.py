@@ -18,6 +18,7 @@ SOLUTION = re.compile(
 )
 ANSWER = re.compile(r"<details>\s*<summary>Answers?</summary>.*?</details>\s*", re.S)
 ANCHOR = re.compile(r"\]\(#[^)\s]+\)")
+TAGGED = re.compile(r"\$\$((?:(?!\$\$).)*?\\tag\{(?:(?!\$\$).)*?)\$\$", re.S)
 STUB = "# your code here"
 CAPTION = re.compile(r"\A(?<!\\)\*(?!\*)(.+?)(?<![*\\ ])\*(?!\*)", re.S)
 ROW = re.compile(
@@ -154,6 +155,7 @@ def page_of(lesson: NotebookNode, stem: str, figures: Path, moving: dict[str, st
         cells.append(cell)
         if cell.cell_type == "markdown":  # JupyterLab keeps capitals in anchors, MyST does not
             cell.source = ANCHOR.sub(lambda link: link[0].lower(), cell.source)
+            cell.source = TAGGED.sub(_numbered, cell.source)
         if cell.cell_type == "code":
             cells += _take_figures(cell, figures, caption(lesson, index))
         if cell["id"] in moving:
@@ -162,6 +164,11 @@ def page_of(lesson: NotebookNode, stem: str, figures: Path, moving: dict[str, st
             cells.append(new_markdown_cell("```{raw} html\n" + moving[cell["id"]] + "\n```"))
             cells += [new_markdown_cell("#" + rest)] if rest else []
     lesson.cells = cells
+
+
+def _numbered(equation: re.Match) -> str:
+    """Write an equation with a number of its own so that Sphinx puts no ``split`` around it."""
+    return f"\\begin{{equation*}}\n{equation[1].strip()}\n\\end{{equation*}}"
 
 
 def _skeleton(cell: NotebookNode) -> NotebookNode:
