@@ -5,11 +5,12 @@ STUDENT ?= student
 
 BIN := .venv/bin
 STAMP := .venv/.complete
+BOOK := .venv/.book
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with notebooks/nbval_sanitize.cfg
 
-.PHONY: help setup train test student lab lab-instructor notebooks html weights bench mutants \
-	fuzz kills lint clean
+.PHONY: help setup train test student lab lab-instructor notebooks html book book-student \
+	book-check weights bench mutants fuzz kills lint clean
 .NOTPARALLEL:
 
 help: ## say what can be made (ARGS="..." is handed to n2n: make train ARGS="--pairs 1000")
@@ -49,6 +50,21 @@ notebooks: $(STAMP) ## re-execute all lessons and save them with fresh outputs
 
 html: $(STAMP) ## write the lessons as web pages to build/html
 	@$(BIN)/jupyter nbconvert --to html --output-dir build/html notebooks/*.ipynb
+
+# What the book needs is installed when somebody makes it.
+$(BOOK): $(STAMP)
+	@echo "Adding to .venv what the book needs ..."
+	@PIP_USER=0 $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[book]'
+	@touch $(BOOK)
+
+book: $(BOOK) ## write the lessons, executed, and the reference as a web site to build/book
+	@$(BIN)/python docs/book/make_book.py
+
+book-student: $(BOOK) ## the same without solutions and answers, in build/book-student
+	@$(BIN)/python docs/book/make_book.py --student
+
+book-check: book book-student ## open every page in Chromium: links, search, keyboard, accessibility
+	@$(BIN)/python -m pytest tests/book_site.py
 
 PHOTOS := --noise gaussian --sigma 25 --patch 64 --scale 1-2
 FRESH := --optimiser adam --schedule warmup-cosine --ema 0.999

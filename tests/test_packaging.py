@@ -35,8 +35,8 @@ ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 TARGETS = (
-    "setup train test student lab lab-instructor notebooks html weights bench mutants"
-    " fuzz kills lint help clean"
+    "setup train test student lab lab-instructor notebooks html book book-student book-check"
+    " weights bench mutants fuzz kills lint help clean"
 ).split()
 
 CONDA_NAMES = {
@@ -48,6 +48,9 @@ CONDA_NAMES = {
 """Where conda-forge has another name than PyPI, case aside."""
 
 NOT_ON_CONDA_FORGE = {"bm3d"}
+
+MADE_BY_MAKE = {"book"}
+"""Extras that only a target of make needs, which installs them; environment.yml leaves them out."""
 
 IMPORT_NAMES = {"PIL": "pillow", "pywt": "pywavelets", "skimage": "scikit-image"} | {
     "sklearn": "scikit-learn",
@@ -144,7 +147,9 @@ def conda_requirements() -> dict[str, SpecifierSet]:
 
 
 def test_environment_holds_every_dependency_with_the_same_bound_and_nothing_else():
-    expected = {CONDA_NAMES.get(name, name): r.specifier for name, r in DIRECT.items()}
+    extras = [names for extra, names in EXTRAS.items() if extra not in MADE_BY_MAKE]
+    needed = REQUIRED | {name: r for names in extras for name, r in names.items()}
+    expected = {CONDA_NAMES.get(name, name): r.specifier for name, r in needed.items()}
     expected["python"] = SpecifierSet(PROJECT["project"]["requires-python"])
     expected["pip"] = SpecifierSet()
     assert conda_requirements() == expected
@@ -179,13 +184,18 @@ def imported(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "folder, allowed",
-    [("n2n_lib", REQUIRED | EXTRAS["bench"]), ("tests", DIRECT)],
-    ids=["n2n_lib", "tests"],
+    [
+        ("n2n_lib", REQUIRED | EXTRAS["bench"]),
+        ("docs/book", REQUIRED | EXTRAS["book"]),
+        ("tests", DIRECT),
+    ],
+    ids=["n2n_lib", "book", "tests"],
 )
 def test_whatever_is_imported_is_declared(folder: str, allowed: dict[str, Requirement]):
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files
-    own = {"n2n_lib", "tests"} | {path.stem for path in files if folder == "tests"}
+    book = {path.stem for path in (ROOT / "docs" / "book").glob("*.py")}
+    own = {"n2n_lib", "tests"} | {path.stem for path in files if folder == "tests"} | book
     for path in files:
         foreign = set(imported(path)) - own - sys.stdlib_module_names - {"tomllib"}
         names = {canonicalize_name(IMPORT_NAMES.get(name, name)) for name in foreign}
@@ -259,7 +269,7 @@ def declared_targets() -> list[str]:
 def test_targets():
     assert set(declared_targets()) == set(TARGETS)
     assert declared_targets()[0] == "help"  # what a bare make does
-    phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE.replace("\\\n", ""), flags=re.MULTILINE)
+    phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE.replace("\\\n", " "), flags=re.MULTILINE)
     assert phony and set(phony[1].split()) == set(TARGETS)
 
 
@@ -402,6 +412,27 @@ def test_every_step_runs_and_each_can_fail(project: Path, target: str, steps: li
         assert calls(project) == steps
 
 
+BOOK_INSTALL = INSTALL.replace("test,bench,grading", "book")
+BOOK = ["python docs/book/make_book.py"]
+STUDENT = ["python docs/book/make_book.py --student"]
+SITE_TESTS = ["python -m pytest tests/book_site.py"]
+
+
+@with_make
+@pytest.mark.parametrize(
+    "target, steps",
+    [("book", BOOK), ("book-student", STUDENT), ("book-check", BOOK + STUDENT + SITE_TESTS)],
+)
+def test_the_book_installs_what_it_needs_once(project: Path, target: str, steps: list[str]):
+    assert make(target, "PYTHON=./tool", folder=project).returncode == 0
+    assert calls(project) == [VENV, INSTALL, BOOK_INSTALL, *steps]
+    assert make(target, folder=project).returncode == 0
+    assert calls(project) == steps
+    for step in steps:
+        assert make(target, folder=project, FAIL=step).returncode != 0
+        calls(project)
+
+
 @with_make
 def test_clean_leaves_what_people_made(project: Path):
     for name in ("n2n_lib/__pycache__/x", "tests/x", "notebooks/.ipynb_checkpoints/x", "out/x"):
@@ -455,3 +486,12 @@ def test_workflow_runs_the_same_commands_on_three_systems():
     everything = " ".join(scripts)
     for call in (INSTALL.removeprefix("python -m pip install --quiet "), UNIT_TESTS, NBVAL, *STYLE):
         assert call.strip() in everything.replace('"', "")
+
+
+def test_workflow_checks_the_book_and_publishes_it_from_main_only():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    check, publish = workflow["jobs"]["book"], workflow["jobs"]["publish"]
+    assert "make book-check" in [step.get("run") for step in check["steps"]]
+    assert publish["if"] == "github.ref == 'refs/heads/main'"
+    assert set(publish["needs"]) == {"test", "book"}
+    assert publish["permissions"] == {"pages": "write", "id-token": "write"}
