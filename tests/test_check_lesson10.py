@@ -7,16 +7,10 @@ import re
 import pytest
 import test_check
 import torch
+from answer_checks import AnswerChecks
 from test_check import but, check_table, exercise_of, judge, scaled, student
 
 from n2n_lib import check
-from n2n_lib.check import engine
-
-
-@pytest.fixture(autouse=True)
-def nothing_has_failed_yet(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(engine, "_failures", {})
-
 
 # For every exercise: (what is wrong, the student's text, words that the message must contain).
 WRONG: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {}
@@ -303,45 +297,8 @@ every_exercise = pytest.mark.parametrize("name", sorted(WRONG))
 IN_PLACE = sorted(WRONG.keys() - {"he_std"})
 
 
-def test_all_exercises_of_the_lesson_are_tested():
-    assert set(WRONG) == {name for name, (lesson, *_) in check.EXERCISES.items() if lesson == 10}
-    assert all(len(answers) >= 12 for answers in WRONG.values())
-
-
-@pytest.mark.parametrize(
-    "name, answer, words",
-    [
-        pytest.param(name, answer, words, id=f"{name}: {what}")
-        for name, answers in WRONG.items()
-        for what, answer, words in answers
-    ],
-)
-def test_wrong_answer_is_named(name: str, answer: str, words: tuple[str, ...], capsys):
-    test_check.test_wrong_answer_is_named(name, answer, words, capsys)
-
-
-@every_exercise
-def test_no_known_mistake_hides_behind_another(name: str, monkeypatch, capsys):
-    assert len(exercise_of(name).mistakes) >= 12
-    test_check.test_no_known_mistake_hides_behind_another(name, monkeypatch, capsys)
-
-
-@every_exercise
-def test_the_solution_of_the_lesson_is_right(name: str, capsys):
-    test_check.test_the_solution_of_the_lesson_is_right(name, capsys)
-    test_check.test_what_is_not_written_yet_gets_the_hint(name, capsys)
-
-
-@every_exercise
-def test_the_hint_comes_with_the_second_failure(name: str, monkeypatch, capsys):
-    monkeypatch.setitem(test_check.WRONG, name, WRONG[name])
-    test_check.test_the_hint_comes_with_the_second_failure_until_it_is_right(name, capsys)
-
-
-@every_exercise
-def test_exceptions_and_wide_tables(name: str, capsys):
-    test_check.test_an_exception_is_reported_with_its_case_and_arguments(name, capsys)
-    test_check.test_the_table_stays_narrow_whatever_is_in_it(name, capsys)
+class TestLesson10(AnswerChecks):
+    lesson, wrong = 10, WRONG
 
 
 def test_both_dtypes_are_judged():

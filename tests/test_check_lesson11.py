@@ -5,16 +5,10 @@ from __future__ import annotations
 import pytest
 import test_check
 import torch
-from test_check import but, exercise_of, judge
+from answer_checks import AnswersThatReturn
+from test_check import but, judge
 
 from n2n_lib import check
-from n2n_lib.check import engine
-
-
-@pytest.fixture(autouse=True)
-def nothing_has_failed_yet(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(engine, "_failures", {})
-
 
 VIEW = """
 images, height, width, channels = x.shape
@@ -212,54 +206,8 @@ WRONG: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
 every_exercise = pytest.mark.parametrize("name", sorted(WRONG))
 
 
-def test_all_exercises_of_the_lesson_are_tested():
-    assert set(WRONG) == {name for name, (lesson, *_) in check.EXERCISES.items() if lesson == 11}
-    for answers in WRONG.values():
-        assert len(answers) >= 12 and len({what for what, *_ in answers}) == len(answers)
-
-
-@pytest.mark.parametrize(
-    "name, answer, words",
-    [
-        pytest.param(name, answer, words, id=f"{name}: {what}")
-        for name, answers in WRONG.items()
-        for what, answer, words in answers
-    ],
-)
-def test_wrong_answer_is_named(name: str, answer: str, words: tuple[str, ...], capsys):
-    test_check.test_wrong_answer_is_named(name, answer, words, capsys)
-
-
-@every_exercise
-def test_no_known_mistake_hides_behind_another(name: str, monkeypatch, capsys):
-    assert len(exercise_of(name).mistakes) >= 12
-    test_check.test_no_known_mistake_hides_behind_another(name, monkeypatch, capsys)
-
-
-@every_exercise
-def test_the_solution_of_the_lesson_is_right(name: str, capsys):
-    test_check.test_the_solution_of_the_lesson_is_right(name, capsys)
-    test_check.test_what_is_not_written_yet_gets_the_hint(name, capsys)
-    test_check.test_right_answers_may_be_views_lists_and_other_numbers(name, capsys)
-
-
-@every_exercise
-def test_the_hint_comes_with_the_second_failure(name: str, monkeypatch, capsys):
-    monkeypatch.setitem(test_check.WRONG, name, WRONG[name])
-    test_check.test_the_hint_comes_with_the_second_failure_until_it_is_right(name, capsys)
-
-
-@every_exercise
-def test_exceptions_and_wide_tables(name: str, capsys):
-    test_check.test_an_exception_is_reported_with_its_case_and_arguments(name, capsys)
-    test_check.test_the_table_stays_narrow_whatever_is_in_it(name, capsys)
-
-
-@every_exercise
-@pytest.mark.parametrize("what", test_check.ODD)
-@pytest.mark.parametrize("only", ["always", "in the last case"])
-def test_odd_answers_are_explained_too(name: str, what: str, only: str, capsys):
-    test_check.test_odd_answers_are_explained_too(name, what, only, capsys)
+class TestLesson11(AnswersThatReturn):
+    lesson, wrong = 11, WRONG
 
 
 @every_exercise

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import test_check as helpers
+from answer_checks import AnswersThatReturn
 from test_check import but
 
 from n2n_lib import check
@@ -87,58 +88,10 @@ WRONG: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
         ("a string", "return 'long'", ("Wrong type",)),
     ],
 }
-NAMES = sorted(WRONG)
-EVERY_WRONG = [
-    pytest.param(name, answer, words, id=f"{name}: {what}")
-    for name, answers in WRONG.items()
-    for what, answer, words in answers
-]
-every_exercise = pytest.mark.parametrize("name", NAMES)
-nothing_has_failed_yet = helpers.nothing_has_failed_yet
 
 
-def test_all_exercises_of_the_lesson_are_here():
-    assert sorted(name for name, (lesson, *_) in check.EXERCISES.items() if lesson == 13) == NAMES
-
-
-@pytest.mark.parametrize("name, answer, words", EVERY_WRONG)
-def test_wrong_answer_is_named(name: str, answer: str, words: tuple[str, ...], capsys):
-    helpers.test_wrong_answer_is_named(name, answer, words, capsys)
-
-
-@every_exercise
-def test_there_are_many_known_mistakes_and_none_hides_another(name: str, monkeypatch, capsys):
-    assert len(helpers.exercise_of(name).mistakes) >= 9
-    helpers.test_no_known_mistake_hides_behind_another(name, monkeypatch, capsys)
-
-
-@every_exercise
-@pytest.mark.parametrize(
-    "test",
-    [
-        helpers.test_the_solution_of_the_lesson_is_right,
-        helpers.test_what_is_not_written_yet_gets_the_hint,
-        helpers.test_right_answers_may_be_views_lists_and_other_numbers,
-        helpers.test_the_table_stays_narrow_whatever_is_in_it,
-        helpers.test_an_exception_is_reported_with_its_case_and_arguments,
-    ],
-)
-def test_as_every_exercise(name: str, test, capsys):
-    test(name, capsys)
-
-
-@every_exercise
-def test_the_hint_comes_with_the_second_failure(name: str, capsys):
-    wrong, hint = helpers.student(name, WRONG[name][0][1]), check.EXERCISES[name][2]
-    assert "Hint" not in helpers.judge(name, wrong)
-    assert helpers.judge(name, wrong).endswith(f"\nHint: {hint}")
-
-
-@every_exercise
-@pytest.mark.parametrize("what", helpers.ODD)
-@pytest.mark.parametrize("only", ["always", "in the last case"])
-def test_odd_answers_are_explained_too(name: str, what: str, only: str, capsys):
-    helpers.test_odd_answers_are_explained_too(name, what, only, capsys)
+class TestLesson13(AnswersThatReturn):
+    lesson, wrong, mistakes = 13, WRONG, 9
 
 
 @pytest.mark.parametrize("name", ["mean_gradient"])
