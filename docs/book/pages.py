@@ -13,9 +13,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 from PIL import Image
 
-SOLUTION = re.compile(
-    r"^(?P<indent>[ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[ \t]*\n?", re.M | re.S
-)
+from n2n_lib.student import REGION
+
 ANSWER = re.compile(r"<details>\s*<summary>Answers?</summary>.*?</details>\s*", re.S)
 ANCHOR = re.compile(r"\]\(#[^)\s]+\)")
 TAGGED = re.compile(r"\$\$((?:(?!\$\$).)*?\\tag\{(?:(?!\$\$).)*?)\$\$", re.S)
@@ -76,7 +75,7 @@ def without_solutions(lesson: NotebookNode) -> NotebookNode:
     ]
     for cell in lesson.cells:
         if cell.cell_type == "code":
-            cell.source = SOLUTION.sub(rf"\g<indent>{STUB}\n", cell.source).rstrip("\n")
+            cell.source = REGION.sub(rf"\1{STUB}", cell.source)
         else:
             cell.source = ANSWER.sub("", cell.source).rstrip()
     return lesson
@@ -149,7 +148,7 @@ def page_of(lesson: NotebookNode, stem: str, figures: Path, moving: dict[str, st
         if index == 1:
             link = f"{{download}}`Download this lesson <../downloads/{stem}.ipynb>`"
             cells.append(new_markdown_cell(link))
-        if SOLUTION.search(cell.source):
+        if REGION.search(cell.source):
             cells.append(_skeleton(cell))
             _fold(cell)
         cells.append(cell)
@@ -173,7 +172,7 @@ def _numbered(equation: re.Match) -> str:
 
 def _skeleton(cell: NotebookNode) -> NotebookNode:
     """Show what a student gets to see of an exercise."""
-    source = SOLUTION.sub(rf"\g<indent>{STUB}\n", cell.source).rstrip("\n")
+    source = REGION.sub(rf"\1{STUB}", cell.source)
     return new_markdown_cell(f"```python\n{source}\n```")
 
 
