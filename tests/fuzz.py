@@ -46,6 +46,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from n2n_lib import cli, data, lessons
+from n2n_lib.grading.submissions import read_submission
 from n2n_lib.model import DivergedError, Model
 from n2n_lib.stream import PairStream
 
@@ -651,10 +652,45 @@ def prepare_images() -> Callable[[Path], None]:
 
 def prepare_notebook() -> Callable[[Path], None]:
     def load(path: Path) -> None:
-        lesson = lessons._read(path)
+        lesson = lessons.read_lesson(path)
         lessons._normalise(lesson)
         nbformat.validate(lesson)
         nbformat.writes(lesson).encode("utf-8")
+
+    return load
+
+
+def submissions() -> list[bytes]:
+    """Zip files of two notebooks, as students hand them in."""
+    made = []
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", compression) as archive:
+            for number, content in enumerate(notebooks()):
+                archive.writestr(f"work/0{number}_lesson.ipynb", content)
+        made.append(buffer.getvalue())
+    return made
+
+
+def other_submission(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
+    """Put a changed notebook under a name of any kind into a whole zip file."""
+    names = ("00_lesson.ipynb", "../00_lesson.ipynb", "/00_lesson.ipynb", "a/00_lesson.ipynb", "x")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are there twice
+        for _ in range(rnd.randint(1, 3)):
+            archive.writestr(rnd.choice(names), rnd.choice(NOTEBOOK_CHANGES)(rnd, notebooks()))
+    return buffer.getvalue()
+
+
+def prepare_submission() -> Callable[[Path], None]:
+    def load(path: Path) -> None:
+        names = ["00_lesson", "01_lesson"]
+        submission = read_submission(path, names)
+        require(set(submission.notebooks) <= set(names), "cells of a lesson that nobody asked for")
+        require(all(remark.isprintable() for remark in submission.remarks), "a remark of bytes")
+        if submission.remarks:
+            raise ValueError("; ".join(submission.remarks))
 
     return load
 
@@ -727,6 +763,9 @@ LOADERS: dict[str, Loader] = {
     "image": Loader(SUFFIXES, images, IMAGE_CHANGES, prepare_image),
     "images": Loader(SUFFIXES, images, IMAGE_CHANGES, prepare_images),
     "notebook": Loader((".ipynb",), notebooks, NOTEBOOK_CHANGES, prepare_notebook),
+    "submission": Loader(
+        (".zip",), submissions, (mangled, mangled, other_submission), prepare_submission
+    ),
     "denoise": Loader(
         (".pth", ".png"), lambda: models() + images(), (small_changes,), prepare_denoise
     ),

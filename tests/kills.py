@@ -37,7 +37,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from n2n_lib import cli, data, files
-from n2n_lib.lessons import execute
+from n2n_lib.lessons import execute, find_lessons
 from n2n_lib.model import Model
 
 
@@ -197,6 +197,50 @@ def _has_run(path: Path) -> bool:
     return all(cell.outputs for cell in cells)
 
 
+def _edition(folder: Path) -> dict[str, str]:
+    """Return the lessons of the student edition, and what its manifest says of them."""
+    lessons = sorted((folder / "lessons").glob("*.ipynb"))
+    return {path.name: path.read_text(encoding="utf-8") for path in lessons}
+
+
+GRADED = "04_upsampling.ipynb"
+
+
+def _put_submissions(folder: Path) -> None:
+    """Make three students who handed in one lesson, solved."""
+    whole = find_lessons()[0].with_name(GRADED).read_bytes()
+    for place in ("source", "in/ada", "in/bob", "in/cai"):
+        (folder / place).mkdir(parents=True)
+        (folder / place / GRADED).write_bytes(whole)
+
+
+def _grade(folder: Path) -> None:
+    words = ["grade", folder / "in", "--out", folder / "grades.csv", "--source", folder / "source"]
+    cli.main([str(word) for word in [*words, "--jobs", 1, "--quiet"]])
+
+
+def _graded(folder: Path) -> int:
+    """Return how many lines the results have, which are there whole or not at all."""
+    path = folder / "grades.csv"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    if len(lines) not in (0, 4):
+        raise Lost(f"expected a line for each of three students, got {lines}")
+    return len(lines)
+
+
+def _ends_well(run: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Let a verb of the command line return where it would leave Python."""
+
+    def command(folder: Path) -> None:
+        try:
+            run(folder)
+        except SystemExit as end:
+            if end.code:
+                raise
+
+    return command
+
+
 COMMANDS: dict[str, Command] = {
     "train": _train("--epochs", 25, "--batch", 4, "--lr", 1),
     "train --steps": _train(
@@ -209,6 +253,18 @@ COMMANDS: dict[str, Command] = {
         _run_notebooks,
         progress=lambda folder: sum(map(_has_run, folder.glob("*.ipynb"))),
         result=lambda folder: [path.read_bytes() for path in sorted(folder.glob("*.ipynb"))],
+    ),
+    "student": Command(
+        lambda folder: None,
+        _ends_well(lambda folder: cli.main(["student", str(folder / "lessons")])),
+        progress=lambda folder: len(_edition(folder)),
+        result=_edition,
+    ),
+    "grade": Command(
+        _put_submissions,
+        _ends_well(_grade),
+        progress=_graded,
+        result=lambda folder: (folder / "grades.csv").read_text(encoding="utf-8"),
     ),
 }  # fmt: skip
 """Every command by name."""

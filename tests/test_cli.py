@@ -628,7 +628,7 @@ def test_help_of_every_verb(verb: str, flag: str, monkeypatch):
     options = {
         "train": "--pairs --epochs --steps --batch --optimiser --lr --schedule --ema --network"
         " --network-options --noise --sigma --patch --scale --clean-targets --data --seed"
-        " --threads --out --resume --json --quiet",
+        " --threads --device --dtype --out --resume --json --quiet",
         "denoise": "--model --out --noise --sigma --block --ensemble --seed",
         "evaluate": "--model --data --against --noise --sigma --block --ensemble --seed --figure"
         " --json",
@@ -640,6 +640,13 @@ def test_help_of_every_verb(verb: str, flag: str, monkeypatch):
     }[verb]
     assert all(option in done.out for option in options.split())
     assert done.err == ""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_refused(tmp_path):
+    done = run("train", "--device", "cuda", "--out", tmp_path / "out")
+    assert_one_line(done, "a device that this machine has", "--device cuda")
+    assert not (tmp_path / "out").exists()
 
 
 def test_help_lists_the_verbs():
@@ -762,6 +769,8 @@ BAD = {
     "train --patch 0": ("--patch", "got 0"),
     "train --patch 200": ("800 x 800",),
     "train --threads 0": ("--threads", "got 0"),
+    "train --device abacus": ("--device", "cuda or mps, got abacus"),
+    "train --dtype float8": ("--dtype", "bfloat16", "got float8"),
     "train --clean-targets": ("--steps", "--clean-targets"),
     "train --noise gaussian --sigma 50-5": ("ascending order", "(50.0, 5.0)"),
     "train --noise gaussian --sigma 5-10-20": ("--sigma", "range", "got '5-10-20'"),

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from n2n_lib import distributed
 from n2n_lib.distributed import GradientMean, Group, ProcessLostError, step_seconds
+from n2n_lib.kernels import KERNELS, use_kernels
 from n2n_lib.model import Model
 
 RULES = ("sgd", "momentum", "adam")
@@ -65,6 +66,8 @@ def work(rank: int, size: int, port: int, folder: Path) -> None:
             for name, count in COUNTS.items()
             for dtype in (torch.float64, torch.float32)
         }
+        again = trained("adam", COUNTS["uneven"], torch.float32)
+        assert all(map(torch.equal, again, weights["adam", "uneven", str(torch.float32)]))
     torch.save(weights, folder / f"{rank}.pt")
 
 
@@ -96,6 +99,13 @@ def test_all_processes_hold_the_same_bits(together: list[dict]) -> None:
     for weights in others:
         for key, tensors in weights.items():
             assert all(map(torch.equal, tensors, first[key]))
+
+
+@pytest.mark.parametrize("kernel_set", list(KERNELS))
+def test_the_same_seed_gives_the_same_bits(kernel_set: str) -> None:
+    with use_kernels(kernel_set):
+        first, second = (trained("adam", COUNTS["uneven"], torch.float32) for _ in range(2))
+    assert all(map(torch.equal, first, second))
 
 
 @given(count=st.integers(0, 50), size=st.integers(1, 9))

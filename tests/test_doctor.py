@@ -210,7 +210,10 @@ def test_an_environment_without_the_course(tmp_path: Path):
     python, packages = environment(tmp_path / "env", ())
     for link in packages.glob("n2n_lib-*"):
         link.unlink()
-    finding = diagnose(python, tmp_path).findings["n2n-lib"]
+    alone = tmp_path / "alone"  # the root may hold what an installation left there
+    alone.mkdir()
+    (alone / "n2n_lib").symlink_to(ROOT / "n2n_lib")
+    finding = diagnose(python, tmp_path, PYTHONPATH=str(alone)).findings["n2n-lib"]
     assert (finding.status, finding.found) == (FAULT, "not installed")
     assert finding.mend.endswith(f"-m pip install -c {ROOT / 'constraints.txt'} -e {ROOT}")
 

@@ -24,7 +24,7 @@ from n2n_lib.model import Model
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 PROCESS = os.getpid()
-KILLS = {"train": 2, "train --steps": 2, "save": 4, "notebooks": 1}
+KILLS = {"train": 2, "train --steps": 2, "save": 4, "notebooks": 1, "student": 2, "grade": 2}
 
 
 @linux_only

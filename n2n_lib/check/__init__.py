@@ -11,11 +11,8 @@ before an answer is right, and ``check.progress()`` draws what is right so far.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-
-from n2n_lib import plots
 from n2n_lib.check import record
 from n2n_lib.check.engine import CheckFailed, Exercise, right_or_library
 from n2n_lib.check.lesson02 import (
@@ -92,6 +89,9 @@ from n2n_lib.check.lesson12 import (
     self_ensemble,
 )
 from n2n_lib.check.lesson13 import MEAN_GRADIENT, RING_SECONDS, mean_gradient, ring_seconds
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise
@@ -214,6 +214,8 @@ def progress() -> Figure:
     Figure
         One row a lesson, one square an exercise.
     """
+    from n2n_lib import plots  # takes long, and a cache that can be written to: no check needs it
+
     entries, titles = record.read(), record.lesson_titles()
     rows: dict[str, list[tuple[str, str]]] = {}
     for name, exercise in _EXERCISES.items():

@@ -147,6 +147,8 @@ def _in_folder(path: Path) -> Iterator[tuple[str, str, Callable[[], BinaryIO]]]:
 
 def _in_zip(path: Path, stack: ExitStack) -> Iterator[tuple[str, str, Callable[[], BinaryIO]]]:
     """Do the same for a zip file; nothing of it is written anywhere."""
+    if not path.is_file():  # to open a pipe would wait for ever
+        raise ValueError("no file")
     if path.stat().st_size > LARGEST_ZIP:
         raise ValueError(f"more than {LARGEST_ZIP >> 20} MB")
     archive = stack.enter_context(zipfile.ZipFile(path))
