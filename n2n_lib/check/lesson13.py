@@ -34,7 +34,7 @@ MEAN_GRADIENT = Exercise(
     name="mean_gradient",
     lesson=13,
     title="The gradient of a batch from those of its shares",
-    hint="The whole batch has sum(counts) pairs. Ask of each gradient which part of them it stands for.",
+    hint="The batch has sum(counts) pairs. Ask of each gradient which part of them it stands for.",
     returns=("gradient",),
     cases=(
         _gradients_case("one process", [4], (2, 3)),
