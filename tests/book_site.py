@@ -113,7 +113,7 @@ def test_no_page_is_heavy(page: str):
 def test_exercises_are_folded_away(lesson: Path):
     page = (BOOK / "notebooks" / f"{lesson.stem}.html").read_text(encoding="utf-8")
     cells = nbformat.read(lesson, as_version=4).cells
-    exercises = sum(bool(pages.SOLUTION.search(cell.source)) for cell in cells)
+    exercises = sum(bool(pages.REGION.search(cell.source)) for cell in cells)
     assert page.count("A solution</") + page.count(">A solution") >= exercises
     assert "<details open" not in page and "SOLUTION" not in page
 
@@ -126,7 +126,7 @@ def test_the_students_book_holds_no_solution(lesson: Path):
     text += "\n".join(cell.source for cell in nbformat.read(download, as_version=4).cells)
     text = re.sub(r"[ \t]*\n[ \t]*", "\n", text)
     for cell in nbformat.read(lesson, as_version=4).cells:
-        for found in pages.SOLUTION.finditer(cell.source):
+        for found in pages.REGION.finditer(cell.source):
             solution = dedent(found[0]).strip().splitlines()[1:-1]
             assert "\n".join(line.strip() for line in solution) not in text, cell["id"]
         for found in pages.ANSWER.finditer(cell.source):
