@@ -17,6 +17,7 @@ from pathlib import Path
 from textwrap import dedent
 from urllib.parse import unquote, urldefrag, urlsplit
 
+import html5lib
 import nbformat
 import pages
 import pytest
@@ -90,6 +91,14 @@ def test_links_and_anchors_lead_somewhere(page: str):
         assert path.is_file(), address
         if anchor and path.suffix == ".html":
             assert anchor in parsed(path.relative_to(BOOK).as_posix()).ids, address
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_html_is_valid(page: str):
+    """As the standard's own algorithm reads it: no tag is opened, closed or nested wrongly."""
+    html = html5lib.HTMLParser()
+    html.parse((BOOK / page).read_text(encoding="utf-8"))
+    assert html.errors == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -207,7 +207,7 @@ def progress() -> Figure:
     """Draw which exercises are right, which were tried, and which are still to do.
 
     In a student edition (``n2n student``) the answers of all lessons count, whenever they were
-    given; elsewhere only those of this session.
+    given; elsewhere only those since the kernel started.
 
     Returns
     -------

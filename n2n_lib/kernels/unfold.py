@@ -35,10 +35,9 @@ def conv2d_forward(
 
     Returns
     -------
-    Tensor
-        Output ``(N, O, H', W')``.
-    tuple
-        What `conv2d_backward` needs: the windows ``(N, C kH kW, L)`` and ``(H, W)``.
+    (Tensor, tuple)
+        Output ``(N, O, H', W')``, and what `conv2d_backward` needs: the windows
+        ``(N, C kH kW, L)`` and ``(H, W)``.
     """
     size, kernel = x.shape[2:], weight.shape[2:]
     windows = unfold(x, kernel, dilation, padding, stride)  # (N, C kH kW, L)
@@ -153,10 +152,9 @@ def conv_transpose2d_forward(
 
     Returns
     -------
-    Tensor
-        Output ``(N, O, H', W')`` of `transposed_size`.
-    tuple
-        What `conv_transpose2d_backward` needs: the pixels ``(N, C, L)``, their grid and ``(H, W)``.
+    (Tensor, tuple)
+        Output ``(N, O, H', W')`` of `transposed_size`, and what `conv_transpose2d_backward` needs:
+        the pixels ``(N, C, L)``, their grid and ``(H, W)``.
     """
     size, kernel = x.shape[2:], weight.shape[2:]
     output_hw = transposed_size(size, kernel, stride, padding, output_padding, dilation)
