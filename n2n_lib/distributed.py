@@ -167,7 +167,8 @@ class GradientMean:
 
     def __init__(self, network: Module, group: Group) -> None:
         self._network, self._group = network, group
-        self._buckets = _fill_buckets([grad for _, grad in network.param()][::-1])
+        grads = [grad for _, grad in network.param()] if group.size > 1 else []
+        self._buckets = _fill_buckets(grads[::-1])  # in the order of backward
         self._place = {
             id(grad): number for number, bucket in enumerate(self._buckets) for grad in bucket.grads
         }
