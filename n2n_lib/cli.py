@@ -259,7 +259,7 @@ def train(
             stream = _stream(data_path, batch, task, clean_targets, seed)
             held_out = _held_out_pairs(task)
         noisy, clean = _validation_images(data_path, task)
-        _make_writable(out)
+        files.make_writable(out)
         checkpoint = out / "checkpoint.pth"
         if checkpoint.exists() and not resume:
             console.print(f"Starting anew; {checkpoint} of an earlier run will be replaced.")
@@ -384,7 +384,7 @@ def denoise(
     denoiser = _load_model(model, noise or Noise.gaussian)
     for path in images:  # read every one before the first is written
         _check_blocks(data.load_image(path), path, noise, block)
-    _make_writable(out)
+    files.make_writable(out)
     generator = torch.Generator().manual_seed(seed)
     for path in images:
         image = data.load_image(path)
@@ -964,17 +964,6 @@ def _print_photographs(console: Console, rows: Sequence[PhotographRow], caption:
 
 def _save_figure(figure: Figure, path: Path) -> None:
     files.write_atomically(path, lambda file: figure.savefig(file, format="png"))
-
-
-def _make_writable(folder: Path) -> None:
-    """Create the folder and prove that a file can be written there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"expected a folder that can be written to, got {folder}: {error.strerror}"
-        ) from None
-    files.check_writable(folder)
 
 
 def _check_at_least(value: int, name: str, minimum: int) -> None:

@@ -86,6 +86,17 @@ def check_writable(folder: str | os.PathLike) -> None:
         ) from None
 
 
+def make_writable(folder: str | os.PathLike) -> None:
+    """Create a folder, if it is missing; raise ValueError unless a file can be written into it."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"expected a folder that can be written to, got {folder}: {error.strerror}"
+        ) from None
+    check_writable(folder)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

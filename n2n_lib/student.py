@@ -105,13 +105,7 @@ def make_edition(
     contents = {path.name: _notebook(student_version(path)) for path in lessons}
     contents |= _files_beside(source, library)
     manifest = _read_manifest(folder / EDITION)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"expected a folder that can be written to, got {folder}: {error.strerror}"
-        ) from None
-    files.check_writable(folder)
+    files.make_writable(folder)
     report = Report()
     for name, content in contents.items():
         _place(folder, name, content, manifest, report)
