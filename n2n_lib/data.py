@@ -275,6 +275,7 @@ def sample_pairs(
     size: int = 32,
     sigma: float | tuple[float, float] = 25.0,
     scale: tuple[float, float] = SCALES,
+    jitter: float = 0.0,
     with_clean: bool = True,
     generator: torch.Generator,
 ) -> Pairs:
@@ -305,6 +306,9 @@ def sample_pairs(
         which each pair draws the one that both its copies have.
     scale : (float, float)
         For all noise but "pixels": as in `sample_patches`.
+    jitter : float
+        For all noise but "pixels": how much the colours of the clean patches vary, from 0 (not at
+        all) to 1, as in `jitter_colours`.
     with_clean : bool
         False leaves the clean images out (``clean`` is None), so that training provably never
         sees one. The noisy images are the same, byte for byte, either way.
@@ -337,6 +341,9 @@ def sample_pairs(
         noise = make_noise(noise, sigma)
     elif not callable(noise):
         raise TypeError(f"expected a noise name or model, got {type(noise).__name__}")
+    _check_share("jitter", jitter)
+    if jitter and isinstance(noise, PixelSampling):
+        raise ValueError(f"expected jitter 0 for pixel sampling, got {jitter}")
 
     if isinstance(noise, PixelSampling):
         sources = _sources(images, split, minimum=BLOCKS[0] * size)
@@ -345,6 +352,8 @@ def sample_pairs(
     clean = sample_patches(
         count, images=images, split=split, size=size, scale=scale, generator=generator
     )
+    if jitter:
+        clean = jitter_colours(clean, jitter, generator)
     noisy1, noisy2 = torch.empty_like(clean), torch.empty_like(clean)
     levels = noise.levels(clean, generator) if isinstance(noise, Gaussian) else None
     for noisy in (noisy1, noisy2):
@@ -418,6 +427,48 @@ def sample_patches(
         for part in chosen.split(_CHUNK):
             patches[part] = _block_means(integral, rows[part], cols[part])
     return patches
+
+
+def jitter_colours(patches: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    r"""Vary brightness, contrast and saturation, so that few photographs look like more.
+
+    .. math::
+
+        p_1 = b\, p, \qquad p_2 = m + c\, (p_1 - m), \qquad p_3 = g + s\, (p_2 - g)
+
+    where m is the mean of the whole patch and g, at each pixel, the mean of its three colours. Each
+    patch draws its own factors b, c and s, uniformly from 1 - strength to 1 + strength.
+
+    Parameters
+    ----------
+    patches : Tensor
+        Clean patches ``(N, 3, H, W)``, floating point, 0-255. Not changed.
+    strength : float
+        From 0 (the patches as they are) to 1.
+    generator : torch.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    Tensor
+        The same shape, clamped to 0-255 as a camera would.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `strength` is not a number from 0 to 1.
+
+    Notes
+    -----
+    The operations of torchvision's ``ColorJitter``, without the turn of the hue.
+    """
+    _check_share("strength", strength)
+    draws = torch.rand(3, len(patches), 1, 1, 1, generator=generator).to(patches)
+    brightness, contrast, saturation = 1 + strength * (2 * draws - 1)
+    patches = patches * brightness
+    patches = torch.lerp(patches.mean((1, 2, 3), keepdim=True), patches, contrast)
+    patches = torch.lerp(patches.mean(1, keepdim=True), patches, saturation)
+    return patches.clamp(0, 255)
 
 
 def _sample_pixel_pairs(
@@ -890,6 +941,13 @@ def _check_count(name: str, value: int) -> None:
         raise TypeError(f"expected {name} to be an integer, got {type(value).__name__}")
     if value < 1:
         raise ValueError(f"expected {name} >= 1, got {value}")
+
+
+def _check_share(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"expected {name} to be a number, got {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"expected {name} from 0 to 1, got {value}")
 
 
 def _check_generator(generator: torch.Generator) -> None:

@@ -25,7 +25,7 @@ from n2n_lib.metrics import mse, psnr
 from n2n_lib.module import Module
 from n2n_lib.networks import Network, find_network
 from n2n_lib.optim import Optimiser, WeightAverage, find_optimiser, find_schedule
-from n2n_lib.stream import PairStream
+from n2n_lib.stream import BatchStream, RecorruptedStream
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the trained models that come with the library."""
@@ -415,7 +415,7 @@ class Model:
 
     def train_stream(
         self,
-        stream: PairStream,
+        stream: BatchStream,
         num_steps: int,
         *,
         lr: float = 1e-3,
@@ -435,8 +435,8 @@ class Model:
 
         Parameters
         ----------
-        stream : PairStream
-            Source of the batches.
+        stream : BatchStream
+            Source of the batches, for example a `PairStream`.
         num_steps : int
             Number of steps, which is rounded up to whole epochs.
         epoch_steps : int
@@ -457,8 +457,8 @@ class Model:
         TypeError, ValueError, DivergedError
             As `train`.
         """
-        if not isinstance(stream, PairStream):
-            raise TypeError(f"expected stream to be a PairStream, got {type(stream).__name__}")
+        if not isinstance(stream, BatchStream):
+            raise TypeError(f"expected stream to be a BatchStream, got {type(stream).__name__}")
         _check_count(num_steps, "num_steps")
         _check_count(epoch_steps, "epoch_steps")
         epoch_steps = min(epoch_steps, num_steps)
@@ -485,6 +485,88 @@ class Model:
             resume=resume,
             progress=progress,
             on_epoch=on_epoch,
+        )
+
+    def adapt(
+        self,
+        noisy: Tensor,
+        sigma: float,
+        num_steps: int = 600,
+        *,
+        lr: float = 3e-4,
+        alpha: float = 0.5,
+        batch_size: int = 8,
+        patch: int = 64,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> History:
+        """Go on training on one noisy image, in order to denoise that image better.
+
+        The image is its own training set: patches of it are split into pairs of independent noise,
+        see `n2n_lib.noise.recorrupt`. Afterwards the network knows what this image is made of, and
+        `predict` leaves more of it; on other images it may do worse, so adapt a copy.
+
+        Parameters
+        ----------
+        noisy : Tensor
+            ``(3, H, W)``, 0-255, ``uint8`` or floating point. Not changed.
+        sigma : float
+            Standard deviation of its gaussian noise, in grey levels of 255.
+        num_steps : int
+            Number of steps, of Adam with the schedule warmup-cosine and a running mean of
+            the weights.
+        lr : float
+            Highest learning rate.
+        alpha : float
+            As in `n2n_lib.noise.recorrupt`.
+        batch_size, patch : int
+            Patches per step, and the side of each in pixels.
+        seed : int
+            Seed of patches and noise.
+        progress : bool
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        History
+            Also kept as ``model.history``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described. The network stays as it was.
+        DivergedError
+            As in `train`.
+
+        Notes
+        -----
+        Recorrupting makes the noise of the network's input ``sqrt(1 + alpha**2)`` times as strong.
+        A network that was trained at one level (the attribute ``sigma``) is shown the patches on
+        the scale on which it has that level, as in `predict`.
+        """
+        if _check_images(noisy, "noisy").dim() != 3:
+            raise ValueError(f"expected noisy of shape (3, H, W), got {tuple(noisy.shape)}")
+        _check_level(sigma)
+        _check_level(alpha, "alpha")
+        _check_count(patch, "patch")
+        scale = 1.0 if self.sigma is None else self.sigma / (sigma * math.sqrt(1 + alpha**2))
+        stream = RecorruptedStream(
+            noisy.detach().cpu().float() * scale,
+            sigma * scale,
+            batch_size,
+            size=patch,
+            alpha=alpha,
+            seed=seed,
+        )
+        return self.train_stream(
+            stream,
+            num_steps,
+            lr=lr,
+            optimiser="adam",
+            schedule="warmup-cosine",
+            ema=0.99,
+            epoch_steps=num_steps,
+            progress=progress,
         )
 
     def _fit(
@@ -870,11 +952,11 @@ def _pair_or_none(first, second, first_name: str, second_name: str) -> Pair | No
     return None if first is None else (first, second)
 
 
-def _check_level(sigma: float) -> None:
-    if isinstance(sigma, bool) or not isinstance(sigma, (int, float)):
-        raise TypeError(f"expected sigma to be a number, got {sigma!r}")
-    if not 0 < sigma < math.inf:
-        raise ValueError(f"expected a finite sigma > 0, got {sigma}")
+def _check_level(value: float, name: str = "sigma") -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"expected {name} to be a number, got {value!r}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"expected a finite {name} > 0, got {value}")
 
 
 def _check_count(value: int, name: str) -> None:

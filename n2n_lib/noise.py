@@ -257,6 +257,54 @@ def pixel_sampling(crop: Tensor, block: int, generator: torch.Generator) -> Tens
     return blocks.gather(-1, choice.expand(*batch, channels, h, w, 1)).squeeze(-1)
 
 
+def recorrupt(
+    noisy: Tensor, sigma: float, generator: torch.Generator, alpha: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    r"""Split images with gaussian noise into pairs whose noise is independent.
+
+    .. math::
+
+        y_1 = y + \alpha z, \qquad y_2 = y - z / \alpha, \qquad z \sim \mathcal{N}(0, \sigma^2)
+
+    With :math:`y = x + n` the covariance of the two noises, value by value, is
+    :math:`\operatorname{Var}(n) - \operatorname{Var}(z) = \sigma^2 - \sigma^2 = 0`, and what is
+    jointly gaussian and uncorrelated is independent. The two are a Noise2Noise pair that took one
+    noisy image.
+
+    Parameters
+    ----------
+    noisy : Tensor
+        Images ``(..., C, H, W)``, floating point, on the 0-1 scale, not clipped.
+    sigma : float
+        Standard deviation of the noise in them, in grey levels of 255.
+    generator : torch.Generator
+        Source of all randomness.
+    alpha : float
+        How the noise is shared out. The variance of the first is ``1 + alpha**2`` times what it
+        was, that of the second ``1 + 1 / alpha**2`` times.
+
+    Returns
+    -------
+    tuple of Tensor
+        Both of the shape and dtype of `noisy`. The first has less noise with an `alpha` below 1:
+        it is the network's input, the second the target.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `noisy` is not such a tensor, or `sigma` or `alpha` is not a finite number above 0.
+
+    Notes
+    -----
+    Pang, Zheng, Quan and Ji (2021), Recorrupted-to-Recorrupted: unsupervised deep learning for
+    image denoising.
+    """
+    _check_clean(noisy)
+    alpha = _positive("alpha", alpha)
+    noise = _positive("sigma", sigma) / 255 * _like(torch.randn, noisy, noisy.shape, generator)
+    return noisy + alpha * noise, noisy - noise / alpha
+
+
 NOISES: dict[str, type] = {
     "pixels": PixelSampling,
     "gaussian": Gaussian,

@@ -335,7 +335,7 @@ def short(*more: object) -> tuple:
     """A run on fresh pairs with every option away from its default."""
     options = "--steps 6 --batch 3 --optimiser adam --lr 0.002 --schedule constant --ema 0.5"
     options += " --network unet --network-options width=4,slope=0.2,depth=1 --noise gaussian"
-    options += " --sigma 5-50 --patch 24 --scale 1-3 --seed 4"
+    options += " --sigma 5-50 --patch 24 --scale 1-3 --jitter 0.25 --seed 4"
     return (*options.split(), *more, "--quiet")
 
 
@@ -351,7 +351,7 @@ def test_options_reach_the_training_on_fresh_pairs(tmp_path, monkeypatch):
         generator=generator(cli.HELD_OUT_SEED),
     )[:2]
     options = {"optimiser": "adam", "lr": 0.002, "schedule": "constant", "ema": 0.5}
-    stream = PairStream(3, **task, seed=4)
+    stream = PairStream(3, **task, jitter=0.25, seed=4)
     history = model.train_stream(stream, 6, **options, held_out=held_out, progress=False)
     assert_same([p for p, _ in model.network.param()], parameters(tmp_path / "model.pth"))
     content = torch.load(tmp_path / "checkpoint.pth", weights_only=True)
@@ -627,11 +627,11 @@ def test_help_of_every_verb(verb: str, flag: str, monkeypatch):
     done = well(verb, flag)
     options = {
         "train": "--pairs --epochs --steps --batch --optimiser --lr --schedule --ema --network"
-        " --network-options --noise --sigma --patch --scale --clean-targets --data --seed"
+        " --network-options --noise --sigma --patch --scale --jitter --clean-targets --data --seed"
         " --threads --device --dtype --out --resume --json --quiet",
-        "denoise": "--model --out --noise --sigma --block --ensemble --seed",
-        "evaluate": "--model --data --against --noise --sigma --block --ensemble --seed --figure"
-        " --json",
+        "denoise": "--model --out --noise --sigma --block --ensemble --adapt --seed",
+        "evaluate": "--model --data --against --noise --sigma --block --ensemble --adapt --seed"
+        " --figure --json",
         "notebooks": "--timeout",
         "student": "DEST --source --library --json",
         "doctor": "--json",
@@ -779,6 +779,13 @@ BAD = {
     "train --scale 4": ("--scale", "range", "got '4'"),
     "train --scale 1-wide": ("--scale", "range", "got '1-wide'"),
     "train --steps 5 --data small.pkl": ("folder of photographs", "--steps", "small.pkl"),
+    "train --jitter 0.3": ("--jitter 0", "--noise pixels", "got 0.3"),
+    "train --noise gaussian --jitter 2": ("--jitter", "0 to 1", "got 2"),
+    "train --noise gaussian --jitter nan": ("--jitter", "0 to 1", "got nan"),
+    "denoise good.png --model model.pth --adapt -1": ("--adapt", "at least 0", "got -1"),
+    "denoise good.png --model model.pth --adapt 9 --noise pixels": ("--adapt", "got pixels"),
+    "evaluate --model model.pth --adapt 9": ("--noise gaussian", "--adapt", "got pixels"),
+    "evaluate --model model.pth --adapt 9 --noise gaussian": ("--against", "--adapt"),
     "evaluate --model model.pth --against bm4d": ("--against", "bm3d", "got 'bm4d'"),
     "evaluate --model model.pth --against tv,": ("--against", "got ''"),
     "evaluate --model model.pth --against ,": ("--against", "got ''"),
@@ -1091,6 +1098,31 @@ def test_denoise_estimates_the_level_or_is_told(tmp_path, monkeypatch):
     well("denoise", tmp_path / "noisy.png", "--sigma", 12, *out)
     well("denoise", tmp_path / "noisy.png", "--noise", "gaussian", *out)
     assert told[2:] == [12.0, 25.0]
+
+
+def test_denoise_adapts_a_copy_to_each_image(model_file, two_photographs, tmp_path):
+    options = ("--model", model_file, "--sigma", 20, "--adapt", 3, "--out", tmp_path / "out")
+    well("denoise", two_photographs / "a.png", two_photographs / "b.png", *options)
+    for name in ("a", "b"):
+        image = data.load_image(two_photographs / f"{name}.png")
+        model = Model()
+        model.load_pretrained_model(model_file)
+        model.adapt(image, 20.0, 3, progress=False)
+        with Image.open(tmp_path / "out" / f"{name}-denoised.png") as denoised:
+            pixels = torch.from_numpy(np.array(denoised)).permute(2, 0, 1)
+        assert torch.equal(pixels, model.predict(image, sigma=20.0))
+
+
+def test_evaluate_tells_the_adapted_network_beside_the_one_it_came_from(
+    model_file, two_photographs
+):
+    options = ("--model", model_file, "--data", two_photographs, "--against", "median", "--json")
+    images = json.loads(well("evaluate", *options, "--adapt", 3).out)["images"]
+    plain = json.loads(well("evaluate", *options).out)["images"]
+    for name, rows in images.items():
+        assert list(rows) == ["do nothing", "median", "our network", "our network, adapted"]
+        assert rows["our network"]["psnr"] == plain[name]["our network"]["psnr"]
+        assert rows["our network, adapted"]["psnr"] != rows["our network"]["psnr"]
 
 
 def test_train_goes_on_from_a_saved_model(model_file, tmp_path):

@@ -366,6 +366,48 @@ def test_images_as_a_dict_list_or_iterator_give_the_same():
     assert all(torch.equal(images[name], before[name]) for name in images)
 
 
+# Colours
+
+
+def test_jitter_against_a_loop():
+    patches = 255 * torch.rand(5, 3, 6, 7, generator=seeded(), dtype=torch.float64)
+    before = patches.clone()
+    jittered = data.jitter_colours(patches, 0.4, seeded(1))
+    assert torch.equal(patches, before)
+    factors = 1 + 0.4 * (2 * torch.rand(3, 5, generator=seeded(1)).double() - 1)
+    for patch, result, b, c, s in zip(patches, jittered, *factors, strict=True):
+        middle = b * patch.sum() / patch.numel()
+        for i in range(6):
+            for j in range(7):
+                pixel = [float(middle + c * (b * patch[k, i, j] - middle)) for k in range(3)]
+                grey = sum(pixel) / 3
+                expected = [min(max(grey + float(s) * (v - grey), 0), 255) for v in pixel]
+                assert result[:, i, j].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_jitter_keeps_the_range_and_reaches_its_ends():
+    flat = torch.full((4000, 3, 2, 2), 100.0)
+    brightness = data.jitter_colours(flat, 0.3, seeded())[:, 0, 0, 0] / 100  # the rest has no say
+    assert 0.7 <= brightness.min() < 0.71 and 1.29 < brightness.max() <= 1.3
+    assert brightness.mean() == pytest.approx(1, abs=5 * 0.3 / math.sqrt(3 * 4000))
+    wild = data.jitter_colours(255 * torch.rand(50, 3, 8, 8, generator=seeded()), 1.0, seeded())
+    assert wild.min() == 0 and wild.max() == 255  # clamped
+    assert torch.equal(data.jitter_colours(flat, 0, seeded()), flat)
+
+
+def test_pairs_of_jittered_patches_are_noisy_copies_of_them():
+    options = {"noise": "gaussian", "sigma": 10, "size": 16, "scale": (1, 2)}
+    plain = data.sample_pairs(200, **options, generator=seeded())
+    drawn = data.sample_pairs(200, **options, jitter=0.5, generator=seeded())
+    assert (drawn.clean - plain.clean).abs().mean() > 10
+    for noisy in drawn[:2]:
+        error = (noisy - drawn.clean).double()
+        assert error.std() == pytest.approx(10, rel=0.02)
+        assert error.mean().abs() < 5 * 10 / math.sqrt(error.numel())
+    blind = data.sample_pairs(200, **options, jitter=0.5, with_clean=False, generator=seeded())
+    assert torch.equal(blind.noisy1, drawn.noisy1) and torch.equal(blind.noisy2, drawn.noisy2)
+
+
 # Bad arguments
 
 
@@ -383,6 +425,10 @@ def test_images_as_a_dict_list_or_iterator_give_the_same():
         ({"noise": "gaussian", "sigma": math.nan}, ValueError, "sigma > 0, got nan"),
         ({"noise": "gaussian", "sigma": (9, 3)}, ValueError, r"ascending order, got \(9, 3\)"),
         ({"scale": (2, 1)}, ValueError, r"expected a scale .* got \(2, 1\)"),
+        ({"jitter": 0.5}, ValueError, "jitter 0 for pixel sampling, got 0.5"),
+        ({"noise": "gaussian", "jitter": 1.5}, ValueError, "jitter from 0 to 1, got 1.5"),
+        ({"noise": "gaussian", "jitter": math.nan}, ValueError, "jitter from 0 to 1, got nan"),
+        ({"noise": "gaussian", "jitter": "some"}, TypeError, "jitter to be a number, got 'some'"),
         ({"noise": "gaussian", "scale": 2}, ValueError, "scale as two numbers, got 2"),
         ({"generator": 0}, TypeError, "torch.Generator, got int"),
         ({"generator": None}, TypeError, "torch.Generator, got NoneType"),

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from n2n_lib.activations import ELU, LeakyReLU, ReLU, Sigmoid
 from n2n_lib.containers import Sequential
 from n2n_lib.conv import Conv2d
 from n2n_lib.data import photograph, sample_pairs, to_unit
+from n2n_lib.metrics import psnr
 from n2n_lib.model import DivergedError, Model
 from n2n_lib.module import Module
 from n2n_lib.networks import Network, report_network
@@ -1310,7 +1312,7 @@ def test_a_damaged_mean_or_best_is_refused(case: tuple, tmp_path: Path, monkeypa
 
 
 BAD_STREAMS = {
-    "stream": ({"stream": "photographs"}, TypeError, "stream to be a PairStream", "got str"),
+    "stream": ({"stream": "photographs"}, TypeError, "stream to be a BatchStream", "got str"),
     "0 steps": ({"num_steps": -1}, ValueError, "num_steps", "got -1"),
     "steps of text": ({"num_steps": "7"}, TypeError, "num_steps", "got '7'"),
     "epoch_steps": ({"epoch_steps": 0}, ValueError, "epoch_steps", "got 0"),
@@ -1337,6 +1339,75 @@ def test_train_stream_refuses_before_anything_is_changed(case: tuple, tmp_path: 
     assert_refuses(lambda: run_stream(path, model=model, **changes), error, *fragments)
     assert_same(before, weights(model))
     assert model.history is history and list(tmp_path.iterdir()) == []
+
+
+# ====================================================================== one noisy image
+
+
+def noisy_photo(sigma: float = 25.0) -> tuple[Tensor, Tensor]:
+    """A piece of the coffee, and with noise that is not clipped."""
+    clean = photograph("coffee")[:, 60:140, 200:300].float()
+    noise = torch.randn(clean.shape, generator=generator(4))
+    return clean + sigma * noise, clean
+
+
+def test_a_network_learns_to_denoise_from_a_single_noisy_image():
+    noisy, clean = noisy_photo()
+    model = Model("unet", width=8, depth=1)
+    before = psnr(to_unit(model.predict(noisy, sigma=25)), to_unit(clean))
+    history = model.adapt(noisy, 25, 40, lr=2e-3, patch=32, progress=False)
+    after = psnr(to_unit(model.predict(noisy, sigma=25)), to_unit(clean))
+    assert after > before + 1
+    assert history is model.history and len(history.losses) == 40 and history.epochs == 1
+
+
+def test_adapting_repeats_itself_and_leaves_the_image_alone():
+    noisy, _ = noisy_photo()
+    kept, models = noisy.clone(), [filter_model() for _ in range(3)]
+    for model, seed in zip(models, (0, 0, 1), strict=True):
+        model.adapt(noisy, 25, 3, seed=seed, patch=16, progress=False)
+    assert torch.equal(noisy, kept)
+    assert_same(weights(models[0]), weights(models[1]))
+    assert not torch.equal(weights(models[0])[0], weights(models[2])[0])
+
+
+@pytest.mark.parametrize("sigma", [10.0, 40.0])
+@pytest.mark.parametrize("level", [None, 25.0])
+def test_adapting_shows_the_network_the_noise_that_it_was_trained_at(sigma, level, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Model, "train_stream", lambda self, stream, *_, **__: seen.append(stream))
+    model = filter_model()
+    model.sigma = level
+    flat = 100 + sigma * torch.randn(3, 200, 200, generator=generator(0))
+    model.adapt(flat, sigma, alpha=0.75)
+    inputs, targets = map(torch.cat, zip(*islice(seen[0].batches(ahead=0), 40), strict=True))
+    expected = sigma * math.sqrt(1 + 0.75**2) if level is None else level
+    assert inputs.std() == pytest.approx(expected, rel=0.01)
+    assert inputs.mean() / targets.mean() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "fragments"),
+    [
+        ({"noisy": "photo.png"}, TypeError, ("noisy to be a tensor", "got str")),
+        ({"noisy": torch.zeros(1, 3, 9, 9)}, ValueError, ("(3, H, W)", "got (1, 3, 9, 9)")),
+        ({"noisy": torch.full((3, 9, 9), math.inf)}, ValueError, ("finite values", "got inf")),
+        ({"sigma": 0}, ValueError, ("sigma > 0", "got 0")),
+        ({"sigma": None}, TypeError, ("sigma to be a number", "got None")),
+        ({"alpha": -1.0}, ValueError, ("alpha > 0", "got -1.0")),
+        ({"num_steps": 0}, ValueError, ("num_steps", "got 0")),
+        ({"batch_size": 0}, ValueError, ("batch_size", "got 0")),
+        ({"patch": 0}, ValueError, ("patch", "got 0")),
+        ({"lr": math.nan}, ValueError, ("learning rate", "got nan")),
+    ],
+)
+def test_adapt_refuses_before_anything_is_changed(changes: dict, error, fragments: tuple):
+    model = filter_model()
+    before, history = weights(model), model.history
+    arguments = {"noisy": torch.zeros(3, 9, 9), "sigma": 25, "progress": False} | changes
+    assert_refuses(lambda: model.adapt(**arguments), error, *fragments)
+    assert_same(before, weights(model))
+    assert model.history is history
 
 
 # ====================================================================== saving and loading

@@ -211,6 +211,52 @@ def test_pixel_sampling_refuses(shape, block, error, message):
         noise.pixel_sampling(torch.zeros(shape), block, seeded())
 
 
+# Two noisy images out of one
+
+
+@pytest.mark.parametrize("alpha", [0.25, 0.5, 1.0, 2.0])
+def test_recorrupted_images_have_independent_noise_of_the_variance_that_is_told(alpha):
+    clean = grey_steps().double()
+    noisy = Gaussian(25)(clean, seeded())
+    first, second = noise.recorrupt(noisy, 25, seeded(1), alpha)
+    a, b = (first - clean) * 255 / 25, (second - clean) * 255 / 25
+    count = clean.numel()
+    for error, variance in ((a, 1 + alpha**2), (b, 1 + 1 / alpha**2)):
+        assert error.mean().abs() < 5 * math.sqrt(variance / count)
+        assert error.square().mean() == pytest.approx(variance, rel=5 * math.sqrt(2 / count))
+    for one, other in ((a, b), (a.square(), b.square())):  # independent, not only uncorrelated
+        correlation = torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1]
+        assert correlation.abs() < 5 / math.sqrt(count)
+    # Nothing is lost: the weighted mean of the two is the image that they came from.
+    torch.testing.assert_close((first + alpha**2 * second) / (1 + alpha**2), noisy)
+
+
+def test_told_the_wrong_level_recorrupted_noise_is_not_independent():
+    clean = torch.full((3, 200, 200), 0.5, dtype=torch.float64)
+    first, second = noise.recorrupt(Gaussian(25)(clean, seeded()), 10, seeded(1))
+    a, b = (first - clean) * 255, (second - clean) * 255
+    assert (a * b).mean() == pytest.approx(25**2 - 10**2, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((torch.zeros(3, 8, 8).byte(), 25), TypeError, "floating-point.*uint8"),
+        ((torch.zeros(8, 8), 25), ValueError, r"got shape \(8, 8\)"),
+        ((torch.zeros(3, 8, 8), 0), ValueError, "sigma > 0, got 0"),
+        ((torch.zeros(3, 8, 8), 25, math.nan), ValueError, "alpha > 0, got nan"),
+        ((torch.zeros(3, 8, 8), 25, "half"), TypeError, "alpha to be a number, got str"),
+    ],
+)
+def test_recorrupt_refuses(arguments, error, message):
+    images, sigma, *alpha = arguments
+    generator = seeded()
+    before = generator.get_state()
+    with pytest.raises(error, match=message):
+        noise.recorrupt(images, sigma, generator, *alpha)
+    assert torch.equal(generator.get_state(), before)
+
+
 # The registry
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from n2n_lib import stream as module
 from n2n_lib.data import Pairs, sample_pairs
 from n2n_lib.noise import Gaussian
-from n2n_lib.stream import PairStream
+from n2n_lib.stream import BatchStream, PairStream, RecorruptedStream
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,9 @@ def stream(batch_size: int = 4, **options) -> PairStream:
     return PairStream(batch_size, **options)
 
 
-def taken(source: PairStream, count: int, first: int = 0, **options) -> list[tuple[Tensor, Tensor]]:
+def taken(
+    source: BatchStream, count: int, first: int = 0, **options
+) -> list[tuple[Tensor, Tensor]]:
     batches = source.batches(first, **options)
     try:
         return list(islice(batches, count))
@@ -171,7 +173,7 @@ def test_input_and_target_undergo_the_same_augmentation():
     assert min(seen.values()) > 1  # ... 12.5 of each on average
 
 
-def variants(image: Tensor, copy: Tensor) -> list[tuple]:
+def variants(image: Tensor, copy: Tensor, atol: float = 1e-3) -> list[tuple]:
     """Return which of the 48 symmetries and orders of colours makes `copy` out of `image`."""
     found = []
     for quarters in range(4):
@@ -179,9 +181,88 @@ def variants(image: Tensor, copy: Tensor) -> list[tuple]:
             turned = torch.rot90(image, quarters, (1, 2))
             turned = turned.flip(2) if mirrored else turned
             for order in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]:
-                if torch.allclose(turned[list(order)], copy, atol=1e-3):
+                if torch.allclose(turned[list(order)], copy, atol=atol):
                     found.append((quarters, mirrored, order))
     return found
+
+
+# ---------------------------------------------------------------------- a single noisy image
+
+
+def test_recorrupted_batch_i_depends_on_the_seed_and_on_i_alone():
+    def source(seed: int = 5) -> RecorruptedStream:
+        return RecorruptedStream(photo(), 25.0, 4, size=8, seed=seed)
+
+    whole = taken(source(), 20)
+    assert all(images.shape == (4, 3, 8, 8) for batch in whole for images in batch)
+    for first in (0, 1, 7, 8, 9, 17):
+        assert_same_batches(taken(source(), 3, first), whole[first : first + 3])
+    assert not torch.equal(whole[0][0], taken(source(6), 1)[0][0])
+
+
+def test_recorrupted_patches_are_turned_pieces_of_the_image():
+    """With next to no noise, and a colour of its own for every pixel of the image."""
+    rows, columns = torch.meshgrid(torch.arange(9.0), torch.arange(11.0), indexing="ij")
+    image = torch.stack([20 * rows, 20 * columns, 200 - 10 * (rows + columns)])
+    seen = set()
+    for first, second in taken(RecorruptedStream(image, 1e-3, size=7), 100):
+        torch.testing.assert_close(first, second, atol=0.1, rtol=0)
+        for patch in first:
+            top, left = (int((patch[c].min() / 20).round()) for c in (0, 1))
+            cut = image[:, top : top + 7, left : left + 7]
+            found = [how for how in variants(cut, patch, atol=0.1) if how[2] == (0, 1, 2)]
+            assert len(found) == 1
+            seen.add((top, left, found[0]))
+    assert len(seen) == 3 * 5 * 8  # every place, every symmetry
+
+
+def test_recorrupted_noise_of_input_and_target_is_independent():
+    clean = torch.full((3, 200, 200), 120.0)
+    image = 255 * Gaussian(30)(clean / 255, generator(0))
+    source = RecorruptedStream(image, 30.0, alpha=0.5, size=40)
+    first, second = map(torch.cat, zip(*taken(source, 60), strict=True))
+    a, b = first.double() - 120, second.double() - 120
+    assert a.std() == pytest.approx(30 * math.sqrt(1 + 0.25), rel=0.01)
+    assert b.std() == pytest.approx(30 * math.sqrt(1 + 4), rel=0.01)
+    correlation = torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]
+    assert correlation.abs() < 5 / math.sqrt(clean.numel())  # patches overlap: count the pixels
+
+
+def test_an_image_smaller_than_the_patch_is_taken_as_it_is():
+    first, second = next(RecorruptedStream(photo(20, 90), 25.0, 2).batches(ahead=0))
+    assert first.shape == second.shape == (2, 3, 20, 20)
+
+
+def test_recorrupted_streams_say_what_they_draw_from():
+    told = {
+        RecorruptedStream(image, sigma, alpha=alpha, seed=seed).description
+        for image in (photo(), photo(seed=1))
+        for sigma in (10.0, 20.0)
+        for alpha in (0.5, 1.0)
+        for seed in (0, 1)
+    }
+    assert len(told) == 16
+    again = RecorruptedStream(photo().float(), 10.0)
+    assert again.description == RecorruptedStream(photo(), 10.0).description
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"image": "photo.png"}, TypeError, "tensor, got str"),
+        ({"image": torch.zeros(1, 3, 9, 9)}, ValueError, r"\(3, H, W\), got \(1, 3, 9, 9\)"),
+        ({"image": torch.full((3, 9, 9), math.nan)}, ValueError, "finite values, got nan"),
+        ({"sigma": -1.0}, ValueError, "sigma > 0, got -1.0"),
+        ({"alpha": 0}, ValueError, "alpha > 0, got 0"),
+        ({"size": 0}, ValueError, "size of at least 1, got 0"),
+        ({"size": 6.5}, TypeError, "size to be an integer, got 6.5"),
+        ({"batch_size": 0}, ValueError, "batch_size of at least 1, got 0"),
+        ({"seed": -1}, ValueError, "seed from 0"),
+    ],
+)
+def test_recorrupted_stream_refuses(changes, error, message):
+    with pytest.raises(error, match=message):
+        RecorruptedStream(**{"image": photo(), "sigma": 25.0} | changes)
 
 
 # ---------------------------------------------------------------------- the thread
