@@ -174,8 +174,9 @@ class Conv2d(KernelLayer):
 
 def check_window_fits(conv: Conv2d, size: tuple[int, int]) -> None:
     """Raise ValueError if the window of `conv` is larger than the padded image ``(H, W)``."""
-    padded = tuple(n + 2 * p for n, p in zip(size, conv.padding, strict=True))
-    window = tuple(d * (k - 1) + 1 for k, d in zip(conv.kernel_size, conv.dilation, strict=True))
+    (height, width), (ph, pw), (dh, dw) = size, conv.padding, conv.dilation
+    padded = height + 2 * ph, width + 2 * pw
+    window = dh * (conv.kernel_size[0] - 1) + 1, dw * (conv.kernel_size[1] - 1) + 1
     if window[0] > padded[0] or window[1] > padded[1]:
         raise ValueError(
             f"expected a window of at most the padded image {padded}, got {window} "

@@ -87,6 +87,8 @@ class Module:
             children. They are the module's tensors, not copies: an optimiser that writes into
             them trains the module.
         """
+        if self._pairs is not None:
+            return list(self._pairs)
         own, below = [], []
         attributes = vars(self)
         for name, value in attributes.items():
@@ -159,6 +161,7 @@ class Module:
         if isinstance(device_or_dtype, torch.dtype) and not device_or_dtype.is_floating_point:
             raise TypeError(f"expected a floating-point dtype, got {device_or_dtype}")
         for module in self.modules():
+            module._pairs = None
             module._saved = None  # what backward needs belongs to the old device or dtype
             for name, value in list(vars(module).items()):
                 if isinstance(value, Tensor):
@@ -171,13 +174,16 @@ class Module:
 
         Nobody wants the gradient of the network's input then (`needs_input_grad`), and every
         ``forward`` has one ``backward`` (`keeps_saved`), as in PyTorch without ``retain_graph``.
+        What `param` returns is looked up once: modules and parameters may change their values, but
+        none may be exchanged for another.
         """
         wanted, self.needs_input_grad = self.needs_input_grad, False
         try:
             with self._all_with(keeps_saved=False):
+                self._pairs = self.param()
                 yield
         finally:
-            self.needs_input_grad = wanted
+            self.needs_input_grad, self._pairs = wanted, None
 
     def prediction_mode(self) -> AbstractContextManager[None]:
         """Remember nothing for a backward, as long as the context lasts: it takes less memory."""
@@ -197,6 +203,7 @@ class Module:
                 vars(module).update(old)
 
     _saved: object = None
+    _pairs: list[tuple[Tensor, Tensor]] | None = None
 
     def _take_saved(self):
         """Return what `forward` remembered; raise if there was no forward."""
@@ -220,7 +227,9 @@ class Module:
 
     def __getstate__(self) -> dict:
         """Leave out of a copy what `forward` remembered: the copy has not run yet."""
-        return {name: value for name, value in vars(self).items() if name != "_saved"}
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_saved", "_pairs")
+        }
 
     def extra_repr(self) -> str:
         """Describe the arguments inside the parentheses of ``repr``."""

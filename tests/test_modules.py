@@ -1103,6 +1103,27 @@ def test_training_mode_saves_memory_and_changes_no_gradient(kernel_set: str) -> 
         assert network.backward(grad) is not None and network.backward(grad) is not None
 
 
+def test_training_mode_looks_the_parameters_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = report_network()
+    expected = [(id(p), id(g)) for p, g in network.param()]
+    with network.training_mode():
+        monkeypatch.setattr(Conv2d, "param", lambda self: pytest.fail("looked up again"))
+        assert [(id(p), id(g)) for p, g in network.param()] == expected
+        network.param().clear()  # a list of the caller's own
+        network.zero_grad()
+        assert len(network.param()) == len(expected)
+        assert "_pairs" not in network.__getstate__()
+    with pytest.raises(pytest.fail.Exception, match="looked up again"):
+        network.param()
+
+
+def test_training_mode_goes_on_after_a_change_of_dtype() -> None:
+    network = report_network()
+    with network.training_mode():
+        network.to(torch.float64)
+        assert all(p.dtype == g.dtype == torch.float64 for p, g in network.param())
+
+
 def test_prediction_mode_remembers_nothing() -> None:
     network = report_network(generator=torch.Generator().manual_seed(0))
     x = torch.rand(2, 3, 8, 8)
@@ -1121,3 +1142,4 @@ def test_modes_end_with_their_context_also_after_an_error() -> None:
     with pytest.raises(KeyError), network.training_mode():
         raise KeyError
     assert network.needs_input_grad and all(module.keeps_saved for module in network.modules())
+    assert network._pairs is None

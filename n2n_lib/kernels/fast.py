@@ -276,7 +276,7 @@ def upsample_conv2d_backward(
         if needs_input_grad:
             grad_input.append(product(dz, matrix.t()))
     taps = add_up(grad_matrix).reshape(len(boxes), -1)  # (KH KW, O C)
-    grad_weight = (boxes.t() @ taps).t().reshape(weight.shape)
+    grad_weight = torch.mm(taps.t(), boxes).view(weight.shape)
     grad_bias = sums(grad)
     if not needs_input_grad:
         return None, grad_weight, grad_bias

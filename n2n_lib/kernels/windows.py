@@ -80,6 +80,8 @@ def correlate(a: Tensor, b: Tensor) -> Tensor:
 def transposed(a: Tensor) -> Tensor:
     """Return ``a.T`` as a matrix of its own: blocks of some rows first, so that all cores share."""
     rows, columns = a.shape
+    if a.numel() < 1 << 16:
+        return a.t().contiguous()
     block = _block(rows)
     blocks = a.view(-1, block, columns).transpose(1, 2).contiguous()  # (blocks, columns, block)
     return blocks.transpose(0, 1).reshape(columns, rows)
@@ -186,9 +188,15 @@ def first_taps(at: Windows, part: Part, bias: Tensor | None) -> Tensor | None:
     """Return the bias ``(KH KW O,)`` of the products: on the taps that `add` sets, else zero."""
     if bias is None or not _sets(at, part):
         return None
-    taps = bias.new_zeros(*at.kernel, len(bias))
-    taps[: at.stride[0], : at.stride[1]] = bias
-    return taps.flatten()
+    return (_is_first(at.kernel, at.stride, bias.dtype, bias.device) * bias).view(-1)
+
+
+@lru_cache(maxsize=64)
+def _is_first(kernel: Pair, stride: Pair, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return 1 for each of the first s x s taps of a window, else 0: ``(KH KW, 1)``."""
+    first = torch.zeros(kernel, dtype=dtype, device=device)
+    first[: stride[0], : stride[1]] = 1
+    return first.view(-1, 1)
 
 
 def add(rows: Tensor, at: Windows, target: Tensor, part: Part) -> None:
@@ -198,25 +206,40 @@ def add(rows: Tensor, at: Windows, target: Tensor, part: Part) -> None:
     Without dilation, the s x s taps that meet s x s different pixels are added at once, and the
     first of them are set (`canvas`).
     """
+    images, band = part
+    target, sets = target[images], _sets(at, part)
+    start = target.storage_offset() + band.start * at.stride[0] * target.stride(1)
+    groups = _groups(at, band.stop - band.start, target.shape, target.stride())
+    for number, (shape, row_strides, row_place, strides, place) in enumerate(groups):
+        taps = rows.as_strided(shape, row_strides, row_place)
+        pixels = target.as_strided(shape, strides, start + place)
+        if number or not sets:
+            pixels.add_(taps)
+        else:
+            pixels.copy_(taps)
+
+
+@lru_cache(maxsize=256)
+def _groups(
+    at: Windows, h: int, target_shape: tuple[int, ...], target_strides: tuple[int, ...]
+) -> list[tuple]:
+    """Return the groups of taps that `add` adds at once.
+
+    Each is ``(shape, strides and place in the rows, strides and place in the target)``, where
+    the shape is ``(n, h, w, taps up and down, taps left and right, C)``.
+    """
     _, (_, w), (kh, kw), (sh, sw), _, (dh, dw) = at
-    images, lines = part
-    target, h = target[images], lines.stop - lines.start
-    n, channels = target.shape[0], target.shape[3]
-    image, line, column, _ = target.stride()
-    start = target.storage_offset() + lines.start * sh * line
+    (n, _, _, channels), (image, line, column, _) = target_shape, target_strides
     taps_h, taps_w = (sh, sw) if (dh, dw) == (1, 1) else (1, 1)
-    long, sets = w * kh * kw * channels, _sets(at, part)
+    long, groups = w * kh * kw * channels, []
     for u in range(0, kh, taps_h):
         for v in range(0, kw, taps_w):
             shape = (n, h, w, min(taps_h, kh - u), min(taps_w, kw - v), channels)
-            strides = (h * long, long, kh * kw * channels, kw * channels, channels, 1)
-            taps = rows.as_strided(shape, strides, (u * kw + v) * channels)
+            row_strides = (h * long, long, kh * kw * channels, kw * channels, channels, 1)
             strides = (image, sh * line, sw * column, line, column, 1)
-            pixels = target.as_strided(shape, strides, start + u * dh * line + v * dw * column)
-            if u or v or not sets:
-                pixels.add_(taps)
-            else:
-                pixels.copy_(taps)
+            row_place, place = (u * kw + v) * channels, u * dh * line + v * dw * column
+            groups.append((shape, row_strides, row_place, strides, place))
+    return groups
 
 
 def crop(target: Tensor, at: Windows) -> Tensor:
