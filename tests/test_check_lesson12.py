@@ -33,6 +33,11 @@ for quarters in range(4):
         results.append(torch.rot90(result, -quarters, (-2, -1)))
 return sum(results) / 8
 """
+RECORRUPT = """
+first = noisy + alpha * noise
+second = noisy - noise / alpha
+return first, second
+"""
 
 
 # For every exercise: (what is wrong, the student's text, words that the message must contain).
@@ -214,6 +219,65 @@ WRONG: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
             ("eight results", "mean"),
         ),
     ],
+    "recorrupt": [
+        ("same sign", but(RECORRUPT, ("noisy - noise", "noisy + noise")), ("same sign", "minus")),
+        (
+            "signs exchanged",
+            but(RECORRUPT, ("noisy + alpha", "noisy - alpha"), ("noisy - noise", "noisy + noise")),
+            ("signs are exchanged", "independent too"),
+        ),
+        ("order", but(RECORRUPT, ("first, second\n", "second, first\n")), ("wrong order",)),
+        ("times in both", but(RECORRUPT, ("noise / alpha", "noise * alpha")), ("covariance",)),
+        (
+            "divided in both",
+            but(RECORRUPT, ("alpha * noise", "noise / alpha")),
+            ("Both copies get the noise divided",),
+        ),
+        (
+            "alpha exchanged",
+            but(
+                RECORRUPT,
+                ("alpha * noise", "(noise / alpha)"),
+                ("- noise / alpha", "- alpha * noise"),
+            ),
+            ("alpha and 1 / alpha",),
+        ),
+        ("second as it came", "return noisy + alpha * noise, noisy", ("second copy is the noisy",)),
+        (
+            "first as it came",
+            "return noisy, noisy - noise / alpha",
+            ("first copy is the noisy",),
+        ),
+        ("no alpha", "return noisy + noise, noisy - noise", ("alpha is ignored:",)),
+        (
+            "no alpha in the first",
+            but(RECORRUPT, ("alpha * noise", "noise")),
+            ("ignored in the first",),
+        ),
+        (
+            "no alpha in the second",
+            but(RECORRUPT, ("noise / alpha", "noise")),
+            ("ignored in the second",),
+        ),
+        (
+            "squared",
+            but(RECORRUPT, ("alpha * noise", "alpha**2 * noise"), ("/ alpha", "/ alpha**2")),
+            ("squared in both",),
+        ),
+        (
+            "squared in the second",
+            but(RECORRUPT, ("/ alpha", "/ alpha**2")),
+            ("squared in the second",),
+        ),
+        ("from the first", but(RECORRUPT, ("noisy - noise", "first - noise")), ("from the first",)),
+        ("noise alone", "return alpha * noise, -noise / alpha", ("noise alone",)),
+        (
+            "in place",
+            "second = noisy - noise / alpha\nnoisy += alpha * noise\nreturn noisy, second",
+            ("numbers are right", "`+=`"),
+        ),
+        ("one value", "return noisy + alpha * noise", ("2",)),
+    ],
 }
 NAMES = sorted(WRONG)
 
@@ -222,14 +286,14 @@ class TestLesson12(AnswersThatReturn):
     lesson, wrong = 12, WRONG
 
 
-@pytest.mark.parametrize("name", ["concat_backward", "self_ensemble"])
+@pytest.mark.parametrize("name", ["concat_backward", "self_ensemble", "recorrupt"])
 def test_digits_that_count(name: str, capsys):
     helpers.test_digits_that_count(name, capsys)
     helpers.test_both_dtypes_are_judged(name, capsys)
 
 
-@pytest.mark.parametrize("answer", [CONCAT, FIELD, ENSEMBLE])
+@pytest.mark.parametrize("answer", [CONCAT, FIELD, RECORRUPT, ENSEMBLE])
 def test_the_answers_that_are_spoilt_are_right(answer: str, capsys):
-    name = NAMES[[CONCAT, FIELD, ENSEMBLE].index(answer)]
+    name = NAMES[[CONCAT, FIELD, RECORRUPT, ENSEMBLE].index(answer)]
     getattr(check, name)(helpers.student(name, answer))
     assert re.fullmatch(rf"{name}: right, \d+ cases\.\n", capsys.readouterr().out)

@@ -450,7 +450,7 @@ def test_the_table(graded):
 def test_the_page_of_feedback(graded):
     folder, grades = graded
     page = (folder / "pages" / "half.html").read_text(encoding="utf-8")
-    assert "2 of 54 points" in page
+    assert "2 of 56 points" in page
     assert "Wrong shape" in page
     hostile = (folder / "pages" / "hostile.html").read_text(encoding="utf-8")
     assert "<script" not in hostile

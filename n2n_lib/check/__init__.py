@@ -83,9 +83,11 @@ from n2n_lib.check.lesson11 import (
 from n2n_lib.check.lesson12 import (
     CONCAT_BACKWARD,
     RECEPTIVE_FIELD,
+    RECORRUPT,
     SELF_ENSEMBLE,
     concat_backward,
     receptive_field,
+    recorrupt,
     self_ensemble,
 )
 from n2n_lib.check.lesson13 import MEAN_GRADIENT, RING_SECONDS, mean_gradient, ring_seconds
@@ -122,6 +124,7 @@ _EXERCISES: dict[str, Exercise] = {
         CONCAT_BACKWARD,
         RECEPTIVE_FIELD,
         SELF_ENSEMBLE,
+        RECORRUPT,
         WINDOWS,
         SHIFT_AND_ADD,
         PHASE_KERNELS,
@@ -158,6 +161,7 @@ __all__ = [
     "phase_kernels",
     "progress",
     "receptive_field",
+    "recorrupt",
     "relu_backward",
     "ring_seconds",
     "self_ensemble",

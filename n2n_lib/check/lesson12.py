@@ -648,3 +648,165 @@ def self_ensemble(function: Callable) -> None:
         If it is not right.
     """
     run(SELF_ENSEMBLE, function)
+
+
+# ------------------------------------------------------------------------------ recorrupt
+
+
+def _recorrupt_case(
+    name: str, alpha: float, *shape: int, dtype: torch.dtype = torch.float64
+) -> Case:
+    noisy, noise = values(shape, 63, dtype), values(shape, 64, dtype)
+    return Case(name, {"noisy": noisy, "noise": noise, "alpha": alpha})
+
+
+def _recorrupt(noisy: Tensor, noise: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Turn the second from what both must satisfy: their weighted mean is the noisy picture."""
+    first = torch.add(noisy, noise, alpha=alpha)
+    second = ((1 + alpha**2) * noisy.double() - first.double()) / alpha**2
+    return first, second.to(noisy.dtype)
+
+
+def _into_the_picture(noisy: Tensor, noise: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    second = noisy - noise / alpha
+    noisy += alpha * noise
+    return noisy, second
+
+
+def _shares(
+    first: Callable[[float], float], second: Callable[[float], float]
+) -> Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]:
+    """Make a wrong answer out of how much of the noise goes to each copy."""
+    return lambda y, z, a: (y + first(a) * z, y + second(a) * z)
+
+
+RECORRUPT = Exercise(
+    name="recorrupt",
+    lesson=12,
+    title="Two copies of independent noise out of one",
+    hint=(
+        "The first copy is the picture plus alpha times the noise, the second one is the picture "
+        "minus the noise divided by alpha. Both are new tensors."
+    ),
+    returns=("first", "second"),
+    axes=("image", "channel", "row", "column"),
+    cases=(
+        _recorrupt_case("one value, alpha 0.5", 0.5, 1, 1, 1, 1),
+        _recorrupt_case("alpha 1", 1.0, 1, 1, 2, 3),
+        _recorrupt_case("two images, alpha 2", 2.0, 2, 3, 3, 2),
+        _recorrupt_case("alpha 0.25", 0.25, 2, 3, 4, 4),
+        _recorrupt_case("float32", 0.5, 1, 3, 4, 5, dtype=torch.float32),
+    ),
+    reference=_recorrupt,
+    library=lambda noisy, noise, alpha: (noisy + alpha * noise, noisy - noise / alpha),
+    mistakes=(
+        (
+            "The numbers are right, but your function wrote into noisy: `+=` changes the picture "
+            "itself, which is needed again. A sum written with `+` is a new tensor.",
+            _into_the_picture,
+        ),
+        (
+            "Both copies get the noise with the same sign: then their noises grow together, and "
+            "are not independent. The second one gets minus.",
+            _shares(lambda a: a, lambda a: 1 / a),
+        ),
+        (
+            "The signs are exchanged: plus in the first copy, minus in the second. (Yours are "
+            "independent too, but the text asks for the others.)",
+            _shares(lambda a: -a, lambda a: 1 / a),
+        ),
+        (
+            "The two copies are returned in the wrong order: the first one has alpha times the "
+            "noise.",
+            _shares(lambda a: -1 / a, lambda a: a),
+        ),
+        (
+            "The second copy gets alpha times the noise: its covariance with the first is then "
+            "(1 - alpha^2) sigma^2. Divide by alpha there.",
+            _shares(lambda a: a, lambda a: -a),
+        ),
+        (
+            "Both copies get the noise divided by alpha: the first one gets alpha times it.",
+            _shares(lambda a: 1 / a, lambda a: -1 / a),
+        ),
+        (
+            "alpha and 1 / alpha are exchanged: the first copy gets alpha times the noise.",
+            _shares(lambda a: 1 / a, lambda a: -a),
+        ),
+        (
+            "The second copy is the noisy picture as it came: its noise is in the first one too. "
+            "Subtract noise / alpha from it.",
+            _shares(lambda a: a, lambda a: 0),
+        ),
+        (
+            "The first copy is the noisy picture as it came: its noise is in the second one too. "
+            "Add alpha times the noise to it.",
+            _shares(lambda a: 0, lambda a: -1 / a),
+        ),
+        (
+            "alpha is ignored: it shares the new noise out between the two copies.",
+            _shares(lambda a: 1, lambda a: -1),
+        ),
+        (
+            "alpha is ignored in the first copy.",
+            _shares(lambda a: 1, lambda a: -1 / a),
+        ),
+        (
+            "alpha is ignored in the second copy.",
+            _shares(lambda a: a, lambda a: -1),
+        ),
+        (
+            "alpha is squared in both copies. The variances hold squares, the noise does not.",
+            _shares(lambda a: a**2, lambda a: -1 / a**2),
+        ),
+        (
+            "alpha is squared in the second copy. The variances hold squares, the noise does not.",
+            _shares(lambda a: a, lambda a: -1 / a**2),
+        ),
+        (
+            "The second copy is made from the first: make both from the noisy picture.",
+            lambda y, z, a: (y + a * z, y + a * z - z / a),
+        ),
+        (
+            "This is the noise alone: add it to the picture.",
+            lambda y, z, a: (a * z, -z / a),
+        ),
+        (
+            "The second copy has the picture with its sign turned: it is the picture minus the "
+            "noise divided by alpha.",
+            lambda y, z, a: (y + a * z, z / a - y),
+        ),
+        (
+            "alpha multiplies the picture too: only the noise is weighted.",
+            lambda y, z, a: (a * (y + z), (y - z) / a),
+        ),
+        (
+            "The weights are 1 - alpha and alpha. Both copies keep the whole picture, which is "
+            "what they have in common.",
+            lambda y, z, a: ((1 - a) * y + a * z, a * y - (1 - a) * z),
+        ),
+    ),
+    errors=(
+        (
+            "unsupported operand",
+            "noisy and noise are tensors and alpha is a number: use +, -, * and /.",
+        ),
+    ),
+)
+
+
+def recorrupt(function: Callable) -> None:
+    """Check ``recorrupt(noisy, noise, alpha) -> (first, second)``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes noisy pictures ``(N, C, H, W)``, as much new noise of the same
+        strength, and ``alpha``, and returns two noisy copies with independent noise.
+
+    Raises
+    ------
+    CheckFailed
+        If it is not right.
+    """
+    run(RECORRUPT, function)
