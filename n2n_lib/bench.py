@@ -24,6 +24,7 @@ from n2n_lib.data import Pairs, sample_pairs, to_unit
 from n2n_lib.kernels import use_kernels
 from n2n_lib.kernels.product import product
 from n2n_lib.losses import MSELoss
+from n2n_lib.memory import keep_freed
 from n2n_lib.metrics import psnr
 from n2n_lib.model import Model
 from n2n_lib.networks import conv_stack, report_3x3_network, report_network
@@ -283,6 +284,7 @@ def measure(
     Result
         Without memory, see `peak_memory`.
     """
+    keep_freed()  # as in training; else each row depends on what the others have freed
     times = _interleaved({row: make_row(row, case) for row in rows}, rounds, seconds)
     result = Result(case.name)
     for row, values in times.items():
@@ -365,6 +367,7 @@ def _peak_memory(row: str, number: int, sender) -> None:
                 return float(line.split()[1]) / 1024
         raise OSError(f"no {field_name} in /proc/self/status")
 
+    keep_freed()
     case = CASES[number]
     step = make_row(row, case)
     step()

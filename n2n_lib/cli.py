@@ -8,7 +8,8 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
 from enum import Enum
@@ -28,7 +29,7 @@ from n2n_lib import bench as benchmark
 from n2n_lib import data, files, plots
 from n2n_lib import doctor as self_test
 from n2n_lib.classical import ALL_METHODS, estimate_sigma
-from n2n_lib.distributed import processes
+from n2n_lib.distributed import Group, processes
 from n2n_lib.evaluation import (
     DO_NOTHING,
     PhotographRow,
@@ -39,6 +40,7 @@ from n2n_lib.evaluation import (
 from n2n_lib.grading.judge import has_bubblewrap
 from n2n_lib.grading.run import Grade, Limits, grade
 from n2n_lib.lessons import execute, find_lessons
+from n2n_lib.memory import keep_freed
 from n2n_lib.metrics import PSNR_DEFINITIONS
 from n2n_lib.model import PRETRAINED, DivergedError, Model, check_training_pairs
 from n2n_lib.networks import NETWORKS, find_network
@@ -270,9 +272,7 @@ def train(
         task = {"noise": noise.value, "sigma": level, "size": patch, "scale": scales}
         training = task | {"jitter": jitter}
         if steps is None:
-            noisy1, noisy2, source = _training_pairs(
-                data_path, pairs, task | {"jitter": jitter}, seed
-            )
+            noisy1, noisy2, source = _training_pairs(data_path, pairs, training, seed)
             check_training_pairs(noisy1, noisy2)
             held_out = None
         else:
@@ -295,7 +295,7 @@ def train(
             "resume": resume,
             "progress": not quiet,
         }
-        try:
+        with _weights_kept(model, group, out):
             if steps is None:
                 console.print(
                     f"{len(noisy1)} noisy pairs from {source}, {torch.get_num_threads()} threads."
@@ -306,13 +306,6 @@ def train(
                 console.print(f"Fresh pairs for {steps} steps, {torch.get_num_threads()} threads.")
                 model.train_stream(stream, steps, **common)
                 count = batch * len(model.history.losses)
-        except DivergedError as error:
-            if not (group.leads and model.history.epochs):
-                raise
-            model.save_model(out / "model.pth")
-            raise DivergedError(
-                f"{error}; the weights before it are in {out / 'model.pth'}"
-            ) from None
         if not group.leads:
             return
         trained = sum(model.history.seconds)
@@ -324,16 +317,7 @@ def train(
             f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ..."
         )
         rows = evaluate(noisy, clean, {OURS: model.predict}, sigma=_known_sigma(noise, level))
-        levels = {row.name: row.psnr for row in rows if row.name != OURS}
-        _save_figure(
-            plots.show_training(model.history.losses, model.history.val_psnr, levels),
-            out / "curves.png",
-        )
-        few = slice(0, min(6, len(noisy)))
-        _save_figure(
-            plots.show_denoising(noisy[few], model.predict(noisy[few]), clean[few], across=True),
-            out / "denoised.png",
-        )
+        _draw_training(model, rows, noisy, clean, out)
         results = _results(rows) | {
             "seconds": round(trained, 3),
             "seconds_total": round(time.perf_counter() - started, 3),
@@ -359,6 +343,31 @@ def train(
         console.print(f"Wrote model.pth, curves.png, denoised.png and results.json to {out}.")
         if as_json:
             print(json.dumps(results))
+
+
+@contextmanager
+def _weights_kept(model: Model, group: Group, out: Path) -> Iterator[None]:
+    """Save what a diverging run had reached before, and say where it is."""
+    try:
+        yield
+    except DivergedError as error:
+        if not (group.leads and model.history.epochs):
+            raise
+        path = model.save_model(out / "model.pth")
+        raise DivergedError(f"{error}; the weights before it are in {path}") from None
+
+
+def _draw_training(
+    model: Model, rows: Sequence[Row], noisy: Tensor, clean: Tensor, out: Path
+) -> None:
+    """Draw the loss and the PSNR beside those of `rows`, and some denoised images."""
+    levels = {row.name: row.psnr for row in rows if row.name != OURS}
+    history, few = model.history, slice(0, min(6, len(noisy)))
+    _save_figure(plots.show_training(history.losses, history.val_psnr, levels), out / "curves.png")
+    _save_figure(
+        plots.show_denoising(noisy[few], model.predict(noisy[few]), clean[few], across=True),
+        out / "denoised.png",
+    )
 
 
 @app.command()
@@ -408,6 +417,7 @@ def denoise(
     for path in images:  # read every one before the first is written
         _check_blocks(data.load_image(path), path, noise, block)
     files.make_writable(out)
+    keep_freed()
     generator = torch.Generator().manual_seed(seed)
     for path in images:
         image = data.load_image(path)
@@ -506,6 +516,7 @@ def evaluate_command(
         ways[f"{OURS}, adapted"] = lambda image: _adapted(denoiser, image, level, adapt).predict(
             image, sigma=level, ensemble=ensemble
         )
+    keep_freed()
     rows = []
     for row in evaluate_photographs(pairs, ways, against=methods, sigma=level):
         rows.append(row)

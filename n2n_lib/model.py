@@ -21,6 +21,7 @@ from n2n_lib import files
 from n2n_lib.data import to_unit
 from n2n_lib.distributed import GradientMean, Group, current
 from n2n_lib.losses import MSELoss
+from n2n_lib.memory import keep_freed
 from n2n_lib.metrics import mse, psnr
 from n2n_lib.module import Module
 from n2n_lib.networks import Network, find_network
@@ -626,6 +627,7 @@ class Model:
             disable=not (progress and group.leads),
             mininterval=0.5,
         )
+        keep_freed()
         gradients = GradientMean(self.network, group)
         batches = plan.batches(len(history.losses))
         try:

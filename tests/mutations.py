@@ -211,6 +211,8 @@ def output(text: str) -> str:
 
 L01, L02, L03 = "01_noise2noise", "02_gradients", "03_convolution"
 L04, L05, L06, L07 = "04_upsampling", "05_activations", "06_loss_and_sequential", "07_sgd"
+L09, L10, L11 = "09_transposed_convolution", "10_optimisers", "11_speed"
+L12, L13 = "12_unet", "13_scale"
 
 MUTATIONS = [
     # A sign.
@@ -251,6 +253,28 @@ MUTATIONS = [
     ),
     # An order.
     Mutation("n2n_lib/containers.py", "in reversed(self.layers)", "in self.layers", L06),
+    # The second half: transposed convolution, optimisers, kernels, skip connections, processes.
+    Mutation(
+        "n2n_lib/kernels/fast.py",
+        "reshape(kh, kw, out, channels).permute(3, 2, 0, 1)",
+        "reshape(kw, kh, out, channels).permute(3, 2, 1, 0)",
+        L09,
+    ),
+    Mutation(
+        "n2n_lib/kernels/unfold.py",
+        "(k - 1) + extra + 1",
+        "(k - 1) - extra + 1",
+        L09,
+    ),
+    Mutation("n2n_lib/optim.py", "div_(correction)", "div_(1.0)", L10),
+    Mutation("n2n_lib/optim.py", "total.addcmul_(grad, grad)", "total.add_(grad)", L10),
+    Mutation("n2n_lib/init.py", "math.sqrt(2.0 / (1", "math.sqrt(1.0 / (1", L10),
+    Mutation("n2n_lib/kernels/fast.py", "(place < s)", "(place <= s)", L11),
+    Mutation("n2n_lib/kernels/winograd.py", "(0.5, -0.5, 0.5)", "(0.5, 0.5, -0.5)", L11),
+    Mutation("n2n_lib/containers.py", "else past + through", "else past - through", L12),
+    Mutation("n2n_lib/containers.py", "else grad_output + through", "else through", L12),
+    Mutation("n2n_lib/distributed.py", "+ 1) // self.size", "+ 1) // self.size - 1", L13),
+    Mutation("n2n_lib/distributed.py", "+ 2 * (processes - 1)", "+ (processes - 1)", L13),
     # A stored output, in the notebook itself.
     Mutation(f"notebooks/{L01}.ipynb", output("a = 4:  squared error 16.4"), "a = 4:  16.5", L01),
     Mutation(f"notebooks/{L04}.ipynb", output("[12., 16.]"), output("[12., 17.]"), L04),

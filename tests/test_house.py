@@ -187,10 +187,11 @@ def test_training_calls_no_autograd(kernel_set: str, monkeypatch: pytest.MonkeyP
 # ------------------------------------------------------------------------------ one direction
 
 # The lesson that derives each file (section 2 of the design). 0: the ground that all stand on:
-# the arithmetic under the layers, and how a file is written.
+# the arithmetic under the layers, how a file is written, and what becomes of freed memory.
 LESSON = {
     "kernels": 0,
     "files": 0,
+    "memory": 0,
     "data": 1,
     "noise": 1,
     "metrics": 1,
