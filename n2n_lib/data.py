@@ -250,8 +250,8 @@ class Pairs(NamedTuple):
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let PyTorch compute on one thread, then on as many as before.
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute on one thread and then on as many as before.
 
     Sampling is thousands of small operations. Sharing each among threads saves nothing, and when
     other programs keep the cores busy the threads wait for each other ten times as long as they
@@ -265,7 +265,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@_one_thread()
+@one_thread()
 def sample_pairs(
     count: int,
     *,
@@ -364,7 +364,7 @@ def sample_pairs(
     return Pairs(noisy1, noisy2, clean if with_clean else None)
 
 
-@_one_thread()
+@one_thread()
 def sample_patches(
     count: int,
     *,

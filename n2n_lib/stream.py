@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from n2n_lib.data import SCALES, photographs, sample_pairs, to_unit
+from n2n_lib.data import SCALES, one_thread, photographs, sample_pairs, to_unit
 from n2n_lib.noise import recorrupt
 
 CHUNK = 512
@@ -88,8 +88,13 @@ class BatchStream(ABC):
             yield from batches[skip:]
             skip = 0
 
+    @one_thread()
     def _chunk(self, number: int, per_chunk: int) -> list[tuple[Tensor, Tensor]]:
-        """Draw the batches of one chunk."""
+        """Draw the batches of one chunk.
+
+        On one thread: else the background thread starts helpers of its own, and from then on those
+        of the training sleep between their tasks, since there are more threads than cores.
+        """
         generator = torch.Generator().manual_seed(_mixed(self.seed, number))
         noisy, target = self._draw(per_chunk * self.batch_size, generator)
         return list(zip(noisy.split(self.batch_size), target.split(self.batch_size), strict=True))

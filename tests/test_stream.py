@@ -280,6 +280,25 @@ def test_the_thread_is_there_and_ends_when_the_iterator_is_closed():
     assert not pair_threads()
 
 
+def test_the_thread_computes_by_itself(monkeypatch):
+    """With helpers of its own, those of the training would wait for each other in their sleep."""
+    seen, draw = [], module._augmented
+
+    def spy(*arguments):
+        seen.append((threading.current_thread().name, torch.get_num_threads()))
+        return draw(*arguments)
+
+    monkeypatch.setattr(module, "_augmented", spy)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        taken(stream(), 20)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert seen and set(seen) == {("n2n-pairs", 1)}
+
+
 def test_the_thread_ends_when_the_consumer_fails():
     with pytest.raises(RuntimeError, match="mine"):
         for _ in stream().batches():
