@@ -264,10 +264,10 @@ def recorrupt(
 
     .. math::
 
-        y_1 = y + \alpha z, \qquad y_2 = y - z / \alpha, \qquad z \sim \mathcal{N}(0, \sigma^2)
+        x' = x + \alpha r, \qquad t = x - r / \alpha, \qquad r \sim \mathcal{N}(0, \sigma^2)
 
-    With :math:`y = x + n` the covariance of the two noises, value by value, is
-    :math:`\operatorname{Var}(n) - \operatorname{Var}(z) = \sigma^2 - \sigma^2 = 0`, and what is
+    With :math:`x = z + e` the covariance of the two noises, value by value, is
+    :math:`\operatorname{Var}(e) - \operatorname{Var}(r) = \sigma^2 - \sigma^2 = 0`, and what is
     jointly gaussian and uncorrelated is independent. The two are a Noise2Noise pair that took one
     noisy image.
 

@@ -27,9 +27,8 @@ def resident():
 if sys.argv[1] == "keep":
     assert keep_freed()
 before = resident()
-for _ in range(3):
-    blocks = [torch.ones(1 << 21) for _ in range(20)]  # 20 of 8 MB
-    del blocks
+blocks = [torch.ones(30 << 18) for _ in range(6)]  # of 30 MB, larger than what was freed before
+del blocks
 print(resident() - before)
 """
 
@@ -40,7 +39,7 @@ def test_what_is_freed_stays_with_the_process():
         int(subprocess.check_output([sys.executable, "-c", RESIDENT, word], text=True))
         for word in ("keep", "give back")
     )
-    assert kept > 120 and given_back < 60  # megabytes of 160
+    assert kept > 150 and given_back < 60  # megabytes of 180
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch):
