@@ -389,6 +389,7 @@ FOR_ALL = {
     "classical",
     "evaluation",
     "files",
+    "memory",
     "lessons",
     "cli",
     "bench",
