@@ -374,6 +374,7 @@ FIRST_LESSON = {
     "networks": 8,
     "torch_twin": 8,
     "transposed": 9,
+    "kernels.doubling": 11,
     "kernels.fast": 11,
     "kernels.product": 11,
     "kernels.windows": 11,

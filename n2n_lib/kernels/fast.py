@@ -14,12 +14,13 @@ tensor operations. Five ideas carry them:
 4. *Stay in the cache.* A batch is worked through in parts whose windows take about 8 MB: few
    enough numbers for the cache that the cores share, and enough to keep all cores busy.
 5. *Multiply less.* Windows of three lines and stride 1 need four products for two lines of output
-   instead of six, see ``kernels.winograd``.
+   instead of six, see ``kernels.winograd``; after doubling an image, windows of 3 x 3 need nine
+   products a pixel instead of 16, see ``kernels.doubling``.
 
 What these share, the parts of a batch, windows and their adjoint, is in ``kernels.windows``.
 
 Every function works for every stride, padding, dilation, kernel and scale. Where a shorter way does
-not apply, the last lines of `_plan` and `upsample_conv2d_forward` say which way is taken instead.
+not apply, `_plan` and `upsample_conv2d_forward` say which way is taken instead.
 
 Notation as in ``kernels.unfold``; ``x`` is ``(N, H, W, C)`` inside this file.
 """
@@ -31,7 +32,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from n2n_lib.kernels import winograd
+from n2n_lib.kernels import doubling, winograd
 from n2n_lib.kernels.product import product
 from n2n_lib.kernels.unfold import Pair, output_size, transposed_size
 from n2n_lib.kernels.windows import (
@@ -226,11 +227,15 @@ def upsample_conv2d_forward(
     :math:`\kappa` are summed first: :math:`v = E w` with `_boxes`. For k = 3 and s = 2 that is 16
     products for each small pixel instead of 9 for each of its 4 copies. ``Y = add(X V^T) + b``.
     """
+    if doubling.applies(weight.shape, stride, padding, dilation, scale):
+        x = as_rows(x)
+        y, matrix = doubling.forward(x, weight, bias)
+        return as_images(y), (x, matrix)
     after = _upsample_plan(tuple(x.shape[2:]), tuple(weight.shape[2:]), padding, dilation, scale)
     if stride != (1, 1) or min(after.padding) < 0:  # no shorter way: upsample, then convolve
         big = nn_upsample_forward(x, scale)
         y, saved = conv2d_forward(big, weight, bias, stride, padding, dilation)
-        return y, (None, saved)
+        return y, (saved,)
     x, (out, channels, *kernel) = as_rows(x), weight.shape
     boxes = _boxes(tuple(kernel), scale, dilation, weight.dtype, weight.device)
     matrix = (boxes @ weight.reshape(out * channels, -1).t()).view(-1, channels)  # (KH KW O, C)
@@ -261,14 +266,18 @@ def upsample_conv2d_backward(
     needs_input_grad: bool = True,
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     """Differentiate: ``dZ = cut(dY)``, ``dX = dZ V``, ``dV = dZ^T X`` and ``dw = E^T dV``."""
-    if saved[0] is None:
+    if len(saved) == 1:  # upsampled, then convolved
         grad, grad_weight, grad_bias = conv2d_backward(
-            grad_output, saved[1], weight, stride, padding, dilation, needs_input_grad
+            grad_output, saved[0], weight, stride, padding, dilation, needs_input_grad
         )
         grad_input = nn_upsample_backward(grad, scale) if needs_input_grad else None
         return grad_input, grad_weight, grad_bias
+    grad = as_rows(grad_output)
+    if len(saved) == 2:
+        grad_input, *others = doubling.backward(grad, *saved, weight, needs_input_grad)
+        return None if grad_input is None else as_images(grad_input), *others
     x, after, matrix, boxes, parts = saved
-    grad, channels = as_rows(grad_output), x.shape[3]
+    channels = x.shape[3]
     grad_matrix, grad_input = [], []
     for part, dz in zip(parts, cut(grad, after, parts), strict=True):
         pixels = x[part].reshape(-1, channels)

@@ -21,8 +21,8 @@ Part = tuple[slice, slice]
 PART_BYTES = 1 << 23
 """Size of the windows of one part of a batch: the fastest of 1 to 16 MB on two cores."""
 
-SMALL, NARROW = 1 << 23, 32
-"""Multiplications, and columns, up to which a product is not worth turning a matrix for."""
+SMALL, SHORT = 1 << 23, 1 << 12
+"""Multiplications, and rows, below which a product is not worth turning a matrix for."""
 
 
 def as_rows(images: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def sums(grad: Tensor) -> Tensor:
 
 def correlate(a: Tensor, b: Tensor) -> Tensor:
     """Return ``a.T @ b`` of two tall matrices; the narrower one is turned for `product`."""
-    if a.numel() * b.shape[1] < SMALL or min(a.shape[1], b.shape[1]) <= NARROW:
+    if a.numel() * b.shape[1] < SMALL and len(a) < SHORT:
         return torch.mm(a.t(), b)  # turning would take longer than `product` saves
     if a.shape[1] <= b.shape[1]:
         return product(transposed(a), b.t())
