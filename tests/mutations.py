@@ -271,6 +271,9 @@ MUTATIONS = [
     Mutation("n2n_lib/init.py", "math.sqrt(2.0 / (1", "math.sqrt(1.0 / (1", L10),
     Mutation("n2n_lib/kernels/fast.py", "(place < s)", "(place <= s)", L11),
     Mutation("n2n_lib/kernels/winograd.py", "(0.5, -0.5, 0.5)", "(0.5, 0.5, -0.5)", L11),
+    Mutation(
+        "n2n_lib/kernels/doubling.py", "(whole, behind, out=odd)", "(whole, before, out=odd)", L11
+    ),
     Mutation("n2n_lib/containers.py", "else past + through", "else past - through", L12),
     Mutation("n2n_lib/containers.py", "else grad_output + through", "else through", L12),
     Mutation("n2n_lib/distributed.py", "+ 1) // self.size", "+ 1) // self.size - 1", L13),
