@@ -23,7 +23,7 @@ from torch import Tensor
 
 from n2n_lib.kernels.product import product
 from n2n_lib.kernels.unfold import Pair
-from n2n_lib.kernels.windows import Part, add_up, correlate, joined, split_batch, sums
+from n2n_lib.kernels.windows import Part, add_up, correlate, joined, of, split_batch, sums
 
 CHANNELS = 16
 """Channels, in and out, from which nine products beat the sums that they need around them."""
@@ -52,7 +52,7 @@ def _parts(x: Tensor, out: int) -> list[Part]:
     return split_batch(len(x), 1, x.shape[1] * x.shape[2] * 20 * out)
 
 
-def _spread(kinds: list[Tensor], even: Tensor, odd: Tensor, axis: int) -> None:
+def _spread(kinds: tuple[Tensor, ...], even: Tensor, odd: Tensor, axis: int) -> None:
     """Set the outputs of one axis from its three products, as in the equations above."""
     whole, before, behind = kinds
     last = whole.shape[axis] - 1
@@ -62,7 +62,7 @@ def _spread(kinds: list[Tensor], even: Tensor, odd: Tensor, axis: int) -> None:
     odd.narrow(axis, 0, last).add_(behind.narrow(axis, 1, last))
 
 
-def _gather(even: Tensor, odd: Tensor, kinds: list[Tensor], axis: int) -> None:
+def _gather(even: Tensor, odd: Tensor, kinds: tuple[Tensor, ...], axis: int) -> None:
     """Set the gradients of the three products from those of the outputs: `_spread` transposed."""
     whole, before, behind = kinds
     last = whole.shape[axis] - 1
@@ -85,13 +85,9 @@ def _stages(like: Tensor, y: Tensor, products: Tensor) -> list[tuple]:
     """
     n, h, w, _, _, out = products.shape
     lines = like.new_empty(n, h, 3, w, 2, out)
-    columns = [products[:, :, :, :, kind].transpose(2, 3) for kind in range(3)]  # (n, H, 3, W, O)
-    y = y.unflatten(1, (h, 2))
-    joint = lines.view(n, h, 3, 2 * w, out)
-    return [
-        (columns, lines[..., 0, :], lines[..., 1, :], 3),
-        ([joint[:, :, kind] for kind in range(3)], y[:, :, 0], y[:, :, 1], 1),
-    ]
+    columns = products.permute(4, 0, 1, 3, 2, 5).unbind()  # each (n, H, 3, W, O)
+    rows = lines.view(n, h, 3, 2 * w, out).unbind(2)  # each (n, H, 2 W, O)
+    return [(columns, *lines.unbind(4), 3), (rows, *y.unflatten(1, (h, 2)).unbind(2), 1)]
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -107,8 +103,8 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Ten
         bias = torch.cat([bias, bias.new_zeros(8 * out)])
     y = x.new_empty(n, 2 * h, 2 * w, out)
     for images, _ in _parts(x, out):
-        p = product(x[images].reshape(-1, channels), matrix, bias).view(-1, h, w, 3, 3, out)
-        for kinds, even, odd, axis in _stages(x, y[images], p):
+        p = product(of(x, images).reshape(-1, channels), matrix, bias).view(-1, h, w, 3, 3, out)
+        for kinds, even, odd, axis in _stages(x, of(y, images), p):
             _spread(kinds, even, odd, axis)
     return y, matrix
 
@@ -120,9 +116,9 @@ def backward(
     (_, h, w, channels), out = x.shape, len(weight)
     grad_matrix, grad_input = [], []
     for images, _ in _parts(x, out):
-        pixels = x[images].reshape(-1, channels)
+        pixels = of(x, images).reshape(-1, channels)
         dp = x.new_empty(len(pixels) // (h * w), h, w, 3, 3, out)
-        for kinds, even, odd, axis in reversed(_stages(x, grad[images], dp)):
+        for kinds, even, odd, axis in reversed(_stages(x, of(grad, images), dp)):
             _gather(even, odd, kinds, axis)
         dp = dp.view(-1, 9 * out)
         grad_matrix.append(correlate(dp, pixels))

@@ -47,6 +47,7 @@ from n2n_lib.kernels.windows import (
     cut,
     first_taps,
     joined,
+    pixels,
     split_batch,
     sums,
 )
@@ -242,7 +243,7 @@ def upsample_conv2d_forward(
     parts = split_batch(len(x), after.grid[0], after.grid[1] * len(matrix))
     target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
     for part in parts:
-        add(product(x[part].reshape(-1, channels), matrix, taps), after, target, part)
+        add(product(pixels(x, part), matrix, taps), after, target, part)
     return as_images(crop(target, after)), (x, after, matrix, boxes, parts)
 
 
@@ -277,11 +278,9 @@ def upsample_conv2d_backward(
         grad_input, *others = doubling.backward(grad, *saved, weight, needs_input_grad)
         return None if grad_input is None else as_images(grad_input), *others
     x, after, matrix, boxes, parts = saved
-    channels = x.shape[3]
     grad_matrix, grad_input = [], []
     for part, dz in zip(parts, cut(grad, after, parts), strict=True):
-        pixels = x[part].reshape(-1, channels)
-        grad_matrix.append(correlate(dz, pixels))
+        grad_matrix.append(correlate(dz, pixels(x, part)))
         if needs_input_grad:
             grad_input.append(product(dz, matrix.t()))
     taps = add_up(grad_matrix).reshape(len(boxes), -1)  # (KH KW, O C)
@@ -312,7 +311,7 @@ def conv_transpose2d_forward(
     parts = split_batch(len(x), grid[0], grid[1] * len(matrix))
     target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
     for part in parts:
-        add(product(x[part].reshape(-1, channels), matrix, taps), after, target, part)
+        add(product(pixels(x, part), matrix, taps), after, target, part)
     return as_images(crop(target, after)), (x, after, matrix, parts)
 
 
@@ -330,8 +329,7 @@ def conv_transpose2d_backward(
     grad, (channels, out), (kh, kw) = as_rows(grad_output), weight.shape[:2], after.kernel
     grad_matrix, grad_input = [], []
     for part, dz in zip(parts, cut(grad, after, parts), strict=True):
-        pixels = x[part].reshape(-1, channels)
-        grad_matrix.append(correlate(dz, pixels))
+        grad_matrix.append(correlate(dz, pixels(x, part)))
         if needs_input_grad:
             grad_input.append(product(dz, matrix.t()))
     grad_weight = add_up(grad_matrix).reshape(kh, kw, out, channels).permute(3, 2, 0, 1)

@@ -22,6 +22,9 @@ def _find_onednn():
 
 _onednn = _find_onednn()
 
+SMALL = 1 << 19
+"""Multiplications below which the call of oneDNN takes longer than it saves."""
+
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply rows with rows: ``a @ b.T``, plus `bias` on every row.
@@ -40,6 +43,7 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     Tensor
         ``(M, N)``, contiguous.
     """
-    if _onednn is not None and a.dtype is torch.float32 and a.device.type == "cpu":
+    large = a.numel() * len(b) >= SMALL
+    if large and _onednn is not None and a.dtype is torch.float32 and a.device.type == "cpu":
         return _onednn(a, b, bias, "none", [], "")
     return torch.mm(a, b.t()) if bias is None else torch.addmm(bias, a, b.t())

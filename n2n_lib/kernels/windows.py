@@ -53,6 +53,19 @@ def split_batch(count: int, lines: int, floats: int) -> list[Part]:
     return [(slice(n, n + 1), band) for n in range(count) for band in bands]
 
 
+def of(x: Tensor, images: slice) -> Tensor:
+    """Return ``x[images]``; `x` itself where that is all of it, which saves a call."""
+    return x if images.start == 0 and images.stop >= len(x) else x[images]
+
+
+def pixels(x: Tensor, part: Part) -> Tensor:
+    """Return the pixels of a part as rows ``(n h w, C)``: a view where they lie in one piece."""
+    images, band = part
+    if band.stop - band.start == x.shape[1]:
+        return of(x, images).reshape(-1, x.shape[3])
+    return x[part].reshape(-1, x.shape[3])
+
+
 def add_up(parts: list[Tensor]) -> Tensor:
     """Add up the contributions of the parts of a batch."""
     total = parts[0]
@@ -120,18 +133,18 @@ def lines(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
     (height, width), (_, w), (kh, kw), (sh, sw), (ph, pw), (dh, dw) = at
     reach_w, frame = (w - 1) * sw + (kw - 1) * dw + 1, None
     for images, band in parts:
-        part = x[images]
+        part = of(x, images)
         top = band.start * sh - ph  # the first line that is needed, perhaps above the image
         bottom = top + (band.stop - band.start - 1) * sh + (kh - 1) * dh + 1
         if top >= 0 and bottom <= height and not pw and reach_w <= width:
-            yield part[:, top:bottom]
+            yield part if bottom - top == height else part[:, top:bottom]
             continue
         if frame is None:  # the first part is the largest; left and right stay zero for all
             frame = x.new_zeros(len(part), bottom - top, reach_w, x.shape[3])
         inside = part[:, max(top, 0) : max(bottom, 0), : max(reach_w - pw, 0)]
         above, below = max(-top, 0), max(-top, 0) + inside.shape[1]
         part = frame[: len(part), : bottom - top]
-        part[:, above:below, pw : pw + inside.shape[2]] = inside
+        part[:, above:below, pw : pw + inside.shape[2]].copy_(inside)
         if len(parts) > 1:
             part[:, :above] = part[:, below:] = 0
         yield part
@@ -163,15 +176,14 @@ def canvas(
     """
     h, w = (max((g - 1) * s + (k - 1) * d + 1, m + p) for m, g, k, s, p, d in zip(*at, strict=True))
     target = like.new_empty(count, h, w, c)
-    start = 0 if bias is None else bias
-    if not _sets(at, part):
-        target[:] = start
-        return target
-    (grid_h, grid_w), (sh, sw) = at.grid, at.stride
-    if h > grid_h * sh:
-        target[:, grid_h * sh :] = start
-    if w > grid_w * sw:
-        target[:, : grid_h * sh, grid_w * sw :] = start
+    bottom, right = (grid * stride for grid, stride in zip(at.grid, at.stride, strict=True))
+    edges = [target]
+    if _sets(at, part):
+        edges = [target[:, bottom:]] if h > bottom else []
+        if w > right:
+            edges.append(target[:, :bottom, right:])
+    for edge in edges:
+        edge.zero_() if bias is None else edge.copy_(bias)
     return target
 
 
@@ -207,7 +219,7 @@ def add(rows: Tensor, at: Windows, target: Tensor, part: Part) -> None:
     first of them are set (`canvas`).
     """
     images, band = part
-    target, sets = target[images], _sets(at, part)
+    target, sets = of(target, images), _sets(at, part)
     start = target.storage_offset() + band.start * at.stride[0] * target.stride(1)
     groups = _groups(at, band.stop - band.start, target.shape, target.stride())
     for number, (shape, row_strides, row_place, strides, place) in enumerate(groups):
