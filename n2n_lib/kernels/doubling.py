@@ -124,7 +124,7 @@ def backward(
         grad_matrix.append(correlate(dp, pixels))
         if needs_input_grad:
             grad_input.append(product(dp, matrix.t()))
-    kinds = _kinds(weight.dtype, weight.device)
-    grad_weight = (add_up(grad_matrix).reshape(9, -1).t() @ kinds).view(weight.shape)
+    grad_kinds = add_up(grad_matrix).reshape(9, -1).t()  # (O C, 9)
+    grad_weight = (grad_kinds @ _kinds(weight.dtype, weight.device)).view(weight.shape)
     grad_input = joined(grad_input).view(x.shape) if needs_input_grad else None
     return grad_input, grad_weight, sums(grad)
