@@ -44,7 +44,7 @@ def applies(
 def _kinds(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the map from nine weights to the nine sums that are multiplied, for both axes."""
     kinds = torch.tensor(_KINDS, dtype=dtype, device=device)
-    return torch.kron(kinds, kinds)
+    return torch.einsum("au,bv->bauv", kinds, kinds).reshape(9, 9)
 
 
 def _parts(x: Tensor, out: int) -> list[Part]:
@@ -80,14 +80,15 @@ def _gather(even: Tensor, odd: Tensor, kinds: tuple[Tensor, ...], axis: int) -> 
 def _stages(like: Tensor, y: Tensor, products: Tensor) -> list[tuple]:
     """Return what `_spread` and `_gather` work on, as ``(kinds, even, odd, axis)``: width, height.
 
-    ``products`` is ``(n, H, W, 3, 3, O)``, ``y`` ``(n, 2 H, 2 W, O)``; between the two lie the
-    three products of the height, ``(n, H, 3, 2 W, O)``, in memory of their own.
+    ``products`` is ``(n, H, W, 3, 3, O)``, with the kinds of the width first, ``y`` is
+    ``(n, 2 H, 2 W, O)``. Between the two lie the three products of the height for each column,
+    ``(n, H, 2 W, 3, O)``, in memory of their own.
     """
     n, h, w, _, _, out = products.shape
-    lines = like.new_empty(n, h, 3, w, 2, out)
-    columns = products.permute(4, 0, 1, 3, 2, 5).unbind()  # each (n, H, 3, W, O)
-    rows = lines.view(n, h, 3, 2 * w, out).unbind(2)  # each (n, H, 2 W, O)
-    return [(columns, *lines.unbind(4), 3), (rows, *y.unflatten(1, (h, 2)).unbind(2), 1)]
+    columns = like.new_empty(n, h, w, 2, 3, out)
+    width = products.unbind(3), *columns.unbind(3), 2
+    height = columns.view(n, h, 2 * w, 3, out).unbind(3), *y.unflatten(1, (h, 2)).unbind(2), 1
+    return [width, height]
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,10 @@ SMALL, SHORT = 1 << 23, 1 << 12
 """Multiplications, and rows, below which a product is not worth turning a matrix for."""
 
 
+LARGE = 1 << 17
+"""Numbers from which windows are copied line by line."""
+
+
 def as_rows(images: Tensor) -> Tensor:
     """View ``(N, C, H, W)`` as ``(N, H, W, C)``."""
     return images.permute(0, 2, 3, 1)
@@ -163,7 +167,13 @@ def cut(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
             (n, h, w, kh, kw, channels),
             (image, sh * line, sw * column, dh * line, dw * column, one),
         )
-        yield view.reshape(n * h * w, kh * kw * channels)
+        if kh == 1 or view.numel() < LARGE:
+            yield view.reshape(n * h * w, kh * kw * channels)
+            continue
+        rows = x.new_empty(n, h, w, kh, kw * channels)
+        for u in range(kh):  # line by line: a copy loops fastest over few and long dimensions
+            rows[:, :, :, u].unflatten(3, (kw, channels)).copy_(view[:, :, :, u])
+        yield rows.view(n * h * w, kh * kw * channels)
 
 
 def canvas(
