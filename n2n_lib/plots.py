@@ -257,9 +257,20 @@ def show_speeds(
             y = number * (len(ways) + 1) + place
             label = way if number == 0 else None
             axes.barh(y, case[way], color=COLOURS[place % len(COLOURS)], label=label, height=0.9)
-            axes.text(case[way], y, f" {case[way]:.2f}", va="center", fontsize=7)
+            paper = {"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.6}
+            shown = f"{case[way]:.2f}"
+            axes.annotate(
+                shown,
+                (case[way], y),
+                (3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7,
+                bbox=paper,
+            )
     middle = (len(ways) - 1) / 2
     axes.set_yticks([n * (len(ways) + 1) + middle for n in range(len(speeds))], list(speeds))
+    axes.margins(x=0.06, y=0.01)
     axes.invert_yaxis()
     axes.axvline(1.0, color="black", lw=0.8)
     axes.grid(axis="y", visible=False)
