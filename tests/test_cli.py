@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pickle
@@ -11,14 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import torch
+from commands import Run, run
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from reference import assert_same, generator
@@ -48,26 +46,6 @@ KEYS = {
     "baselines",
 }
 ROWS = ["do nothing", "median", "tv", "wavelet", "nlm", "our network"]
-
-
-@dataclass
-class Run:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-def run(*arguments: object) -> Run:
-    """Run the command line in this process. What is no user's mistake comes through."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            cli.main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code or 0
-    return Run(code, out.getvalue(), err.getvalue())
 
 
 def well(*arguments: object) -> Run:

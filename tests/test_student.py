@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import os
 import re
@@ -11,19 +10,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 import untouched
+from commands import run
 from hypothesis import given
 from hypothesis import strategies as st
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from n2n_lib import check, cli, plots
+from n2n_lib import check, plots
 from n2n_lib.check import CheckFailed, engine, record
 from n2n_lib.lessons import LessonError, find_lessons
 from n2n_lib.student import REGION, fingerprint, make_edition, student_version
@@ -531,16 +530,6 @@ def test_the_folder_can_be_handed_out_by_itself(tmp_path: Path):
 
 
 # ---------------------------------------------------------------------- the command
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            cli.main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code or 0
-    return code, out.getvalue(), err.getvalue()
 
 
 def test_the_command_says_what_it_did(course):
