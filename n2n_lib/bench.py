@@ -1,4 +1,4 @@
-"""How fast are we? Our kernels beside PyTorch's, measured in turn in one process (lesson 11)."""
+"""How fast are we? Our kernels beside PyTorch's, measured in turn (lesson 11)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -341,21 +343,35 @@ def peak_memory(row: str, case: Case) -> float | None:
     """
     if not Path("/proc/self/clear_refs").exists() or not hasattr(ctypes.CDLL(None), "malloc_trim"):
         return None
+    try:
+        return _apart(partial(_peak_memory, row, case))
+    except EOFError:
+        return None
+
+
+def _apart(work: Callable[[], object]) -> object:
+    """Return what `work` returns in a new process, with as many threads as this one.
+
+    There no earlier case has left its holes in the heap. Raises EOFError if the process dies.
+    """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_peak_memory, args=(row, CASES.index(case), sender))
+    process = context.Process(target=_answer, args=(sender, torch.get_num_threads(), work))
     process.start()
     sender.close()
     try:
         return receiver.recv()
-    except EOFError:
-        return None
     finally:
         process.join()
 
 
-def _peak_memory(row: str, number: int, sender) -> None:
-    """Send how far the peak of the resident memory rises above its start in two steps.
+def _answer(sender: Connection, threads: int, work: Callable[[], object]) -> None:
+    torch.set_num_threads(threads)
+    sender.send(work())
+
+
+def _peak_memory(row: str, case: Case) -> float:
+    """Return how far the peak of the resident memory rises above its start in two steps.
 
     Two steps of the same shapes come first: libraries compile what they need and take their
     buffers. What those steps left free in the heap goes back to the system.
@@ -368,7 +384,6 @@ def _peak_memory(row: str, number: int, sender) -> None:
         raise OSError(f"no {field_name} in /proc/self/status")
 
     keep_freed()
-    case = CASES[number]
     step = make_row(row, case)
     step()
     step()
@@ -380,7 +395,7 @@ def _peak_memory(row: str, number: int, sender) -> None:
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     step()
     step()
-    sender.send(resident("VmHWM") - before)
+    return resident("VmHWM") - before
 
 
 def run(
@@ -392,7 +407,7 @@ def run(
     seconds: float = 20.0,
     progress: bool = True,
 ) -> Iterator[Result]:
-    """Measure all cases, one result after the other.
+    """Measure all cases, one result after the other, each in a process of its own.
 
     Parameters
     ----------
@@ -413,7 +428,7 @@ def run(
     with tqdm(cases, disable=not progress, unit="case") as bar:
         for case in bar:
             bar.set_description(case.name)
-            result = measure(case, rows, limits, seconds=seconds)
+            result = _apart(partial(measure, case, rows, limits, seconds=seconds))
             if memory:
                 for row in ROWS[:-1]:
                     megabytes = peak_memory(row, case)

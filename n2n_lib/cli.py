@@ -708,7 +708,10 @@ def bench(
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure our speed beside PyTorch's: all rows in turn in one process, medians of many."""
+    """Measure our speed beside PyTorch's: the rows of a case take turns, medians of many.
+
+    Each case has a process of its own, so that none finds the memory as another one left it.
+    """
     _check_positive(seconds, "--seconds")
     chosen = tuple(case for case in benchmark.CASES if cases in case.name)
     if not chosen:
