@@ -274,7 +274,7 @@ def upsample_conv2d_backward(
         grad_input = nn_upsample_backward(grad, scale) if needs_input_grad else None
         return grad_input, grad_weight, grad_bias
     grad = as_rows(grad_output)
-    if len(saved) == 2:
+    if len(saved) == 2:  # doubled, then convolved
         grad_input, *others = doubling.backward(grad, *saved, weight, needs_input_grad)
         return None if grad_input is None else as_images(grad_input), *others
     x, after, matrix, boxes, parts = saved

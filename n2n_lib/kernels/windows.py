@@ -24,7 +24,6 @@ PART_BYTES = 1 << 23
 SMALL, SHORT = 1 << 23, 1 << 12
 """Multiplications, and rows, below which a product is not worth turning a matrix for."""
 
-
 LARGE = 1 << 17
 """Numbers from which windows are copied line by line."""
 
