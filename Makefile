@@ -79,18 +79,19 @@ bench: $(STAMP) ## measure speed against PyTorch
 	@$(BIN)/n2n bench $(ARGS)
 
 mutants: $(STAMP) ## break the library in small ways, and require that the lessons notice
-	@$(BIN)/python -m tests.mutations $(ARGS)
+	@$(BIN)/python -m tools.mutations $(ARGS)
 
 fuzz: $(STAMP) ## give every loader damaged and hostile files (Linux; ARGS="--inputs 10000")
-	@$(BIN)/python -m tests.fuzz $(ARGS)
+	@$(BIN)/python -m tools.fuzz $(ARGS)
 
 kills: $(STAMP) ## kill running commands at random moments, and require that nothing is lost
-	@$(BIN)/python -m tests.kills $(ARGS)
+	@$(BIN)/python -m tools.kills $(ARGS)
 
-lint: $(STAMP) ## check style, format and spelling
+lint: $(STAMP) ## check style, format, the directions of imports, and spelling
 	@status=0; \
 	echo "ruff check"; $(BIN)/ruff check . || status=1; \
 	echo "ruff format --check"; $(BIN)/ruff format --check . || status=1; \
+	echo "lint-imports"; $(BIN)/lint-imports || status=1; \
 	echo "codespell"; $(BIN)/codespell || status=1; \
 	exit $$status
 

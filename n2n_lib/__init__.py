@@ -1,80 +1,60 @@
 """n2n: a deep-learning framework built by hand, and the denoiser that it trains.
 
 Every module of the framework has an explicit ``forward`` and ``backward``; nothing uses autograd
-or ``torch.nn``. The lessons in ``notebooks/`` derive each file of this library.
+or ``torch.nn``. The lessons in ``notebooks/`` derive each file of ``n2n_lib/framework``.
+
+What stands in `PUBLIC` can be imported from here, ``from n2n_lib import Conv2d, Model``, and is
+loaded when it is first asked for, so that ``import n2n_lib`` takes no time of its own.
 """
 
-from n2n_lib.doctor import is_called as _doctor_is_called
+from __future__ import annotations
 
-if not _doctor_is_called():  # the self-test runs even where packages are missing or broken
-    from n2n_lib.activations import ELU, LeakyReLU, ReLU, Sigmoid
-    from n2n_lib.containers import Concat, Residual, Sequential
-    from n2n_lib.conv import Conv2d
-    from n2n_lib.data import (
-        PHOTOGRAPHS,
-        load_image,
-        load_images,
-        load_pairs,
-        photograph,
-        photographs,
-        sample_pairs,
-        sample_patches,
-        save_image,
-        to_uint8,
-        to_unit,
-    )
-    from n2n_lib.gradcheck import gradcheck
-    from n2n_lib.kernels import use_kernels
-    from n2n_lib.losses import MSE, L1Loss, MSELoss
-    from n2n_lib.metrics import psnr, ssim
-    from n2n_lib.model import Model
-    from n2n_lib.module import Module
-    from n2n_lib.networks import report_network, unet
-    from n2n_lib.optim import SGD, AdaGrad, Adam
-    from n2n_lib.torch_twin import torch_twin
-    from n2n_lib.transposed import ConvTranspose2d
-    from n2n_lib.upsampling import NearestUpsampling, NNUpsampling, TransposeConv2d, Upsampling
+import importlib
+import sys
+from typing import Any
+
+from n2n_lib.support import moved
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ELU",
-    "MSE",
-    "PHOTOGRAPHS",
-    "SGD",
-    "AdaGrad",
-    "Adam",
-    "Concat",
-    "Conv2d",
-    "ConvTranspose2d",
-    "L1Loss",
-    "LeakyReLU",
-    "MSELoss",
-    "Model",
-    "Module",
-    "NNUpsampling",
-    "NearestUpsampling",
-    "ReLU",
-    "Residual",
-    "Sequential",
-    "Sigmoid",
-    "TransposeConv2d",
-    "Upsampling",
-    "gradcheck",
-    "load_image",
-    "load_images",
-    "load_pairs",
-    "photograph",
-    "photographs",
-    "psnr",
-    "report_network",
-    "sample_pairs",
-    "sample_patches",
-    "save_image",
-    "ssim",
-    "to_uint8",
-    "to_unit",
-    "torch_twin",
-    "unet",
-    "use_kernels",
-]
+PUBLIC = {
+    "framework.activations": "ELU LeakyReLU ReLU Sigmoid",
+    "framework.containers": "Concat Residual Sequential",
+    "framework.conv": "Conv2d",
+    "framework.gradcheck": "gradcheck",
+    "framework.kernels": "use_kernels",
+    "framework.losses": "MSE L1Loss MSELoss",
+    "framework.module": "Module",
+    "framework.optim": "SGD AdaGrad Adam",
+    "framework.torch_twin": "torch_twin",
+    "framework.transposed": "ConvTranspose2d",
+    "framework.upsampling": "NNUpsampling NearestUpsampling TransposeConv2d Upsampling",
+    "denoiser.data": "PHOTOGRAPHS load_image load_images load_pairs photograph photographs "
+    "sample_pairs sample_patches save_image to_uint8 to_unit",
+    "denoiser.metrics": "psnr ssim",
+    "denoiser.model": "Model",
+    "denoiser.networks": "report_network unet",
+}
+"""Names of the public face, by the file that defines them."""
+
+_FILES = {name: file for file, names in PUBLIC.items() for name in names.split()}
+_MODULES = {"check": "course.check", "plots": "denoiser.plots"}
+
+__all__ = sorted(_FILES)
+
+moved.install(sys.modules[__name__])
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its file (PEP 562)."""
+    if name in _MODULES:
+        return importlib.import_module(f"n2n_lib.{_MODULES[name]}")
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"n2n_lib.{_FILES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_FILES, *_MODULES])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from n2n_lib import doctor
-
 
 def main() -> None:
     """Run the self-test, which needs no package, or else the command line."""
-    if doctor.is_called():
+    if sys.argv[1:2] == ["doctor"]:
+        from n2n_lib.course import doctor
+
         sys.exit(doctor.main(sys.argv[2:]))
     from n2n_lib import cli  # with all the packages that may be missing
 

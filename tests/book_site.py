@@ -22,7 +22,7 @@ import nbformat
 import pages
 import pytest
 
-from n2n_lib.lessons import find_lessons
+from n2n_lib.course.notebooks import find_lessons
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "build" / "book"

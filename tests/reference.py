@@ -15,13 +15,13 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from n2n_lib.activations import ReLU, Sigmoid
-from n2n_lib.containers import Sequential
-from n2n_lib.conv import Conv2d
-from n2n_lib.kernels import KERNELS
-from n2n_lib.module import Module
-from n2n_lib.networks import report_network
-from n2n_lib.upsampling import Upsampling
+from n2n_lib.denoiser.networks import report_network
+from n2n_lib.framework.activations import ReLU, Sigmoid
+from n2n_lib.framework.containers import Sequential
+from n2n_lib.framework.conv import Conv2d
+from n2n_lib.framework.kernels import KERNELS
+from n2n_lib.framework.module import Module
+from n2n_lib.framework.upsampling import Upsampling
 
 FLOAT32, FINITE_DIFFERENCES = 1e-5, 1e-6  # largest relative errors that count as equal
 

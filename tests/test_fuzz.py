@@ -1,4 +1,4 @@
-"""Damaged and hostile files: a short run of `tests.fuzz`, and what it found once."""
+"""Damaged and hostile files: a short run of `tools.fuzz`, and what it found once."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import fuzz
 import numpy as np
 import pytest
 import torch
-from fuzz import HOSTILE, HOSTILE_IMAGES, HOSTILE_NOTEBOOKS, LOADERS, SPECIAL, Loader, saved
 from PIL import Image
 
-from n2n_lib import data, files
-from n2n_lib.lessons import LessonError, execute
-from n2n_lib.model import Model
+from n2n_lib.course.notebooks import LessonError, execute
+from n2n_lib.denoiser import data
+from n2n_lib.denoiser.model import Model
+from n2n_lib.support import files
+from tools import fuzz
+from tools.fuzz import HOSTILE, HOSTILE_IMAGES, HOSTILE_NOTEBOOKS, LOADERS, SPECIAL, Loader, saved
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 

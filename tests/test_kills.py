@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-import kills
 import pytest
-from kills import COMMANDS, Command, Lost, torment
 
-from n2n_lib import cli, files
-from n2n_lib.model import Model
+from n2n_lib import cli
+from n2n_lib.denoiser.model import Model
+from n2n_lib.support import files
+from tools import kills
+from tools.kills import COMMANDS, Command, Lost, torment
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import mutations
 import nbformat
 import pytest
-from mutations import L04, MUTATIONS, Copy, Mutation, MutationError, run
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from tools import mutations
+from tools.mutations import L04, MUTATIONS, Copy, Mutation, MutationError, run
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_every_mutation_fits_its_file(copy: Copy):
     assert {"conv.py", "losses.py", "upsampling.py", f"{L04}.ipynb"} <= files
 
 
-@pytest.mark.parametrize("file", ["n2n_lib/kernels/unfold.py", f"notebooks/{L04}.ipynb"])
+@pytest.mark.parametrize("file", ["n2n_lib/framework/kernels/unfold.py", f"notebooks/{L04}.ipynb"])
 def test_a_broken_library_and_a_broken_output_are_noticed(copy: Copy, file: str):
     (one,) = (one for one in MUTATIONS if one.file == file and one.lesson == L04)
     before = (copy.folder / file).read_bytes()

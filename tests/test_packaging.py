@@ -12,8 +12,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import fuzz
-import kills
 import pytest
 import yaml
 from packaging.markers import default_environment
@@ -23,6 +21,7 @@ from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
 from n2n_lib.cli import app
+from tools import fuzz, kills
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -209,7 +208,7 @@ def test_the_command_and_the_data_of_the_package():
     assert PROJECT["project"]["name"] == "n2n-lib"
     assert PROJECT["project"]["scripts"] == {"n2n": "n2n_lib.__main__:main"}
     assert PROJECT["tool"]["setuptools"]["package-data"] == {
-        "n2n_lib": ["weights/*.pth", "grading/*.html"]
+        "n2n_lib": ["denoiser/weights/*.pth", "course/grading/*.html"]
     }
 
 
@@ -314,7 +313,7 @@ def project(tmp_path: Path) -> Path:
         'echo "$name $*" >> calls\n'
         'if [ "$2" = venv ]; then\n'
         "    mkdir -p .venv/bin\n"
-        '    for made in python n2n ruff codespell jupyter; do cp "$0" .venv/bin/$made; done\n'
+        '    for made in python n2n ruff lint-imports codespell jupyter; do cp "$0" .venv/bin/$made; done\n'
         "fi\n"
         'case "$FAIL" in ?*) case "$name $*" in *"$FAIL"*) exit 1;; esac;; esac\n'
     )
@@ -366,9 +365,9 @@ def test_a_setup_that_failed_is_done_again(project: Path, step: str):
         ("bench", "n2n bench --pairs 1000"),
         ("student", "n2n student student --pairs 1000"),
         ("lab-instructor", "jupyter lab notebooks"),
-        ("mutants", "python -m tests.mutations --pairs 1000"),
-        ("fuzz", "python -m tests.fuzz --pairs 1000"),
-        ("kills", "python -m tests.kills --pairs 1000"),
+        ("mutants", "python -m tools.mutations --pairs 1000"),
+        ("fuzz", "python -m tools.fuzz --pairs 1000"),
+        ("kills", "python -m tools.kills --pairs 1000"),
         ("html", "jupyter nbconvert --to html --output-dir build/html notebooks/*.ipynb"),
     ],
 )
@@ -397,7 +396,7 @@ NBVAL = (
     "python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=300 "
     "--nbval-sanitize-with notebooks/nbval_sanitize.cfg notebooks"
 )
-STYLE = ["ruff check .", "ruff format --check .", "codespell "]
+STYLE = ["ruff check .", "ruff format --check .", "lint-imports ", "codespell "]
 
 
 @with_make

@@ -21,7 +21,7 @@ from moving import hero, moving_pictures
 from pages import glossary_page, lesson_table, page_of, read_lesson, without_solutions
 from sphinx.cmd.build import main as sphinx
 
-from n2n_lib.lessons import find_lessons
+from n2n_lib.course.notebooks import find_lessons
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parents[1]

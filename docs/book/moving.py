@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from n2n_lib import Model, photograph, psnr, sample_pairs, to_uint8, to_unit
-from n2n_lib.noise import make_noise
-from n2n_lib.plots import COLOURS
+from n2n_lib.denoiser.noise import make_noise
+from n2n_lib.denoiser.plots import COLOURS
 
 CELL = 40
 """Side of a square of a drawn matrix, in units of the SVG."""

@@ -1,0 +1,1 @@
+"""What teaches it: answer checks, student editions, grading, the self-test."""

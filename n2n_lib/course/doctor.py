@@ -1,0 +1,525 @@
+"""The self-test ``n2n doctor``: what the lessons need, what is there, and how to mend the rest.
+
+It must run where packages are missing or broken. So this file imports the standard library alone,
+`n2n_lib` loads nothing by itself, and whatever could fail, hang or crash is a *probe*, a Python
+process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+OK, WARNING, FAULT = "ok", "warning", "fault"
+
+DISTRIBUTION = "n2n-lib"
+
+IMPORT_NAMES = {
+    "jupyter-client": "jupyter_client",
+    "jupyter-core": "jupyter_core",
+    "pillow": "PIL",
+    "PyWavelets": "pywt",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+}
+"""Where a package is imported under another name than it is installed under."""
+
+CONDA_NAMES = {
+    "jupyter-client": "jupyter_client",
+    "jupyter-core": "jupyter_core",
+    "matplotlib": "matplotlib-base",
+    "PyWavelets": "pywavelets",
+    "torch": "pytorch-cpu",
+}
+"""Where conda-forge has another name than PyPI."""
+
+PACKAGE_FIRST = "mend the packages above first"
+
+IPYKERNEL = "6.29"
+"""Oldest version of the kernel that will do; jupyterlab brings it along."""
+
+TIME_LIMIT = 180
+"""Seconds that one probe may take: a first import on a slow disk takes tens of them."""
+
+MEMORY_NEEDED, DISK_NEEDED = 2.5, 1.0
+"""Gigabytes that should be free: of memory lesson 08 takes 2.0 at its peak."""
+
+TOO_LITTLE = 0.2
+"""Share of these below which nothing works any more."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check.
+
+    Attributes
+    ----------
+    name : str
+        What was looked at.
+    status : str
+        ``"ok"``, ``"warning"`` or ``"fault"``.
+    found : str
+        What is there.
+    mend : str
+        What to do about it, if possible a command; empty if all is well.
+    """
+
+    name: str
+    status: str
+    found: str
+    mend: str = ""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command with what follows ``n2n doctor``, and return its exit code."""
+    parser = argparse.ArgumentParser("n2n doctor", description=run.__doc__.splitlines()[0])
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="Print one JSON object as the last line of the output.",
+    )
+    parser.add_argument("--probe", choices=PROBES, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.probe:
+        print(json.dumps(PROBES[options.probe]()))
+        return 0
+    try:
+        return run(options.json)
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(as_json: bool = False) -> int:
+    """Check this computer for the lessons, and say how to mend what is wrong.
+
+    Parameters
+    ----------
+    as_json : bool
+        Whether to print one JSON object as the last line: ``checks``, a list of the fields of
+        `Finding`, and the numbers of ``faults`` and ``warnings``.
+
+    Returns
+    -------
+    int
+        1 if there is a fault, else 0. Warnings alone are no fault.
+    """
+    findings = []
+    for finding in check():
+        findings.append(finding)
+        print(f"{finding.status:<8} {finding.name:<21} {finding.found}", flush=True)
+        if finding.mend:
+            print(f"{'':<8} mend: {finding.mend}", flush=True)
+    faults, warnings = (sum(f.status == status for f in findings) for status in (FAULT, WARNING))
+    print(f"{len(findings)} checks: faults {faults}, warnings {warnings}")
+    if as_json:
+        checks = [asdict(finding) for finding in findings]
+        print(json.dumps({"faults": faults, "warnings": warnings, "checks": checks}))
+    return 1 if faults else 0
+
+
+def check() -> Iterator[Finding]:
+    """Yield the findings one after the other, as soon as each is there."""
+    try:
+        project = importlib.metadata.metadata(DISTRIBUTION)
+        requirements = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        yield _python(">=3.10")
+        yield Finding(DISTRIBUTION, FAULT, "not installed", _pip_install("-e", _folder()))
+        return
+    yield _python(project["Requires-Python"])
+    checks: list[Callable[[], Finding]] = [
+        partial(_package, *parts) for parts in map(_name_and_bound, requirements) if parts
+    ]
+    checks += [_threads, _memory, _disk, _current_folder, _temporary_folder, _jupyter_folder]
+    checks += [_matplotlib_folder, _kernel]
+    checks += [partial(_works, "gradient", "torch"), partial(_works, "figure", "matplotlib")]
+    checks += [_weights]
+    # Probes spend their time reading from the disk: two at a time. Findings come in their order.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield from pool.map(lambda one: one(), checks)
+
+
+# ------------------------------------------------------------------------------ probes
+
+
+def _probe(name: str) -> tuple[Any, str]:
+    """Return what a function of `PROBES` returns in a process of its own, or None and the error."""
+    return _child(["-m", "n2n_lib", "doctor", "--probe", name])
+
+
+def _child(arguments: Sequence[str]) -> tuple[Any, str]:
+    """Run Python, and return its last line, which is JSON; if it failed, None and the error."""
+    try:
+        ended = subprocess.run(
+            [sys.executable, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=TIME_LIMIT,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"no answer within {TIME_LIMIT} s"
+    except OSError as error:
+        return None, str(error)
+    if ended.returncode:
+        return None, _error_of(ended.stderr) or f"crashed, exit code {ended.returncode}"
+    try:
+        return json.loads(ended.stdout.splitlines()[-1]), ""
+    except (IndexError, ValueError):
+        return None, "ended without an answer"
+
+
+def _error_of(stderr: str) -> str:
+    """Return the line that names the last exception; its message may go on for many lines."""
+    after = stderr.rpartition("Traceback (most recent call last):\n")[2]
+    return next((line for line in after.splitlines() if line and not line.startswith(" ")), "")
+
+
+def _count_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _measure_memory() -> float:
+    """Return the gigabytes that are free."""
+    import psutil
+
+    return psutil.virtual_memory().available / 1e9
+
+
+def _find_jupyter_folder() -> str:
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    return jupyter_runtime_dir()
+
+
+def _find_matplotlib_folders() -> list[str]:
+    import matplotlib
+
+    return [matplotlib.get_configdir(), matplotlib.get_cachedir()]
+
+
+def _ask_kernel() -> dict[str, str]:
+    """Start the kernel that lessons ask for, and let it add and say which Python it is."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(startup_timeout=60, kernel_name="python3")
+    try:
+        reply = client.execute_interactive(
+            "",
+            user_expressions={"sum": "1 + 1", "prefix": "__import__('sys').prefix"},
+            timeout=60,
+            store_history=False,
+        )
+        answers = reply["content"]["user_expressions"]
+        return {name: answer["data"]["text/plain"] for name, answer in answers.items()}
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def _check_gradient() -> str:
+    """Compare the three gradients of a convolution with finite differences."""
+    import torch
+
+    from n2n_lib.framework.conv import Conv2d
+    from n2n_lib.framework.gradcheck import gradcheck
+
+    generator = torch.Generator().manual_seed(0)
+    module = Conv2d(2, 3, 3, stride=2, padding=1, generator=generator).to(torch.float64)
+    x = torch.randn(2, 2, 5, 5, generator=generator, dtype=torch.float64)
+    report = gradcheck(module, x, generator=generator)
+    if not report.ok:
+        raise ArithmeticError("a gradient of Conv2d is wrong")
+    worst = max(errors["finite differences"] for _, _, errors in report.rows)
+    return f"Conv2d agrees with finite differences, relative error {worst:.0e}"
+
+
+def _draw_figure() -> str:
+    """Draw a line into a PNG in memory."""
+    from io import BytesIO
+
+    from matplotlib.figure import Figure
+
+    figure, file = Figure(), BytesIO()
+    figure.subplots().plot([1, 3, 2])
+    figure.savefig(file, format="png")
+    if not file.getvalue().startswith(b"\x89PNG\r\n"):
+        raise ValueError("expected a PNG, got something else")
+    return f"a PNG of {len(file.getvalue()) // 1000} kB"
+
+
+def _load_weights() -> str:
+    from n2n_lib.denoiser.model import PRETRAINED, Model
+
+    for name in PRETRAINED:
+        Model().load_pretrained_model(name)
+    return ", ".join(PRETRAINED)
+
+
+PROBES: dict[str, Callable[[], Any]] = {
+    "threads": _count_threads,
+    "memory": _measure_memory,
+    "jupyter": _find_jupyter_folder,
+    "matplotlib": _find_matplotlib_folders,
+    "kernel": _ask_kernel,
+    "gradient": _check_gradient,
+    "figure": _draw_figure,
+    "weights": _load_weights,
+}
+
+
+# ------------------------------------------------------------------------------ checks
+
+
+def _python(bound: str) -> Finding:
+    found = f"{platform.python_version()}, {sys.executable}"
+    if _reaches(platform.python_version(), bound.removeprefix(">=")):
+        return Finding("Python", OK, found)
+    mend = f"install Python {bound[2:]} or newer, and set up the environment with it again"
+    return Finding("Python", FAULT, f"{found}; needed: {bound}", mend)
+
+
+def _package(name: str, bound: str) -> Finding:
+    """Look for a package, its version, and whether it can be imported."""
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, FAULT, f"missing; needed: >={bound}", _install(name, bound))
+    if not _reaches(version, bound):
+        return Finding(name, FAULT, f"{version}; needed: >={bound}", _install(name, bound))
+    _, error = _child(["-c", f"import {IMPORT_NAMES.get(name, name)}; print(0)"])
+    if error:
+        return Finding(
+            name, FAULT, f"{version}, but the import fails: {error}", _reinstall(name, bound)
+        )
+    return Finding(name, OK, version)
+
+
+def _threads() -> Finding:
+    threads, error = _probe("threads")
+    # A container or a class server may give a program fewer processors than there are.
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if error:
+        return Finding("threads", FAULT, error, _mend(error, "torch"))
+    found = f"torch uses {threads}, processors {usable}"
+    if threads > (usable or threads):
+        mend = f"set the environment variable OMP_NUM_THREADS to {usable}, and start again"
+        return Finding("threads", WARNING, f"{found}: too many are slow", mend)
+    return Finding("threads", OK, found)
+
+
+def _memory() -> Finding:
+    free, error = _probe("memory")
+    if error:
+        return Finding("memory", WARNING, f"unknown: {error}", _mend(error, "psutil"))
+    return _enough("memory", free, MEMORY_NEEDED, "close other programs and other notebooks")
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(".").free / 1e9
+    return _enough("disk", free, DISK_NEEDED, f"make room on the disk of {Path.cwd()}")
+
+
+def _enough(name: str, free: float, needed: float, mend: str) -> Finding:
+    """Judge gigabytes that are free."""
+    found = f"{free:.1f} GB free"
+    if free >= needed:
+        return Finding(name, OK, found)
+    status = WARNING if free >= TOO_LITTLE * needed else FAULT
+    return Finding(name, status, f"{found}; better: {needed:g} GB", mend)
+
+
+def _current_folder() -> Finding:
+    mend = "go to a folder of your own with cd, and start from there"
+    return _writable("current folder", os.getcwd(), mend)
+
+
+def _temporary_folder() -> Finding:
+    name = "temporary folder"
+    mend = "set the environment variable TMPDIR to a folder that you may write to"
+    try:
+        return _writable(name, tempfile.gettempdir(), mend)
+    except FileNotFoundError as error:  # none of those that Python tries can be written to
+        return Finding(name, FAULT, str(error), mend)
+
+
+def _jupyter_folder() -> Finding:
+    folder, error = _probe("jupyter")
+    name = "Jupyter's folder"
+    if error:
+        return Finding(name, FAULT, error, _mend(error, "jupyter-core"))
+    mend = "set the environment variable JUPYTER_RUNTIME_DIR to a folder that you may write to"
+    return _writable(name, folder, mend)
+
+
+def _matplotlib_folder() -> Finding:
+    folders, error = _probe("matplotlib")
+    name = "matplotlib's folder"
+    if error:
+        return Finding(name, FAULT, error, _mend(error, "matplotlib"))
+    mend = "set the environment variable MPLCONFIGDIR to a folder that you may write to"
+    # Where its own folder cannot be written to, matplotlib makes one for this process alone.
+    stray = [f for f in folders if Path(f).name.startswith("matplotlib-")]
+    if stray:
+        return Finding(
+            name, FAULT, f"cannot be written to; {stray[0]} stands in, every time anew", mend
+        )
+    findings = [_writable(name, folder, mend) for folder in folders]
+    return next((finding for finding in findings if finding.status != OK), findings[0])
+
+
+def _writable(name: str, folder: str, mend: str) -> Finding:
+    """Write a file into the folder, which is made if it is not there."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"n2n")
+    except OSError as error:
+        return Finding(name, FAULT, f"{folder} cannot be written to: {error.strerror}", mend)
+    return Finding(name, OK, folder)
+
+
+def _kernel() -> Finding:
+    answers, error = _probe("kernel")
+    name = "Jupyter kernel"
+    if error:
+        return Finding(name, FAULT, f"python3 does not start: {error}", _mend_kernel(error))
+    if answers["sum"] != "2":
+        found = f"python3 says that 1 + 1 is {answers['sum']}"
+        return Finding(name, FAULT, found, _reinstall("ipykernel", IPYKERNEL))
+    prefix = ast.literal_eval(answers["prefix"])
+    if not os.path.samefile(prefix, sys.prefix):
+        found = f"python3 runs the Python of {prefix}, not of {sys.prefix}"
+        return Finding(name, FAULT, found, "jupyter kernelspec remove python3")
+    return Finding(name, OK, "python3 starts and says that 1 + 1 is 2")
+
+
+def _mend_kernel(error: str) -> str:
+    try:
+        importlib.metadata.version("ipykernel")
+    except importlib.metadata.PackageNotFoundError:
+        return _install("ipykernel", IPYKERNEL)
+    if "NoSuchKernel" in error:  # the package is there, and its entry in Jupyter's list is not
+        return _python_command("ipykernel", "install", "--sys-prefix")
+    return _reinstall("ipykernel", IPYKERNEL)
+
+
+def _works(name: str, package: str) -> Finding:
+    """Run the probe of this name; if it fails, the package is to blame."""
+    found, error = _probe(name)
+    if error:
+        return Finding(name, FAULT, error, _mend(error, package))
+    return Finding(name, OK, found)
+
+
+def _weights() -> Finding:
+    found, error = _probe("weights")
+    if not error:
+        return Finding("shipped weights", OK, found)
+    mend = _quote("git", "-C", _folder(), "checkout", "--", "n2n_lib/weights")
+    if error.startswith("ModuleNotFoundError"):
+        mend = PACKAGE_FIRST
+    return Finding("shipped weights", FAULT, error, mend)
+
+
+# ------------------------------------------------------------------------------ versions
+
+
+def _name_and_bound(requirement: str) -> tuple[str, str] | None:
+    """Split ``"torch>=2.6"``, the only form that pyproject.toml has; None for an extra's."""
+    found = re.fullmatch(r"([\w.-]+) *>=([\w.]+)", requirement)
+    return (found[1], found[2]) if found else None
+
+
+def _bound(name: str) -> str:
+    """Return the lowest version that the project, as it was installed, asks for, or 0."""
+    requirements = importlib.metadata.requires(DISTRIBUTION) or []
+    return dict(filter(None, map(_name_and_bound, requirements))).get(name, "0")
+
+
+def _reaches(version: str, bound: str) -> bool:
+    """Compare releases; the package ``packaging`` might be the one that is missing."""
+
+    def release(text: str) -> list[int]:
+        numbers = [int(n) for n in re.match(r"[\d.]*", text)[0].split(".") if n]
+        return numbers + [0] * (4 - len(numbers))
+
+    return release(version) >= release(bound)
+
+
+# ------------------------------------------------------------------------------ how to mend
+
+
+def _is_conda() -> bool:
+    return Path(sys.prefix, "conda-meta").is_dir()
+
+
+def _mend(error: str, package: str) -> str:
+    """Say how to mend the package that made a probe fail."""
+    if error.startswith("ModuleNotFoundError"):
+        return PACKAGE_FIRST
+    return _reinstall(package, _bound(package))
+
+
+def _install(name: str, bound: str) -> str:
+    if _is_conda():
+        return _quote("conda", "install", "-c", "conda-forge", f"{_conda_name(name)}>={bound}")
+    return _pip_install(f"{name}>={bound}")
+
+
+def _reinstall(name: str, bound: str) -> str:
+    if _is_conda():
+        package = f"{_conda_name(name)}>={bound}"
+        return _quote("conda", "install", "-c", "conda-forge", "--force-reinstall", package)
+    return _pip_install("--force-reinstall", f"{name}>={bound}")
+
+
+def _conda_name(name: str) -> str:
+    return CONDA_NAMES.get(name, name)
+
+
+def _pip_install(*arguments: str) -> str:
+    """Return the command that installs; where the project's folder is there, in tested versions."""
+    constraints = Path(_folder(), "constraints.txt")
+    fixed = ["-c", str(constraints)] if constraints.is_file() else []
+    return _python_command("pip", "install", *fixed, *arguments)
+
+
+def _python_command(*arguments: str) -> str:
+    """Return a command that runs a module with this very Python, to be copied into a terminal."""
+    python = shutil.which("python")
+    is_this = python is not None and os.path.samefile(python, sys.executable)
+    # A venv's python is a link to the system's: the same file, but other packages.
+    is_this = is_this and Path(python).parent == Path(sys.executable).parent
+    return _quote("python" if is_this else sys.executable, "-m", *arguments)
+
+
+def _quote(*words: str) -> str:
+    """Join words as the shell of this system reads them."""
+    if os.name != "nt":
+        return shlex.join(words)
+    return " ".join(f'"{word}"' if re.search(r"[\s<>&|^]", word) else word for word in words)
+
+
+def _folder() -> str:
+    """Return the folder of the project, from which it is installed."""
+    return str(Path(__file__).resolve().parents[2])

@@ -1,0 +1,299 @@
+"""The student edition: the lessons without their solutions, and its update over work in progress.
+
+Nothing that a student has done is ever overwritten. A manifest in the folder, `EDITION`, holds a
+fingerprint of each file as it was written. A file that still has this fingerprint is replaced by
+its new version. One that has not is the student's: it stays, and the new version, if there is one,
+is written beside it, ``03_convolution.new.ipynb`` beside ``03_convolution.ipynb``. Whoever wants a
+lesson afresh renames or deletes the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from n2n_lib.course.check.record import EDITION
+from n2n_lib.course.notebooks import METADATA, VIEW_STATE, find_lessons, read_lesson
+from n2n_lib.support import files
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+
+REGION = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n.*?^[ \t]*{END}[ \t]*$", re.DOTALL | re.MULTILINE)
+
+HINT = re.compile(r'Hint: (.*?)\s*"""', re.DOTALL)
+
+BESIDE = ("README.md", "LICENSE", "constraints.txt", "environment.yml", "pyproject.toml")
+"""What the library is installed with; README.md is that of the lessons where they have one."""
+
+WIDTH = 84  # of a line of a hint in a stub
+
+LOOK = VIEW_STATE | {"jupyter", "vscode"}
+"""Metadata of a cell that say how it is shown, which is no work."""
+
+
+@dataclass
+class Report:
+    """What a call of `make_edition` did, by the names of the files.
+
+    Attributes
+    ----------
+    written
+        New in the folder.
+    updated
+        Were as we had written them, and were replaced by a newer version.
+    unchanged
+        Are up to date.
+    kept
+        Are the student's by now, and were not touched.
+    beside : dict of str to str
+        Of files in `kept` that have a newer version: the file that holds it.
+    """
+
+    written: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    beside: dict[str, str] = field(default_factory=dict)
+
+
+def make_edition(
+    folder: str | os.PathLike, source: str | os.PathLike | None = None, *, library: bool = False
+) -> Report:
+    """Write the student edition of the lessons, or update one.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where to; it is made if it does not exist. Files of other names in it are left alone.
+    source : path-like, optional
+        The folder of the instructor's lessons. Default: as in `lessons.find_lessons`.
+    library : bool
+        Whether to write `n2n_lib` and what it is installed with, too, so that the folder can be
+        handed out by itself. Both are looked for beside `source`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ValueError
+        If there are no lessons, one of them cannot be read or holds an exercise that is not
+        marked as it should be, or `folder` is that of the lessons or the one around it, is a
+        file, cannot be written to, or has a manifest that cannot be read. Nothing has been
+        written then.
+    """
+    lessons = find_lessons(source)
+    if not lessons:
+        raise ValueError(f"expected lessons NN_name.ipynb in {source or 'notebooks'}, found none")
+    folder, source = Path(folder), lessons[0].parent
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"expected a folder for the student edition, got the file {folder}")
+    if folder.resolve() in (source.resolve(), source.resolve().parent):
+        raise ValueError(f"expected another folder than that of the lessons, got {folder}")
+    contents = {path.name: _notebook(student_version(path)) for path in lessons}
+    contents |= _files_beside(source, library)
+    manifest = _read_manifest(folder / EDITION)
+    files.make_writable(folder)
+    report = Report()
+    for name, content in contents.items():
+        _place(folder, name, content, manifest, report)
+        _write_manifest(folder / EDITION, manifest)  # after each: an interrupted update goes on
+    return report
+
+
+# ---------------------------------------------------------------------- the lessons
+
+
+def student_version(path: str | os.PathLike) -> NotebookNode:
+    """Return a lesson as students get it.
+
+    Solutions are replaced by stubs that raise `NotImplementedError` with the hint of the
+    docstring. Outputs are gone, and so are cells with the tag ``instructor``. Checks cannot be
+    edited, and neither they nor exercises be deleted. Both get the tag ``raises-exception``, so
+    that "Run all cells" goes on past them. The last cell draws the student's progress.
+
+    Raises
+    ------
+    ValueError
+        If the notebook cannot be read, or a solution is not marked as it should be.
+    """
+    path = Path(path)
+    lesson = read_lesson(path)  # without outputs
+    lesson.metadata = nbformat.from_dict(METADATA)
+    lesson.cells = [cell for cell in lesson.cells if "instructor" not in _tags(cell)]
+    for cell in lesson.cells:
+        if BEGIN in cell.source or END in cell.source:
+            cell.source = _with_stub(path, cell)
+        tags = set(_tags(cell)) & {"exercise", "check"}
+        if tags:
+            cell.metadata.tags = [*_tags(cell), "raises-exception"]
+            cell.metadata.deletable = False
+        if "check" in tags:
+            cell.metadata.editable = False
+    lesson.cells += [
+        new_markdown_cell("## Your progress", id="progress-title"),
+        new_code_cell("from n2n_lib import check\n\ncheck.progress()", id="progress"),
+    ]
+    nbformat.validate(lesson)
+    return lesson
+
+
+def _with_stub(path: Path, cell: NotebookNode) -> str:
+    """Return the source of an exercise with a stub for its solution."""
+    hint = HINT.search(cell.source)
+    if "exercise" not in _tags(cell) or not hint:
+        raise ValueError(
+            f"{path}, cell {cell.id}: expected a cell with a solution to be tagged exercise, and "
+            "a hint in its docstring"
+        )
+    stub = _stub(" ".join(hint[1].split()))
+    source = REGION.sub(lambda region: textwrap.indent(stub, region[1]), cell.source)
+    if BEGIN in source or END in source:
+        raise ValueError(
+            f"{path}, cell {cell.id}: expected every {BEGIN} to have its {END}, each on a line of "
+            "its own"
+        )
+    return source
+
+
+def _stub(hint: str) -> str:
+    lines = textwrap.wrap(hint, WIDTH, drop_whitespace=False, break_on_hyphens=False)
+    quoted = "".join(f"    {json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+    return f"raise NotImplementedError(  # write your code in place of this\n{quoted})"
+
+
+def _tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def _notebook(lesson: NotebookNode) -> bytes:
+    return (nbformat.writes(lesson).rstrip("\n") + "\n").encode()
+
+
+# ---------------------------------------------------------------------- what lies beside them
+
+
+def _files_beside(source: Path, library: bool) -> dict[str, bytes]:
+    """Return the other files of the edition by their names in it."""
+    root = source.resolve().parent
+    found = [root / name for name in BESIDE] + [
+        path
+        for path in sorted((root / "n2n_lib").rglob("*"))
+        if path.is_file() and path.suffix in (".py", ".pth")
+    ]
+    if library and not (root / "n2n_lib" / "__init__.py").is_file():
+        raise ValueError(f"expected n2n_lib beside the lessons, found none in {root}")
+    names = {path.relative_to(root).as_posix(): path for path in found} if library else {}
+    if (source / "README.md").is_file():
+        names["README.md"] = source / "README.md"
+    return {name: path.read_bytes() for name, path in names.items() if path.is_file()}
+
+
+# ---------------------------------------------------------------------- writing and updating
+
+
+def fingerprint(content: bytes, name: str) -> str:
+    """Return a hash of what counts as work in a file.
+
+    Of a notebook these are its cells: their kind, source, attachments and metadata but for those
+    of the view. Outputs, execution counts and metadata of the notebook do not count, nor do empty
+    cells: JupyterLab adds one when the last cell is run. A notebook that cannot be read, and any
+    other file, counts as its bytes.
+    """
+    if name.endswith(".ipynb"):
+        try:
+            content = json.dumps(_work(content), sort_keys=True).encode()
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            pass  # no notebook, whatever its name
+    return hashlib.sha256(content).hexdigest()
+
+
+def _work(content: bytes) -> list:
+    return [
+        [
+            cell["cell_type"],
+            "".join(cell["source"]),
+            cell.get("attachments", {}),
+            {key: value for key, value in cell["metadata"].items() if key not in LOOK},
+        ]
+        for cell in json.loads(content)["cells"]
+        if "".join(cell["source"]).strip() or cell.get("attachments")
+    ]
+
+
+def _place(
+    folder: Path, name: str, content: bytes, manifest: dict[str, str], report: Report
+) -> None:
+    """Write a file where it overwrites nothing of the student's, or not at all."""
+    new = fingerprint(content, name)
+    for candidate in _names(name):
+        path, given, is_first = folder / candidate, manifest.get(candidate), candidate == name
+        present = _present(path)
+        if present is None and given == new and not is_first:
+            return  # the student has thrown this version away
+        if present in (None, given, new):
+            if present != new:
+                _write(path, content)
+            manifest[candidate] = new
+            if is_first:
+                done = {None: report.written, new: report.unchanged}.get(present, report.updated)
+                done.append(name)
+            else:
+                report.beside[name] = candidate
+            return
+        if is_first:
+            report.kept.append(name)
+        if given == new:
+            return  # the student works in this very version
+
+
+def _present(path: Path) -> str | None:
+    """Return the fingerprint of what lies at a path, None if that is nothing."""
+    if path.is_file():
+        return fingerprint(path.read_bytes(), path.name)
+    return "no file" if os.path.lexists(path) else None
+
+
+def _names(name: str) -> Iterator[str]:
+    """Yield ``a.ipynb``, ``a.new.ipynb``, ``a.new2.ipynb`` ..."""
+    yield name
+    stem, dot, ending = name.rpartition(".")
+    stem, ending = (stem, dot + ending) if dot else (ending, "")
+    yield f"{stem}.new{ending}"
+    yield from (f"{stem}.new{number}{ending}" for number in count(2))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_atomically(path, lambda file: file.write(content))
+
+
+def _read_manifest(path: Path) -> dict[str, str]:
+    """Return the fingerprint of each file as we wrote it last."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): str(value) for name, value in content["files"].items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (ValueError, TypeError, KeyError, AttributeError, OSError):
+        raise ValueError(
+            f"{path}: expected the manifest of a student edition, got a file that cannot be read; "
+            "delete it, and every file that differs from the new edition counts as the student's"
+        ) from None
+
+
+def _write_manifest(path: Path, manifest: dict[str, str]) -> None:
+    text = json.dumps({"files": manifest}, indent=1, sort_keys=True) + "\n"
+    files.write_atomically(path, lambda file: file.write(text.encode()))

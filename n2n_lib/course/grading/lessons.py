@@ -1,0 +1,133 @@
+"""Read the lessons of the instructor: what is asked, by which check, for how many points."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from n2n_lib.course import check
+from n2n_lib.course.check.engine import Exercise
+from n2n_lib.course.grading.needed import needed
+from n2n_lib.course.notebooks import LessonError, find_lessons
+
+
+@dataclass(frozen=True)
+class Task:
+    """An exercise in a lesson, worth some points.
+
+    Attributes
+    ----------
+    column : str
+        Lesson and cell, ``03/conv2d-forward``.
+    cell, check_cell : str
+        Ids of the exercise's cell and of the cell with the check.
+    function : str
+        Name of the student's function.
+    exercise : Exercise
+        What the check judges by.
+    points : float
+        For a right answer.
+    before : tuple of str
+        The lesson's code cells before it, without exercises and checks.
+    check_source : str
+        The cell with the check.
+    check_metadata : dict
+        What nbgrader knows of it.
+    """
+
+    column: str
+    cell: str
+    check_cell: str
+    function: str
+    exercise: Exercise
+    points: float
+    before: tuple[str, ...]
+    check_source: str
+    check_metadata: dict
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson with exercises: its name ``NN_name`` and the tasks in their order."""
+
+    name: str
+    tasks: tuple[Task, ...]
+
+    @property
+    def number(self) -> str:
+        """``NN``."""
+        return self.name[:2]
+
+
+def read_lessons(folder: str | os.PathLike | None = None) -> list[Lesson]:
+    """Read all lessons of a folder that have exercises.
+
+    Parameters
+    ----------
+    folder : path-like, optional
+        Default: see `n2n_lib.course.notebooks.find_lessons`.
+
+    Raises
+    ------
+    LessonError
+        If a lesson cannot be read, or a check is not followed as it should be.
+    ValueError
+        If there is no such folder, or no lesson with exercises in it.
+    """
+    lessons = [_read(path) for path in find_lessons(folder)]
+    lessons = [lesson for lesson in lessons if lesson.tasks]
+    if not lessons:
+        raise ValueError(f"expected a folder of lessons with exercises, got {folder}")
+    return lessons
+
+
+def _read(path: Path) -> Lesson:
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        kinds = [set(cell["metadata"].get("tags", ())) for cell in code]
+        tasks, before, exercise = [], [], None
+        for cell, tags in zip(code, kinds, strict=True):
+            if "exercise" in tags:
+                exercise = cell["id"]
+            elif "check" in tags:
+                tasks.append(_task(path.stem, exercise, cell, before))
+            else:
+                before.append(source_of(cell))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LessonError(
+            f"{path}: expected a lesson of the instructor's edition, got "
+            f"{type(error).__name__}: {error}"
+        ) from None
+    return Lesson(path.stem, tuple(tasks))
+
+
+def _task(lesson: str, exercise: str | None, cell: dict, before: Sequence[str]) -> Task:
+    """Read a check cell, ``check.NAME(FUNCTION)``."""
+    source = source_of(cell)
+    (statement,) = ast.parse(source).body
+    name, function = statement.value.func.attr, statement.value.args[0].id
+    if exercise is None or statement.value.func.value.id != "check":
+        raise ValueError(f"expected an exercise, then check.NAME(FUNCTION), got {source!r}")
+    if needed(before, function):
+        raise ValueError(f"expected {function} to be left to the student, it is defined before")
+    return Task(
+        column=f"{lesson[:2]}/{exercise}",
+        cell=exercise,
+        check_cell=cell["id"],
+        function=function,
+        exercise=getattr(check, name.upper()),
+        points=cell["metadata"]["nbgrader"]["points"],
+        before=tuple(before),
+        check_source=source,
+        check_metadata=cell["metadata"]["nbgrader"],
+    )
+
+
+def source_of(cell: dict) -> str:
+    """Return the source of a cell, which a file may hold as a list of lines."""
+    return "".join(cell["source"])

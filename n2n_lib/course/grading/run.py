@@ -1,0 +1,246 @@
+"""Grade a class: every exercise of every student, with a table and pages of feedback as result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from threading import Event
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from n2n_lib.course.grading.judge import NoAnswer, Worker, has_bubblewrap
+from n2n_lib.course.grading.lessons import Lesson, Task, read_lessons
+from n2n_lib.course.grading.report import Grade, Mark, write_csv, write_feedback
+from n2n_lib.course.grading.submissions import (
+    Submission,
+    answer_of,
+    find_submissions,
+    read_submission,
+)
+from n2n_lib.course.notebooks import find_lessons
+from n2n_lib.support.files import check_writable, write_atomically
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an answer may take: seconds and megabytes, closed in by bubblewrap or not."""
+
+    seconds: float = 60
+    megabytes: int = 2048
+    closed: bool = field(default_factory=has_bubblewrap)
+
+    def worker(self) -> Worker:
+        """Return a worker with these limits."""
+        return Worker(self.seconds, self.megabytes, closed=self.closed)
+
+
+def grade(
+    submissions: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    source: str | os.PathLike | None = None,
+    feedback: str | os.PathLike | None = None,
+    limits: Limits | None = None,
+    jobs: int = 2,
+    progress: bool = True,
+) -> list[Grade]:
+    """Grade submissions; write a CSV file and, if wanted, a page of feedback for each student.
+
+    First the solutions of the lessons themselves are graded, which must get all points. What is
+    done is kept in ``OUT.journal``, so that the same command goes on after an interruption, and
+    after a late submission grades only this one.
+
+    Parameters
+    ----------
+    submissions : path-like
+        See `submissions.find_submissions`.
+    out : path-like
+        The CSV file.
+    source : path-like, optional
+        Folder of the instructor's lessons. Default: see `n2n_lib.course.notebooks.find_lessons`.
+    feedback : path-like, optional
+        Folder for the pages; it is made.
+    limits : Limits, optional
+        For each answer.
+    jobs : int
+        How many students are graded at a time.
+    progress : bool
+        Whether to show a progress bar on stderr.
+
+    Returns
+    -------
+    list of Grade
+        By the students' names.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to grade, or not by these lessons, or another run writes to `out`.
+    """
+    lessons, paths = read_lessons(source), find_submissions(submissions)
+    limits, out = limits or Limits(), Path(out)
+    check_writable(out.parent)
+    if feedback is not None:
+        Path(feedback).mkdir(parents=True, exist_ok=True)
+        check_writable(feedback)
+    try:
+        with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
+            _check_solutions(lessons, source, limits)
+            journal = _Journal(out.with_name(f"{out.name}.journal"), lessons, limits)
+            grades = []
+            with tqdm(total=len(paths), unit="student", disable=not progress) as bar:
+                for done in _each(paths, lessons, limits, jobs, journal):
+                    grades.append(done)
+                    if feedback is not None:
+                        write_feedback(Path(feedback, f"{done.student}.html"), done)
+                    bar.update()
+            grades.sort(key=lambda done: done.student)
+            write_csv(out, grades)
+            return grades
+    except Timeout:
+        raise ValueError(f"expected no other run to write to {out}, found one at work") from None
+
+
+def grade_submission(
+    submission: Submission,
+    lessons: Sequence[Lesson],
+    worker: Worker,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Grade:
+    """Grade what one student handed in.
+
+    Parameters
+    ----------
+    submission, lessons
+        See `read_submission` and `read_lessons`.
+    worker : Worker
+        For the student's code.
+    stopped : callable
+        Asked before every answer.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If `stopped` says so.
+    """
+    done = Grade(submission.student, submission.digest, {}, list(submission.remarks))
+    for lesson in lessons:
+        cells = submission.notebooks.get(lesson.name)
+        for task in lesson.tasks:
+            if stopped():
+                raise KeyboardInterrupt
+            done.marks[task.column] = _mark(task, cells, worker, done.remarks)
+    return done
+
+
+def _mark(task: Task, cells: list[dict] | None, worker: Worker, remarks: list[str]) -> Mark:
+    """Judge one answer, and say in a remark why points are missing."""
+    if cells is None:
+        return Mark(0, task.points, "missing")
+    answer = answer_of(task, cells)
+    remarks += [f"{task.column}: {remark}" for remark in answer.remarks]
+    try:
+        verdict = worker.judge(task.exercise, answer.cells, task.function)
+    except NoAnswer as reason:
+        remarks.append(f"{task.column}: {reason}")
+        message = f"{task.function}: {reason}."
+        return Mark(0, task.points, "no result", message, code=answer.shown)
+    if verdict.right:
+        return Mark(task.points, task.points, "right", code=answer.shown)
+    result = "wrong" if verdict.table else "not written"
+    remarks.append(f"{task.column}: {result}")
+    return Mark(0, task.points, result, verdict.message, verdict.table, answer.shown)
+
+
+def _each(
+    paths: Sequence[Path], lessons: Sequence[Lesson], limits: Limits, jobs: int, journal: _Journal
+) -> Iterator[Grade]:
+    """Yield the grades as they are ready, those of unchanged submissions from the journal."""
+    stop, workers, names = Event(), set(), [lesson.name for lesson in lessons]
+
+    def one(path: Path) -> Grade:
+        submission = read_submission(path, names)
+        if known := journal.get(submission):
+            return known
+        with limits.worker() as worker:
+            workers.add(worker)
+            return grade_submission(submission, lessons, worker, stop.is_set)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for future in as_completed([pool.submit(one, path) for path in paths]):
+                done = future.result()
+                journal.add(done)
+                yield done
+        finally:
+            stop.set()
+            for worker in list(workers):  # at work only if the run is interrupted
+                worker.interrupt()
+            pool.shutdown(cancel_futures=True)
+
+
+def _check_solutions(lessons: Sequence[Lesson], source: object, limits: Limits) -> None:
+    """Raise unless the instructor's own solutions get all points."""
+    folder = find_lessons(source)[0].parent
+    solutions = read_submission(folder, [lesson.name for lesson in lessons])
+    with limits.worker() as worker:
+        own = grade_submission(solutions, lessons, worker)
+    wrong = {column: mark for column, mark in own.marks.items() if mark.points != mark.maximum}
+    if wrong:
+        column, mark = next(iter(wrong.items()))
+        raise ValueError(
+            f"expected all solutions in {folder} to be right, got {', '.join(wrong)} wrong; "
+            f"{column}: {mark.message}"
+        )
+
+
+class _Journal:
+    """The grades so far, a line each, for the lessons and limits that the first line names."""
+
+    def __init__(self, path: Path, lessons: Sequence[Lesson], limits: Limits) -> None:
+        key = _digest(lessons, limits)
+        self._path, self._known = path, {}
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        if lines and lines[0] == key:
+            for line in lines[1:]:
+                self._read(line)
+        content = "\n".join([key, *map(self._line, self._known.values()), ""])
+        write_atomically(path, lambda file: file.write(content.encode()))
+
+    def get(self, submission: Submission) -> Grade | None:
+        """Return the grade of a submission that has not changed since."""
+        known = self._known.get(submission.student)
+        return known if known and known.digest == submission.digest else None
+
+    def add(self, done: Grade) -> None:
+        """Keep a grade."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(self._line(done) + "\n")
+
+    @staticmethod
+    def _line(done: Grade) -> str:
+        return json.dumps(asdict(done))
+
+    def _read(self, line: str) -> None:
+        try:
+            content = json.loads(line)
+            marks = {column: Mark(**mark) for column, mark in content.pop("marks").items()}
+            grade = Grade(**content, marks=marks)
+        except (ValueError, KeyError, TypeError):  # the last line of a run that was killed
+            return
+        self._known[grade.student] = grade
+
+
+def _digest(lessons: Sequence[Lesson], limits: Limits) -> str:
+    """Describe all but the submissions that grades depend on: lessons, limits, library."""
+    asked = [[asdict(replace(task, exercise=None)) for task in lesson.tasks] for lesson in lessons]
+    digest = hashlib.sha256(json.dumps([asked, asdict(limits)]).encode())
+    for file in sorted(Path(__file__).parents[2].rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,178 @@
+"""The process that runs students' code: ``python -m n2n_lib.course.grading.worker``.
+
+It reads requests on its standard input and answers on its standard output, see `wire`. For every
+exercise it forks, so that each begins fresh, but without loading PyTorch again; where there is no
+safe fork it serves one exercise and ends. All that a student's code can reach is the way to
+give a wrong answer: the verdict is found by `judge`, in another process.
+"""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import json
+import os
+import pickle
+import signal
+import sys
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+import psutil
+import torch
+
+import n2n_lib.course.check  # noqa: F401  (loaded once, before the forks)
+from n2n_lib.course.check.engine import tensors_in
+from n2n_lib.course.grading.needed import needed
+from n2n_lib.course.grading.wire import encode, receive, send
+
+FORKS = sys.platform == "linux"  # on macOS a fork after PyTorch is loaded may hang
+
+FORBIDDEN = {
+    *("os.system", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "subprocess.Popen"),
+    *("os.kill", "os.killpg", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate"),
+    *("os.link", "os.symlink", "os.chmod", "os.chown", "os.utime", "shutil.rmtree"),
+    *("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo"),
+}
+"""Audit events of Python that end in an exception while a student's code runs."""
+
+
+def main() -> None:
+    """Serve requests until the input ends."""
+    requests, answers = _take_over_the_streams()
+    torch.set_num_threads(1)
+    _tie_to_parent(also_orphans=True)
+    _say(answers, {"ready": True})
+    while (request := receive(requests)) is not None:
+        if not FORKS:
+            _serve(request, requests, answers)
+            return
+        if child := os.fork():
+            _, status = os.waitpid(child, 0)
+            _kill_children()
+            _say(answers, {"ended": os.waitstatus_to_exitcode(status)})
+        else:
+            _tie_to_parent()
+            _serve(request, requests, answers)
+            os._exit(0)
+
+
+def _take_over_the_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Keep both ends of the pipe apart; whatever else is printed or read goes nowhere."""
+    streams = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb", buffering=0)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nowhere, standard)
+    return streams
+
+
+def _tie_to_parent(also_orphans: bool = False) -> None:
+    """Let this process die with its parent, and adopt what its children leave behind (Linux)."""
+    if sys.platform == "linux":
+        control = ctypes.CDLL(None).prctl
+        control(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+        if also_orphans:
+            control(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def _kill_children() -> None:
+    """Kill whatever an answer has started and left behind."""
+    while children := psutil.Process().children(recursive=True):
+        for child in children:
+            with suppress(psutil.Error):
+                child.kill()
+        with suppress(ChildProcessError):
+            os.waitpid(-1, 0)
+
+
+def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
+    """Define the function that is asked for, then call it until there is nothing more to call."""
+    asked = pickle.loads(request)
+    _limit(asked["megabytes"])
+    sys.addaudithook(_forbid)
+    sources = asked["cells"]
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    try:
+        for number, statement in needed(sources, asked["function"]):
+            module = compile(ast.Module([statement], []), _file(number), "exec")
+            exec(module, namespace)
+    except BaseException as error:  # SystemExit too
+        _say(answers, {"error": _describe(error, sources)})
+        return
+    if (function := namespace.get(asked["function"])) is None:
+        _say(answers, {"undefined": True})
+        return
+    _say(answers, {"ready": True})
+    while (arguments := pickle.loads(receive(requests) or pickle.dumps(None))) is not None:
+        _say(answers, _call(function, arguments, sources))
+
+
+def _limit(megabytes: int) -> None:
+    """Allow so much memory beyond what is taken, no further processes, and no byte in any file."""
+    if os.name == "nt":
+        return
+    import resource
+
+    limits = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
+    if sys.platform == "linux":
+        with open("/proc/self/statm") as file:
+            taken = int(file.read().split()[0]) * resource.getpagesize()
+        limits |= {resource.RLIMIT_AS: taken + megabytes * 2**20, resource.RLIMIT_NPROC: 0}
+    for limit, most in limits.items():
+        resource.setrlimit(limit, (most, most))
+
+
+def _forbid(event: str, arguments: tuple) -> None:
+    """Refuse what no answer needs: network, processes, and changes of files."""
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    if event in FORBIDDEN or (
+        event == "open" and arguments[0] != os.devnull and arguments[2] & writing
+    ):
+        raise PermissionError(f"not allowed while graded: {event}")
+
+
+def _call(function: Any, arguments: list, sources: list[str]) -> dict:
+    """Call the student's function; report what it returned, raised and changed."""
+    tensors = [tensor for _, tensor in tensors_in(arguments)]
+    lists = [list(value) if isinstance(value, list) else [] for value in arguments]
+    try:
+        with torch.no_grad():
+            returned = encode(function(*arguments))
+            after = [encode(tensor) for tensor in tensors]
+    except BaseException as error:
+        return {"error": _describe(error, sources)}
+    pairs = zip(lists, arguments, strict=True)
+    changed = [
+        isinstance(now, list) and list(map(id, now)) != list(map(id, before))
+        for before, now in pairs
+    ]
+    return {"returned": returned, "after": after, "changed": changed}
+
+
+def _describe(error: BaseException, sources: list[str]) -> dict:
+    """Describe an exception, with the last line of the student's code that it went through."""
+    line, trace = "", error.__traceback__
+    while trace is not None:
+        file, number = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+        for cell, source in enumerate(sources):
+            if file == _file(cell):
+                line = source.splitlines()[number - 1].strip()
+        trace = trace.tb_next
+    return {
+        "name": type(error).__name__,
+        "text": str(error)[:2000],
+        "line": line,
+        "empty": isinstance(error, NotImplementedError),
+    }
+
+
+def _file(cell: int) -> str:
+    return f"<cell {cell}>"
+
+
+def _say(answers: BinaryIO, content: dict) -> None:
+    send(answers, json.dumps(content).encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the framework is good for: photographs, noise, networks, training, measuring."""

@@ -1,0 +1,977 @@
+"""Photographs, patches and Noise2Noise pairs (lesson 01).
+
+Everything here is on the scale of the images that people hold: 0-255, RGB, ``(3, H, W)`` for one
+image and ``(N, 3, H, W)`` for several, uint8 or float32. `to_unit` leads to the 0-1 floats that the
+rest of the library computes with, and `to_uint8` leads back.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from n2n_lib.denoiser.noise import Gaussian, PixelSampling, make_noise
+from n2n_lib.support import files
+
+SPLITS = ("train", "validation")
+BLOCKS = (4, 13)
+"""Smallest and largest side, in source pixels, of a block under pixel sampling."""
+
+SCALES = (1.0, 8.0)
+"""Smallest and largest number of source pixels to one pixel of a patch, under any other noise."""
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+"""What `load_images` takes for an image. Of an animation, the first frame counts."""
+
+_IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
+"""What `load_image` lets Pillow try: others start programs (EPS) or are rarely looked after."""
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it may write to stderr by itself
+
+_CHUNK = 128  # thumbnails computed at once: intermediate results stay small and in the cache
+
+
+# --------------------------------------------------------------------------------------------------
+# Photographs
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One of the photographs that installed packages carry, so that nothing is downloaded.
+
+    Attributes
+    ----------
+    name : str
+        Key for `photograph`.
+    split : str
+        "train" or "validation". A validation photograph is never trained on, not even in part.
+    package : str
+        The package whose wheel holds the file.
+    title, credit, licence : str
+        What it shows, who made it, and under which terms, as its package states them.
+    """
+
+    name: str
+    split: str
+    package: str
+    title: str
+    credit: str
+    licence: str
+
+    def load(self) -> Tensor:
+        """Read the photograph from its package: uint8 ``(3, H, W)``, RGB."""
+        # Some of these files may gain an alpha channel in another release; colour is all we want.
+        pixels = np.array(_READERS[self.package](self.name), dtype=np.uint8)[:, :, :3]
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def _read_skimage(name: str) -> np.ndarray:
+    from skimage import data
+
+    if name == "motorcycle":
+        return data.stereo_motorcycle()[0]  # only the left image: the right one is the same scene
+    return getattr(data, name)()
+
+
+def _read_sklearn(name: str) -> np.ndarray:
+    from sklearn.datasets import load_sample_image
+
+    return load_sample_image(f"{name}.jpg")
+
+
+def _read_matplotlib(name: str) -> np.ndarray:
+    from matplotlib.cbook import get_sample_data
+
+    with get_sample_data(f"{name}.jpg") as file, Image.open(file) as image:
+        return np.array(image.convert("RGB"))
+
+
+_READERS: dict[str, Callable[[str], np.ndarray]] = {
+    "scikit-image": _read_skimage,
+    "scikit-learn": _read_sklearn,
+    "matplotlib": _read_matplotlib,
+}
+
+PHOTOGRAPHS: tuple[Photograph, ...] = (
+    Photograph(
+        name="astronaut",
+        split="train",
+        package="scikit-image",
+        title="Portrait of the astronaut Eileen Collins",
+        credit="NASA, Great Images database",
+        licence="Public domain; no known copyright restrictions",
+    ),
+    Photograph(
+        name="chelsea",
+        split="train",
+        package="scikit-image",
+        title="Chelsea the cat",
+        credit="Stefan van der Walt",
+        licence="CC0",
+    ),
+    Photograph(
+        name="rocket",
+        split="train",
+        package="scikit-image",
+        title="Launch of DSCOVR on a Falcon 9 from Cape Canaveral",
+        credit="SpaceX",
+        licence="Public domain, released by SpaceX",
+    ),
+    Photograph(
+        name="motorcycle",
+        split="train",
+        package="scikit-image",
+        title="Motorcycle, left image of a stereo pair of the Middlebury 2014 benchmark",
+        credit=(
+            "N. Nesic, P. Westling, X. Wang, Y. Kitajima, G. Krathwohl and D. Scharstein, "
+            "Middlebury College (GCPR 2014); down-sampled by scikit-image"
+        ),
+        licence="No licence stated; published for stereo research, distributed in scikit-image",
+    ),
+    Photograph(
+        name="grace_hopper",
+        split="train",
+        package="matplotlib",
+        title="Portrait of Grace Hopper in the uniform of the United States Navy",
+        credit="United States Navy, through Wikimedia Commons (File:Grace_Hopper.jpg)",
+        licence="Public domain",
+    ),
+    Photograph(
+        name="flower",
+        split="train",
+        package="scikit-learn",
+        title="A flower",
+        credit=(
+            "Flickr user vultilion (photograph 6056698931), after the source link in scikit-learn; "
+            "the attribution line there names danielbuechele"
+        ),
+        licence="CC BY 2.0",
+    ),
+    Photograph(
+        name="coffee",
+        split="validation",
+        package="scikit-image",
+        title="A cup of coffee",
+        credit="Rachel Michetti, courtesy of Pikolo Espresso Bar",
+        licence="CC0",
+    ),
+    Photograph(
+        name="china",
+        split="validation",
+        package="scikit-learn",
+        title="A building in China",
+        credit="Flickr user danielbuechele (photograph 6061409035)",
+        licence="CC BY 2.0",
+    ),
+)
+"""The eight photographs of this library, with their credits: six to train, two to validate."""
+
+
+def photograph(name: str) -> Tensor:
+    """Load one of `PHOTOGRAPHS` by name.
+
+    Parameters
+    ----------
+    name : str
+        For example "astronaut".
+
+    Returns
+    -------
+    Tensor
+        uint8 ``(3, H, W)``, 0-255, RGB.
+
+    Raises
+    ------
+    ValueError
+        If no photograph has that name.
+    """
+    for photo in PHOTOGRAPHS:
+        if photo.name == name:
+            return photo.load()
+    raise ValueError(
+        f"expected a photograph among {_listed(p.name for p in PHOTOGRAPHS)}, got {name!r}"
+    )
+
+
+def photographs(split: str | None = None) -> dict[str, Tensor]:
+    """Load the photographs of one split, or all of them.
+
+    Parameters
+    ----------
+    split : {"train", "validation", None}
+        None means both.
+
+    Returns
+    -------
+    dict of str to Tensor
+        uint8 ``(3, H, W)`` by name, in the order of `PHOTOGRAPHS`.
+
+    Raises
+    ------
+    ValueError
+        If the split is unknown.
+    """
+    if split is not None and split not in SPLITS:
+        raise ValueError(f"expected a split among {_listed(SPLITS)} or None, got {split!r}")
+    return {photo.name: photo.load() for photo in PHOTOGRAPHS if split in (None, photo.split)}
+
+
+# --------------------------------------------------------------------------------------------------
+# Thumbnails and pairs
+
+
+class Pairs(NamedTuple):
+    """Noise2Noise data: two noisy copies of each image, and the image itself.
+
+    Attributes
+    ----------
+    noisy1, noisy2 : Tensor
+        ``(N, 3, S, S)``, 0-255. uint8 under pixel sampling; otherwise float32 and *not* clipped,
+        so that values below 0 and above 255 occur.
+    clean : Tensor or None
+        float32 ``(N, 3, S, S)``, 0-255; None if it was not asked for. Training needs none.
+    """
+
+    noisy1: Tensor
+    noisy2: Tensor
+    clean: Tensor | None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute on one thread and then on as many as before.
+
+    Sampling is thousands of small operations. Sharing each among threads saves nothing, and when
+    other programs keep the cores busy the threads wait for each other ten times as long as they
+    work.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
+def sample_pairs(
+    count: int,
+    *,
+    images: Mapping[str, Tensor] | Iterable[Tensor] | None = None,
+    split: str = "train",
+    noise: str | Callable[[Tensor, torch.Generator], Tensor] = "pixels",
+    size: int = 32,
+    sigma: float | tuple[float, float] = 25.0,
+    scale: tuple[float, float] = SCALES,
+    jitter: float = 0.0,
+    with_clean: bool = True,
+    generator: torch.Generator,
+) -> Pairs:
+    """Draw Noise2Noise pairs of thumbnails from photographs.
+
+    The default task is *pixel sampling*: draw a photograph, a block of k x k source pixels with k
+    from 4 to 13 as the photograph allows, a place, and flips. The clean thumbnail is the mean of
+    each block; a noisy one takes one randomly chosen source pixel of each block, all channels
+    together; two independent draws make a pair. The expectation of a noisy pixel is the clean one.
+
+    Any other noise is added to area-averaged patches as `sample_patches` draws them.
+
+    Parameters
+    ----------
+    count : int
+        Number of pairs, N.
+    images : mapping or iterable of Tensor, optional
+        Source photographs, uint8 ``(3, H, W)``. The default is the photographs of `split`.
+    split : {"train", "validation"}
+        Which photographs to draw from when `images` is not given.
+    noise : str or callable
+        A name in `noise.NOISES`, or a zero-mean model ``noise(clean, generator)`` on floats 0-1.
+    size : int
+        Height and width S of a thumbnail.
+    sigma : float or (float, float)
+        For ``noise="gaussian"``: its standard deviation in grey levels of 255, or a range out of
+        which each pair draws the one that both its copies have.
+    scale : (float, float)
+        For all noise but "pixels": as in `sample_patches`.
+    jitter : float
+        For all noise but "pixels": how much the colours of the clean patches vary, from 0 (not at
+        all) to 1, as in `jitter_colours`.
+    with_clean : bool
+        False leaves the clean images out (``clean`` is None), so that training provably never
+        sees one. The noisy images are the same, byte for byte, either way.
+    generator : torch.Generator
+        Source of all randomness: the same seed gives the same bytes.
+
+    Returns
+    -------
+    Pairs
+        ``noisy1``, ``noisy2``, ``clean``, each ``(N, 3, S, S)`` in 0-255.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If a number or a name is out of range, or an image is too small for blocks of 4 x 4
+        (pixel sampling) or for a scale of 1 (other noise).
+
+    Notes
+    -----
+    50 000 pairs of 32 x 32 take about 150 MB for each uint8 tensor and 600 MB for each float32
+    one. Thumbnails drawn from a handful of photographs overlap heavily.
+    """
+    _check_count("count", count)
+    _check_count("size", size)
+    _check_generator(generator)
+    _check_scale(scale)
+    if isinstance(noise, str):
+        noise = make_noise(noise, sigma)
+    elif not callable(noise):
+        raise TypeError(f"expected a noise name or model, got {type(noise).__name__}")
+    _check_share("jitter", jitter)
+    if jitter and isinstance(noise, PixelSampling):
+        raise ValueError(f"expected jitter 0 for pixel sampling, got {jitter}")
+
+    if isinstance(noise, PixelSampling):
+        sources = _sources(images, split, minimum=BLOCKS[0] * size)
+        return _sample_pixel_pairs(count, sources, size, with_clean, generator)
+
+    clean = sample_patches(
+        count, images=images, split=split, size=size, scale=scale, generator=generator
+    )
+    if jitter:
+        clean = jitter_colours(clean, jitter, generator)
+    noisy1, noisy2 = torch.empty_like(clean), torch.empty_like(clean)
+    levels = noise.levels(clean, generator) if isinstance(noise, Gaussian) else None
+    for noisy in (noisy1, noisy2):
+        for start in range(0, count, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            told = () if levels is None else (levels[part],)
+            noisy[part] = 255 * noise(clean[part] / 255, generator, *told)
+    return Pairs(noisy1, noisy2, clean if with_clean else None)
+
+
+@one_thread()
+def sample_patches(
+    count: int,
+    *,
+    images: Mapping[str, Tensor] | Iterable[Tensor] | None = None,
+    split: str = "train",
+    size: int = 64,
+    scale: tuple[float, float] = SCALES,
+    generator: torch.Generator,
+) -> Tensor:
+    """Draw clean patches: crops of photographs, shrunk by averaging over areas.
+
+    A crop at full resolution is far smoother than a thumbnail of the same size, so patches are
+    shrunk by a factor drawn log-uniformly from `scale`, as far as the photograph allows. Each is
+    flipped, or not, in both directions.
+
+    Parameters
+    ----------
+    count : int
+        Number of patches, N.
+    images : mapping or iterable of Tensor, optional
+        Source photographs, uint8 ``(3, H, W)``. The default is the photographs of `split`.
+    split : {"train", "validation"}
+        Which photographs to draw from when `images` is not given.
+    size : int
+        Height and width S of a patch.
+    scale : (float, float)
+        Smallest and largest number of source pixels to one pixel of the patch, each way, at
+        least 1. ``(1.0, 1.0)`` cuts plain crops.
+    generator : torch.Generator
+        Source of all randomness: the same seed gives the same bytes.
+
+    Returns
+    -------
+    Tensor
+        float32 ``(N, 3, S, S)``, 0-255.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If a number or a name is out of range, or an image is smaller than ``scale[0] * size``.
+    """
+    _check_count("count", count)
+    _check_count("size", size)
+    _check_generator(generator)
+    smallest, largest = _check_scale(scale)
+    sources = _sources(images, split, minimum=math.ceil(smallest * size))
+
+    which = _draw_integers(len(sources), count, generator)
+    limits = torch.tensor([min(s.shape[1:]) / size for s in sources], dtype=torch.float64)
+    limit = limits.clamp(max=largest)[which]
+    # exp(uniform between log(smallest) and log(limit)): every doubling is equally likely.
+    step = smallest * (limit / smallest) ** _draw_uniform(count, generator)
+    rows, cols = _draw_edges(sources, which, step.clamp(max=limit), size, generator)
+
+    patches = torch.empty(count, 3, size, size)
+    for source, chosen in _grouped(sources, which):
+        integral = _integral(source)
+        for part in chosen.split(_CHUNK):
+            patches[part] = _block_means(integral, rows[part], cols[part])
+    return patches
+
+
+def jitter_colours(patches: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    r"""Vary brightness, contrast and saturation, so that few photographs look like more.
+
+    .. math::
+
+        p_1 = b\, p, \qquad p_2 = m + c\, (p_1 - m), \qquad p_3 = g + s\, (p_2 - g)
+
+    where m is the mean of the whole patch and g, at each pixel, the mean of its three colours. Each
+    patch draws its own factors b, c and s, uniformly from 1 - strength to 1 + strength.
+
+    Parameters
+    ----------
+    patches : Tensor
+        Clean patches ``(N, 3, H, W)``, floating point, 0-255. Not changed.
+    strength : float
+        From 0 (the patches as they are) to 1.
+    generator : torch.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    Tensor
+        The same shape, clamped to 0-255 as a camera would.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `strength` is not a number from 0 to 1.
+
+    Notes
+    -----
+    The operations of torchvision's ``ColorJitter``, without the turn of the hue.
+    """
+    _check_share("strength", strength)
+    draws = torch.rand(3, len(patches), 1, 1, 1, generator=generator).to(patches)
+    brightness, contrast, saturation = 1 + strength * (2 * draws - 1)
+    patches = patches * brightness
+    patches = torch.lerp(patches.mean((1, 2, 3), keepdim=True), patches, contrast)
+    patches = torch.lerp(patches.mean(1, keepdim=True), patches, saturation)
+    return patches.clamp(0, 255)
+
+
+def _sample_pixel_pairs(
+    count: int,
+    sources: list[Tensor],
+    size: int,
+    with_clean: bool,
+    generator: torch.Generator,
+) -> Pairs:
+    """Pixel sampling, for `sample_pairs`: one vectorised pass for each photograph."""
+    which = _draw_integers(len(sources), count, generator)
+    largest = torch.tensor([min(BLOCKS[1], min(s.shape[1:]) // size) for s in sources])[which]
+    block = BLOCKS[0] + _draw_integers(largest - BLOCKS[0] + 1, count, generator)
+    rows, cols = _draw_edges(sources, which, block.double(), size, generator)
+
+    noisy1, noisy2 = torch.empty(2, count, 3, size, size, dtype=torch.uint8)
+    clean = torch.empty(count, 3, size, size) if with_clean else None
+    for source, chosen in _grouped(sources, which):
+        pixels = source.permute(1, 2, 0).reshape(-1, 3).contiguous()  # (H * W, RGB)
+        integral = _integral(source) if with_clean else None
+        for part in chosen.split(_CHUNK):
+            for noisy in (noisy1, noisy2):
+                index = _random_pixel_of_block(
+                    rows[part], cols[part], block[part], source.shape[2], generator
+                )
+                noisy[part] = pixels[index].permute(0, 3, 1, 2)
+            if with_clean:
+                clean[part] = _block_means(integral, rows[part], cols[part])
+    return Pairs(noisy1, noisy2, clean)
+
+
+def _draw_edges(
+    sources: list[Tensor], which: Tensor, step: Tensor, size: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw where each thumbnail lies: the edges of its rows and of its columns in the source.
+
+    Row i of thumbnail n covers the source from ``rows[n, i]`` to ``rows[n, i + 1]``, which is
+    `step` further on. A flipped thumbnail starts at the far end and walks back: its step is
+    negative. The near end is a whole number of pixels.
+
+    Parameters
+    ----------
+    sources : list of Tensor
+        Photographs, ``(3, H, W)``.
+    which : Tensor
+        Photograph of each thumbnail, int64 ``(N,)``.
+    step : Tensor
+        Source pixels to one thumbnail pixel, float64 ``(N,)``.
+
+    Returns
+    -------
+    tuple of Tensor
+        ``rows`` and ``cols``, float64 ``(N, size + 1)``.
+    """
+    edges = []
+    for axis in (1, 2):
+        length = torch.tensor([source.shape[axis] for source in sources])[which]
+        extent = step * size
+        # A photograph that just allows this step may exceed its own length by a rounding error.
+        places = (length - extent).floor().clamp(min=0).long() + 1
+        near = _draw_integers(places, len(which), generator).double()
+        flipped = _draw_uniform(len(which), generator) < 0.5
+        start = torch.where(flipped, near + extent, near)
+        stride = torch.where(flipped, -step, step)
+        steps = torch.arange(size + 1, dtype=torch.float64)
+        walk = start[:, None] + stride[:, None] * steps
+        edges.append(torch.minimum(walk.clamp(min=0), length[:, None].double()))
+    return edges[0], edges[1]
+
+
+def _random_pixel_of_block(
+    rows: Tensor, cols: Tensor, block: Tensor, width: int, generator: torch.Generator
+) -> Tensor:
+    """Choose one source pixel of every block of every thumbnail.
+
+    Blocks are given by their edges, as `_draw_edges` makes them. The pixel in row r and column c
+    of a photograph is entry ``r * width + c`` of its flat list of pixels: that is what comes back,
+    ``(n, S, S)``.
+    """
+    n, size = len(rows), rows.shape[1] - 1
+    # Rows and columns of the near corners; the far edge of a flipped block comes first.
+    top = torch.minimum(rows[:, :-1], rows[:, 1:]).int()[:, :, None]  # (n, S, 1)
+    left = torch.minimum(cols[:, :-1], cols[:, 1:]).int()[:, None, :]  # (n, 1, S)
+    k = block[:, None, None].float()
+    row = top + (torch.rand(n, size, size, generator=generator) * k).int()  # 0 to k - 1 further
+    col = left + (torch.rand(n, size, size, generator=generator) * k).int()
+    return row.long() * width + col
+
+
+def _integral(source: Tensor) -> Tensor:
+    """Sums over all rectangles with a corner at the origin, float64 ``(H + 1, W + 1, 3)``.
+
+    Entry ``[r, c]`` is the sum of the pixels above row r and left of column c; sums of 8-bit
+    integers are exact in float64. The sum over any rectangle then takes four entries.
+    """
+    sums = source.permute(1, 2, 0).double().cumsum(0).cumsum(1)
+    return torch.constant_pad_nd(sums, (0, 0, 1, 0, 1, 0))
+
+
+def _block_means(integral: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+    """Average a photograph over blocks: float32 ``(n, 3, S, S)``.
+
+    Parameters
+    ----------
+    integral : Tensor
+        From `_integral`, ``(H + 1, W + 1, 3)``.
+    rows, cols : Tensor
+        Edges of the blocks, ``(n, S + 1)``, as `_draw_edges` makes them; fractions of a pixel
+        count by their area.
+    """
+    corner = _integral_at(integral, rows, cols)  # (n, S + 1, S + 1, 3)
+    total = corner[:, 1:, 1:] - corner[:, 1:, :-1] - corner[:, :-1, 1:] + corner[:, :-1, :-1]
+    # Walking backwards turns the sign of the sum and of the step alike, so it cancels.
+    area = rows.diff(dim=1)[:, :, None] * cols.diff(dim=1)[:, None, :]
+    # Differences of large fractional sums carry a rounding error, which must not leave 0-255.
+    return (total / area[..., None]).clamp(0, 255).float().permute(0, 3, 1, 2)
+
+
+def _integral_at(integral: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+    """Evaluate the integral image at every crossing of `rows` and `cols`, fractions included.
+
+    A pixel is one constant value over its square, so between whole numbers the integral is
+    bilinear, and bilinear interpolation of it is exact.
+    """
+    height, width, _ = integral.shape
+    table = integral.reshape(height * width, 3)
+
+    def entry(row: Tensor, col: Tensor) -> Tensor:
+        row, col = row.clamp(max=height - 1).long(), col.clamp(max=width - 1).long()
+        return table[row[:, :, None] * width + col[:, None, :]]
+
+    row, col = rows.floor(), cols.floor()
+    y, x = (rows - row)[:, :, None, None], (cols - col)[:, None, :, None]
+    if not (y.any() or x.any()):
+        return entry(row, col)  # whole numbers: nothing to interpolate
+    above = torch.lerp(entry(row, col), entry(row, col + 1), x)
+    below = torch.lerp(entry(row + 1, col), entry(row + 1, col + 1), x)
+    return torch.lerp(above, below, y)
+
+
+def _grouped(sources: list[Tensor], which: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
+    """Yield each photograph that was drawn, and the numbers of the thumbnails drawn from it."""
+    for number, source in enumerate(sources):
+        chosen = (which == number).nonzero().squeeze(1)
+        if len(chosen):
+            yield source, chosen
+
+
+def _draw_uniform(count: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(count, dtype=torch.float64, generator=generator)
+
+
+def _draw_integers(below: int | Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Uniform integers from 0 up to, not including, `below`: int64 ``(count,)``."""
+    return (_draw_uniform(count, generator) * below).long()
+
+
+# --------------------------------------------------------------------------------------------------
+# Files
+
+
+def load_pairs(path: str | os.PathLike) -> tuple[Tensor, Tensor]:
+    """Load a file of image pairs in the format of the report's course.
+
+    ``train_data.pkl`` holds ``(noisy1, noisy2)`` and ``val_data.pkl`` holds ``(noisy, clean)``,
+    each written by ``torch.save((first, second), path)``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    tuple of Tensor
+        Two uint8 tensors ``(N, 3, H, W)`` of equal shape, on the CPU.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is cut short, or holds anything but two such tensors. Only tensors are read
+        (``weights_only=True``): code hidden in a file is refused, never run.
+    """
+    expected = "torch.save((a, b)) of two uint8 tensors (N, 3, H, W) of equal shape"
+    content = files.load(path, expected)
+    if not (isinstance(content, tuple) and len(content) == 2):
+        raise ValueError(f"{path}: expected {expected}, got {_described(content)}")
+    first, second = content
+    if not (_is_image_batch(first) and _is_image_batch(second) and first.shape == second.shape):
+        got = f"{_described(first)} and {_described(second)}"
+        raise ValueError(f"{path}: expected {expected}, got {got}")
+    return first, second
+
+
+def _is_image_batch(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.device.type == "cpu"
+        and value.layout == torch.strided
+        and value.dtype == torch.uint8
+        and value.ndim == 4
+        and value.shape[1] == 3
+        and value.numel() > 0
+    )
+
+
+def load_images(folder: str | os.PathLike) -> dict[str, Tensor]:
+    """Load every image of a folder, not of its sub-folders; files named ``.*`` are left out.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where the images are. Which files count is up to their suffix, see `IMAGE_SUFFIXES`.
+
+    Returns
+    -------
+    dict of str to Tensor
+        uint8 ``(3, H, W)`` by file name, sorted by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If it holds no image, or one that cannot be read, which the message names.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise FileNotFoundError(f"expected a folder of images, got no such folder: {folder}")
+    if not folder.is_dir():
+        raise ValueError(f"expected a folder of images, got a file: {folder}")
+    paths = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+    if not paths:
+        suffixes = ", ".join(IMAGE_SUFFIXES)
+        raise ValueError(f"expected images ({suffixes}) in the folder, got none: {folder}")
+    return {path.name: load_image(path) for path in paths}
+
+
+def load_image(path: str | os.PathLike) -> Tensor:
+    """Load one image as 8-bit RGB, the right way up.
+
+    Grey and palette images become RGB, 16-bit greys are scaled to 8 bits, transparency is laid
+    over white, the orientation that a camera recorded (EXIF) is applied.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A PNG, JPEG, BMP, TIFF, WebP, GIF or PPM file, whatever its suffix.
+
+    Returns
+    -------
+    Tensor
+        uint8 ``(3, H, W)``, 0-255.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not an image in one of these formats, is damaged, holds floating-point values, or
+        has more pixels than Pillow holds for safe (``PIL.Image.MAX_IMAGE_PIXELS``, a decompression
+        bomb).
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"expected an image file, got no such file: {path}")
+    if not path.is_file():  # a folder, or a pipe or device that may have no end
+        raise ValueError(f"expected an image file, got no regular file: {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=_IMAGE_FORMATS) as image, _quiet_libtiff(image.format):
+                pixels = np.array(_as_rgb(ImageOps.exif_transpose(image)))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"expected an image of at most {Image.MAX_IMAGE_PIXELS} pixels, got more: {path}"
+        ) from error
+    except PermissionError:
+        raise
+    except _UnknownScale as error:
+        raise ValueError(
+            f"expected an image of 8 or 16 bits, got floating point: {path}"
+        ) from error
+    except Exception as error:  # Pillow's decoders fail on damaged files in many ways
+        raise ValueError(f"expected an image, got an unreadable file: {path}") from error
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+
+@contextmanager
+def _quiet_libtiff(image_format: str | None) -> Iterator[None]:
+    """Keep what libtiff has to say of a damaged file off stderr, to which it writes by itself."""
+    if image_format != "TIFF":
+        yield
+        return
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+class _UnknownScale(Exception):
+    """A floating-point image: nothing says which value is white."""
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Convert whatever Pillow opened to 8-bit RGB."""
+    if image.mode == "F":
+        raise _UnknownScale
+    if image.mode.startswith("I"):  # 16-bit greys; Pillow's own conversion would clip, not scale
+        grey = np.asarray(image).astype(np.float64) * (255 / 65535)
+        image = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
+    elif "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def save_image(image: Tensor, path: str | os.PathLike) -> None:
+    """Save one image; the suffix of the path says in which format.
+
+    The file appears whole or not at all: it is written beside its place and then moved there.
+
+    Parameters
+    ----------
+    image : Tensor
+        ``(3, H, W)``, 0-255, uint8 or float. Floats are rounded, and clamped to 0-255.
+    path : str or path-like
+        Where to, ending in one of `IMAGE_SUFFIXES` but ``.gif``. JPEG loses detail; a file that
+        is there already is replaced.
+
+    Raises
+    ------
+    TypeError
+        If `image` is not a uint8 or floating-point tensor.
+    ValueError
+        If its shape is not ``(3, H, W)``, a value is NaN, or the suffix is another.
+    """
+    path = Path(path)
+    if not isinstance(image, Tensor):
+        raise TypeError(f"expected an image as a tensor, got {type(image).__name__}")
+    if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
+        raise ValueError(f"expected an image of shape (3, H, W), got {tuple(image.shape)}")
+    suffix = path.suffix.lower()
+    if suffix not in _SAVE_OPTIONS:
+        raise ValueError(f"expected a path ending in {', '.join(_SAVE_OPTIONS)}, got {path}")
+    pixels = to_uint8(to_unit(image)).cpu().permute(1, 2, 0).contiguous().numpy()
+    picture, options = Image.fromarray(pixels), _SAVE_OPTIONS[suffix]
+    files.write_atomically(path, lambda file: picture.save(file, **options))
+
+
+_JPEG = {"format": "JPEG", "quality": 95}
+_SAVE_OPTIONS: dict[str, dict] = {
+    ".png": {"format": "PNG"},
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".bmp": {"format": "BMP"},
+    ".tif": {"format": "TIFF"},
+    ".tiff": {"format": "TIFF"},
+    ".webp": {"format": "WEBP", "lossless": True},
+}
+
+
+# --------------------------------------------------------------------------------------------------
+# Ranges
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Bring images from 0-255 to 0-1.
+
+    Parameters
+    ----------
+    images : Tensor
+        Any shape, 0-255, uint8 or float. Noisy floats may lie outside and stay outside.
+
+    Returns
+    -------
+    Tensor
+        float32, the same shape, divided by 255.
+
+    Raises
+    ------
+    TypeError
+        If `images` is not a tensor, or of another dtype.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(f"expected images as a tensor, got {type(images).__name__}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TypeError(f"expected images of dtype uint8 or float, got {images.dtype}")
+    return images.float() / 255
+
+
+def to_uint8(unit: Tensor) -> Tensor:
+    """Bring images from 0-1 to 0-255: clamp, scale, round to the nearest integer.
+
+    Parameters
+    ----------
+    unit : Tensor
+        Any shape, floating point; what lies outside 0-1 is clamped.
+
+    Returns
+    -------
+    Tensor
+        uint8, the same shape. Inverse of `to_unit` for uint8 images.
+
+    Raises
+    ------
+    TypeError
+        If `unit` is not a floating-point tensor.
+    ValueError
+        If a value is NaN.
+    """
+    if not isinstance(unit, Tensor):
+        raise TypeError(f"expected images as a tensor, got {type(unit).__name__}")
+    if not unit.is_floating_point():
+        raise TypeError(f"expected images in 0-1 of a float dtype, got {unit.dtype}")
+    if unit.isnan().any():
+        raise ValueError("expected images in 0-1, got NaN")
+    return (unit.float().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+# --------------------------------------------------------------------------------------------------
+# Checks
+
+
+def _sources(
+    images: Mapping[str, Tensor] | Iterable[Tensor] | None, split: str, minimum: int
+) -> list[Tensor]:
+    """The photographs to draw from, each at least `minimum` pixels high and wide."""
+    if images is None:
+        if split not in SPLITS:
+            raise ValueError(f"expected a split among {_listed(SPLITS)}, got {split!r}")
+        images = photographs(split)
+    if isinstance(images, Tensor) or not isinstance(images, (Mapping, Iterable)):
+        raise TypeError(f"expected images as a dict or a list, got {type(images).__name__}")
+    named = dict(images) if isinstance(images, Mapping) else dict(enumerate(images))
+    if not named:
+        raise ValueError("expected at least one image, got none")
+    for name, image in named.items():
+        if not isinstance(image, Tensor) or image.dtype != torch.uint8:
+            raise TypeError(f"expected image {name!r} to be uint8, got {_described(image)}")
+        if image.ndim != 3 or image.shape[0] != 3:
+            raise ValueError(
+                f"expected image {name!r} of shape (3, H, W), got {tuple(image.shape)}"
+            )
+        if min(image.shape[1:]) < minimum:
+            height, width = image.shape[1:]
+            raise ValueError(
+                f"expected image {name!r} of at least {minimum} x {minimum} pixels, "
+                f"got {height} x {width}"
+            )
+    return [image.cpu() for image in named.values()]
+
+
+def _check_count(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"expected {name} to be an integer, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"expected {name} >= 1, got {value}")
+
+
+def _check_share(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"expected {name} to be a number, got {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"expected {name} from 0 to 1, got {value}")
+
+
+def _check_generator(generator: torch.Generator) -> None:
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"expected a torch.Generator, got {type(generator).__name__}")
+
+
+def _check_scale(scale: tuple[float, float]) -> tuple[float, float]:
+    try:
+        smallest, largest = (float(value) for value in scale)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected scale as two numbers, got {scale!r}") from None
+    if not (1 <= smallest <= largest < math.inf):
+        raise ValueError(f"expected a scale with 1 <= smallest <= largest, got {scale!r}")
+    return smallest, largest
+
+
+def _described(value: object) -> str:
+    """A value in a few words, for an error message."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    if isinstance(value, (tuple, list)):
+        return f"{type(value).__name__} of {len(value)}"
+    return type(value).__name__
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)

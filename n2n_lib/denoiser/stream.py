@@ -1,0 +1,328 @@
+"""Training pairs without end: fresh patches and fresh noise while the network trains (lesson 12).
+
+Six photographs are few. A network that sees the same 50 000 noisy pairs in every epoch begins to
+learn them by heart; one that never sees a pair twice cannot.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from n2n_lib.denoiser.data import SCALES, one_thread, photographs, sample_pairs, to_unit
+from n2n_lib.denoiser.noise import recorrupt
+
+CHUNK = 512
+"""Pairs drawn at once, about: every draw prepares the photographs anew, which takes a while."""
+
+
+class BatchStream(ABC):
+    """An endless, seeded stream of batches.
+
+    Batch number i depends on the seed and on i alone, so that an interrupted run goes on with the
+    very batches it would have seen. A background thread draws ahead while the network trains.
+
+    Parameters
+    ----------
+    batch_size : int
+        Pairs to a batch.
+    seed : int
+        Seed of all randomness, 0 to 2**63 - 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    """
+
+    def __init__(self, batch_size: int, seed: int) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int):
+            raise TypeError(f"expected batch_size to be an integer, got {batch_size!r}")
+        if batch_size < 1:
+            raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise TypeError(f"expected seed to be an integer, got {seed!r}")
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"expected seed from 0 to 2**63 - 1, got {seed}")
+        self.batch_size, self.seed = batch_size, seed
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """What the pairs are drawn from and how, in one line: equal streams, equal lines."""
+
+    @abstractmethod
+    def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw `count` pairs at once."""
+
+    def batches(self, first: int = 0, *, ahead: int = 2) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield ``(noisy, target)`` from batch number `first` on, without end.
+
+        Parameters
+        ----------
+        first : int
+            Number of the first batch.
+        ahead : int
+            How many chunks of about `CHUNK` pairs the background thread may be ahead; with 0 there
+            is no thread.
+
+        Yields
+        ------
+        (Tensor, Tensor)
+            Two batches ``(B, 3, S, S)``, 0-255: noisy images and as noisy or clean targets.
+
+        Notes
+        -----
+        The thread ends when the iterator is closed or forgotten. An error in it is raised here.
+        """
+        per_chunk = max(1, CHUNK // self.batch_size)
+        chunk, skip = divmod(first, per_chunk)
+        draw = (self._chunk(number, per_chunk) for number in _count(chunk))
+        for batches in _in_background(draw, ahead) if ahead else draw:
+            yield from batches[skip:]
+            skip = 0
+
+    @one_thread()
+    def _chunk(self, number: int, per_chunk: int) -> list[tuple[Tensor, Tensor]]:
+        """Draw the batches of one chunk.
+
+        On one thread: else the background thread starts helpers of its own, and from then on those
+        of the training sleep between their tasks, since there are more threads than cores.
+        """
+        generator = torch.Generator().manual_seed(_mixed(self.seed, number))
+        noisy, target = self._draw(per_chunk * self.batch_size, generator)
+        return list(zip(noisy.split(self.batch_size), target.split(self.batch_size), strict=True))
+
+
+class PairStream(BatchStream):
+    """Noise2Noise batches out of photographs, without end and seeded.
+
+    Parameters
+    ----------
+    batch_size, seed : int
+        As in `BatchStream`.
+    clean_targets : bool
+        Give the clean image for a target instead of a second noisy one: what Noise2Noise does
+        without, for comparison.
+    augment : bool
+        Transpose patches and permute their colour channels at random, besides the flips that
+        every patch undergoes.
+    images, noise, size, sigma, scale, jitter
+        As in `n2n_lib.denoiser.data.sample_pairs`, which draws the pairs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> stream = PairStream(batch_size=16, size=64, noise="gaussian")
+    >>> noisy, target = next(stream.batches())
+    >>> noisy.shape
+    torch.Size([16, 3, 64, 64])
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 16,
+        *,
+        images: Mapping[str, Tensor] | Iterable[Tensor] | None = None,
+        noise: str | Callable[[Tensor, torch.Generator], Tensor] = "pixels",
+        size: int = 32,
+        sigma: float | tuple[float, float] = 25.0,
+        scale: tuple[float, float] = SCALES,
+        jitter: float = 0.0,
+        clean_targets: bool = False,
+        augment: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, seed)
+        if images is None:
+            images = photographs("train")
+        elif not isinstance(images, (Mapping, Tensor)):
+            images = list(images)  # an iterator would be empty at the second draw
+        self.clean_targets, self.augment = clean_targets, augment
+        self._options = {
+            "images": images,
+            "noise": noise,
+            "size": size,
+            "sigma": sigma,
+            "scale": scale,
+            "jitter": jitter,
+            "with_clean": clean_targets,
+        }
+        sample_pairs(1, **self._options, generator=torch.Generator())  # complains, if need be
+
+    @property
+    def description(self) -> str:
+        """What the pairs are drawn from and how, in one line: equal streams, equal lines."""
+        options = dict(self._options)
+        images = options.pop("images")
+        images = images.values() if isinstance(images, Mapping) else images
+        checksum = 0
+        for image in images:
+            checksum = zlib.crc32(str(tuple(image.shape)).encode(), checksum)
+            checksum = zlib.crc32(image.contiguous().numpy(), checksum)
+        options |= {"batch": self.batch_size, "seed": self.seed, "augment": self.augment}
+        told = ", ".join(f"{name} {value}" for name, value in options.items())
+        return f"{len(images)} images of checksum {checksum:08x}, {told}"
+
+    def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        drawn = sample_pairs(count, **self._options, generator=generator)
+        noisy, target = drawn.noisy1, drawn.clean if self.clean_targets else drawn.noisy2
+        return _augmented(noisy, target, generator) if self.augment else (noisy, target)
+
+
+class RecorruptedStream(BatchStream):
+    """Noise2Noise batches out of a single noisy image, which has to serve for both sides.
+
+    Patches are cut out of the image, turned and mirrored at random, and split into two of
+    independent noise by `n2n_lib.denoiser.noise.recorrupt`.
+
+    Parameters
+    ----------
+    image : Tensor
+        Noisy image ``(3, H, W)``, 0-255, uint8 or floating point.
+    sigma : float
+        Standard deviation of its gaussian noise, in grey levels of 255.
+    batch_size, seed : int
+        As in `BatchStream`.
+    size : int
+        Height and width S of a patch; a smaller image is taken as it is wide or high.
+    alpha : float
+        As in `n2n_lib.denoiser.noise.recorrupt`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Notes
+    -----
+    Pang, Zheng, Quan and Ji (2021), Recorrupted-to-Recorrupted: unsupervised deep learning for
+    image denoising.
+
+    Examples
+    --------
+    >>> stream = RecorruptedStream(torch.full((3, 80, 80), 99.0), sigma=25.0, batch_size=16)
+    >>> noisier, noisy = next(stream.batches())
+    >>> noisier.shape
+    torch.Size([16, 3, 64, 64])
+    """
+
+    def __init__(
+        self,
+        image: Tensor,
+        sigma: float,
+        batch_size: int = 8,
+        *,
+        size: int = 64,
+        alpha: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, seed)
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"expected size to be an integer, got {size!r}")
+        if size < 1:
+            raise ValueError(f"expected size of at least 1, got {size}")
+        unit = to_unit(image)
+        if unit.dim() != 3 or unit.shape[0] != 3 or unit.numel() == 0:
+            raise ValueError(f"expected an image of shape (3, H, W), got {tuple(unit.shape)}")
+        if not torch.isfinite(unit).all():
+            bad = unit[~torch.isfinite(unit)][0].item()
+            raise ValueError(f"expected an image with finite values, got {bad}")
+        recorrupt(unit, sigma, torch.Generator(), alpha)  # complains, if need be
+        self._unit, self.sigma, self.alpha = unit, sigma, alpha
+        self.size = min(size, *unit.shape[1:])
+
+    @property
+    def description(self) -> str:
+        """What the pairs are drawn from and how, in one line: equal streams, equal lines."""
+        checksum = zlib.crc32(self._unit.contiguous().numpy())
+        return (
+            f"image {tuple(self._unit.shape)} of checksum {checksum:08x}, size {self.size}, "
+            f"sigma {self.sigma}, alpha {self.alpha}, batch {self.batch_size}, seed {self.seed}"
+        )
+
+    def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        patches = torch.empty(count, 3, self.size, self.size)
+        corners = [
+            torch.randint(side - self.size + 1, (count,), generator=generator).tolist()
+            for side in self._unit.shape[1:]
+        ]
+        turns = torch.randint(8, (count,), generator=generator).tolist()
+        for patch, top, left, turn in zip(patches, *corners, turns, strict=True):
+            cut = self._unit[:, top : top + self.size, left : left + self.size]
+            turned = torch.rot90(cut, turn % 4, (1, 2))
+            patch.copy_(turned.flip(2) if turn >= 4 else turned)
+        noisier, noisy = recorrupt(patches, self.sigma, generator, self.alpha)
+        return 255 * noisier, 255 * noisy
+
+
+def _augmented(noisy: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Transpose half of the pairs, and give each pair an order of colours of its own."""
+    count = len(noisy)
+    orders = torch.rand(count, 3, generator=generator).argsort(1)  # (N, 3)
+    rows = torch.arange(count)[:, None]
+    noisy, target = noisy[rows, orders], target[rows, orders]
+    turned = torch.rand(count, generator=generator) < 0.5
+    for images in (noisy, target):
+        images[turned] = images[turned].transpose(2, 3)
+    return noisy, target
+
+
+def _mixed(seed: int, number: int) -> int:
+    """Return a seed that differs for every chunk of every stream (the mixing of SplitMix64)."""
+    mask = 2**64 - 1
+    z = (seed + (number + 1) * 0x9E3779B97F4A7C15) & mask
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    return (z ^ (z >> 31)) >> 1
+
+
+def _count(first: int) -> Iterator[int]:
+    while True:
+        yield first
+        first += 1
+
+
+def _in_background(items: Iterator, ahead: int) -> Iterator:
+    """Yield the items of an endless iterator, which a thread computes up to `ahead` in advance."""
+    ready: queue.Queue = queue.Queue(maxsize=ahead)
+    stopped = threading.Event()
+
+    def hand_over(result) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put(result, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                hand_over((item, None))
+                if stopped.is_set():
+                    return
+        except BaseException as error:  # the consumer raises it
+            hand_over((None, error))
+
+    thread = threading.Thread(target=work, name="n2n-pairs", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,0 +1,1 @@
+"""The framework that the lessons derive: modules, their kernels, losses and optimisers."""

@@ -1,0 +1,145 @@
+"""Loss functions linked to a network (lesson 06; section 2.5 of the report)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from n2n_lib.framework.module import Module
+
+
+class _Loss(Module):
+    """What the losses share: the link to a network, and the checks of prediction and target."""
+
+    def __init__(self, model: Module | None = None) -> None:
+        self.model = model
+
+    def _difference(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return ``output - target`` if they are comparable."""
+        who = type(self).__name__
+        for name, value in (("output", output), ("target", target)):
+            if not isinstance(value, Tensor) or not value.is_floating_point():
+                got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+                raise TypeError(f"{who} expected a floating-point {name}, got {got}")
+        if output.dtype != target.dtype:
+            raise TypeError(
+                f"{who} expected two tensors of one dtype, got {output.dtype} and {target.dtype}"
+            )
+        if output.shape != target.shape or output.numel() == 0:
+            raise ValueError(
+                f"{who} expected two non-empty tensors of one shape, "
+                f"got {tuple(output.shape)} and {tuple(target.shape)}"
+            )
+        return output - target
+
+    def _continue(self, grad_output: Tensor) -> Tensor | None:
+        """Hand the gradient of the prediction to the network, if there is one."""
+        return grad_output if self.model is None else self.model.backward(grad_output)
+
+    def param(self) -> list[tuple[Tensor, Tensor]]:
+        """Return an empty list: the parameters belong to the network, not to the loss."""
+        return []
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"{name}()" if self.model is None else f"{name}({type(self.model).__name__})"
+
+
+class MSELoss(_Loss):
+    r"""Mean squared error over every value of the batch.
+
+    .. math::
+
+        L = \frac{1}{M} \sum_{m=1}^{M} (y_m - t_m)^2, \qquad
+        \frac{\partial L}{\partial y_m} = \frac{2}{M} (y_m - t_m), \qquad M = N C H W
+
+    Parameters
+    ----------
+    model : Module, optional
+        The network that made the prediction. `backward` continues into it, so that
+        ``criterion(model(x), y)`` followed by ``criterion.backward()`` fills all its gradients.
+
+    Notes
+    -----
+    Section 2.5 of the report.
+    """
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the loss, a tensor with one value.
+
+        Parameters
+        ----------
+        output, target : Tensor
+            Prediction and target, of the same shape and dtype.
+
+        Raises
+        ------
+        TypeError
+            If one of them is not a floating-point tensor or the dtypes differ.
+        ValueError
+            If the shapes differ or are empty. (Broadcasting would average over the wrong pairs.)
+        """
+        self._saved = self._difference(output, target)
+        return self._saved.square().mean()
+
+    def backward(self) -> Tensor | None:
+        """Differentiate the loss and, if there is one, the network behind it.
+
+        Returns
+        -------
+        Tensor or None
+            Gradient of the loss with respect to the network's input, or to `output` without one.
+        """
+        difference = self._take_saved()
+        return self._continue(difference * (2 / difference.numel()))
+
+
+class L1Loss(_Loss):
+    r"""Mean absolute error over every value of the batch.
+
+    .. math::
+
+        L = \frac{1}{M} \sum_{m=1}^{M} |y_m - t_m|, \qquad
+        \frac{\partial L}{\partial y_m} = \frac{1}{M} \operatorname{sign}(y_m - t_m)
+
+    At :math:`y_m = t_m`, where the slope jumps, the gradient is 0, as in PyTorch. What minimises it
+    is the median of the targets, where the squared error has their mean.
+
+    Parameters
+    ----------
+    model : Module, optional
+        The network that made the prediction, as in `MSELoss`.
+
+    Notes
+    -----
+    Lehtinen et al. (2018), Noise2Noise, section 2.
+    """
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the loss, a tensor with one value.
+
+        Parameters
+        ----------
+        output, target : Tensor
+            Prediction and target, of the same shape and dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they are not floating-point tensors of one dtype and one shape that is not empty.
+        """
+        self._saved = self._difference(output, target)
+        return self._saved.abs().mean()
+
+    def backward(self) -> Tensor | None:
+        """Differentiate the loss and, if there is one, the network behind it.
+
+        Returns
+        -------
+        Tensor or None
+            Gradient of the loss with respect to the network's input, or to `output` without one.
+        """
+        difference = self._take_saved()
+        return self._continue(difference.sign() / difference.numel())
+
+
+MSE = MSELoss

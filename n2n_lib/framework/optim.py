@@ -1,0 +1,635 @@
+"""Optimisers linked to a network, and learning rates that change over time (lessons 07 and 10).
+
+An optimiser holds what its rule remembers of earlier steps: nothing for plain SGD, a running mean
+of the gradients for momentum, sums or means of their squares for AdaGrad and Adam. `state_dict`
+gives it away and `load_state_dict` takes it back, so that training can stop and go on.
+
+Source: section 2.6 of the report. Every rule is that of ``torch.optim``, with its argument names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from n2n_lib.framework.module import Module
+
+
+class Optimiser:
+    """What all optimisers share: the link to the network, its gradients, and what is remembered.
+
+    Parameters
+    ----------
+    model : Module
+        The network whose parameters are trained.
+    lr : float
+        Learning rate; may be changed between steps (``optimiser.lr = ...``).
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps taken, for the rules that count them; plain SGD leaves it at 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `lr` is not a finite positive number that fits into float32.
+    """
+
+    _settings: tuple[str, ...] = ("lr",)
+    """Names of the constructor's arguments after `model`, which are attributes too."""
+
+    _memories: tuple[str, ...] = ()
+    """Names under which a rule that counts its steps remembers tensors."""
+
+    def __init__(self, model: Module, lr: float) -> None:
+        if isinstance(lr, bool) or not isinstance(lr, (int, float)):
+            raise TypeError(f"expected the learning rate to be a number, got {lr!r}")
+        if not 0 < lr <= torch.finfo(torch.float32).max:
+            raise ValueError(f"expected a positive finite learning rate, got {lr}")
+        self.model, self.lr = model, lr
+        self.steps = 0
+        self._memory: dict[str, list[Tensor]] = {}
+
+    def zero_grad(self) -> None:
+        """Set the gradients of the network to zero."""
+        self.model.zero_grad()
+
+    def step(self) -> None:
+        """Change every parameter by the rule of the optimiser."""
+        raise NotImplementedError(f"{type(self).__name__} does not define step")
+
+    def _remembered(self, name: str, start: float = 0.0) -> list[Tensor]:
+        """Return one tensor for each parameter, which `step` updates; at first full of `start`."""
+        parameters = [parameter for parameter, _ in self.model.param()]
+        if name not in self._memory:
+            self._memory[name] = [torch.full_like(parameter, start) for parameter in parameters]
+        elif parameters:  # the network may have moved to another device or dtype
+            self._memory[name] = [kept.to(parameters[0]) for kept in self._memory[name]]
+        return self._memory[name]
+
+    def state_dict(self) -> dict:
+        """Return a copy of the settings and of all that the rule remembers.
+
+        Returns
+        -------
+        dict
+            Strings, numbers and tensors, fit for ``torch.save`` and to be read with
+            ``weights_only=True``.
+        """
+        memory = {
+            name: [kept.clone() for kept in tensors] for name, tensors in self._memory.items()
+        }
+        settings = {name: getattr(self, name) for name in self._settings}
+        name = type(self).__name__
+        return {"optimiser": name, "settings": settings, "steps": self.steps, "memory": memory}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where the optimiser of a `state_dict` stood, bit for bit.
+
+        Parameters
+        ----------
+        state : dict
+            From `state_dict` of an optimiser of this class, linked to such a network as ours. Its
+            settings, the learning rate among them, replace our own.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is something else. Nothing is changed then.
+        """
+        who = type(self).__name__
+        fields = {"optimiser", "settings", "steps", "memory"}
+        if not isinstance(state, dict) or state.keys() != fields:
+            got = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"expected a state with {sorted(fields)}, got {got}")
+        if state["optimiser"] != who:
+            raise ValueError(f"expected the state of {who}, got that of {state['optimiser']}")
+        settings, steps, memory = state["settings"], state["steps"], state["memory"]
+        if not isinstance(settings, dict) or settings.keys() != set(self._settings):
+            raise ValueError(f"expected the settings {', '.join(self._settings)}, got {settings!r}")
+        type(self)(self.model, **settings)  # checks them
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+            raise ValueError(f"expected the number of steps, got {steps!r}")
+        if not isinstance(memory, dict) or (steps and not memory.keys() >= set(self._memories)):
+            got = sorted(map(str, memory)) if isinstance(memory, dict) else type(memory).__name__
+            raise ValueError(f"expected a memory of {', '.join(self._memories)}, got {got}")
+        parameters = [parameter for parameter, _ in self.model.param()]
+        copies = {}
+        for name, tensors in memory.items():
+            if not isinstance(tensors, list) or not all(isinstance(t, Tensor) for t in tensors):
+                kinds = tensors if isinstance(tensors, list) else [tensors]
+                got = ", ".join(sorted({type(kind).__name__ for kind in kinds}))
+                raise TypeError(f"expected a list of tensors for {name}, got {got}")
+            expected, got = ([tuple(t.shape) for t in ts] for ts in (parameters, tensors))
+            if expected != got:
+                raise ValueError(f"expected tensors of shapes {expected} for {name}, got {got}")
+            pairs = zip(parameters, tensors, strict=True)
+            copies[name] = [torch.empty_like(p).copy_(kept) for p, kept in pairs]
+        vars(self).update(settings)
+        self.steps, self._memory = steps, copies
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(lr={self.lr}{self._extra_repr()})"
+
+    def _extra_repr(self) -> str:
+        names = self._settings[1:]
+        return "".join(f", {name}={getattr(self, name)}" for name in names)
+
+
+class SGD(Optimiser):
+    r"""Stochastic gradient descent: :math:`\theta \leftarrow \theta - \text{lr}\, g`.
+
+    With momentum :math:`\mu` the step follows a decaying sum of the gradients, as a heavy ball
+    does, instead of the last one:
+
+    .. math::
+
+        v \leftarrow \mu v + g, \qquad
+        \theta \leftarrow \theta - \text{lr}\, v \quad\text{or, after Nesterov,}\quad
+        \theta \leftarrow \theta - \text{lr}\, (g + \mu v)
+
+    Parameters
+    ----------
+    model : Module
+        The network whose parameters are trained.
+    lr : float
+        Learning rate; may be changed between steps (``optimiser.lr = ...``).
+    momentum : float
+        The share :math:`\mu` of the velocity that stays from one step to the next.
+    dampening : float
+        The gradient enters the velocity times ``1 - dampening``, but for the first one.
+    weight_decay : float
+        Adds this times the parameter to its gradient, which draws every parameter towards zero.
+    nesterov : bool
+        Whether to use Nesterov's momentum.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `lr` is not a finite positive number that fits into float32, another number is negative
+        or not finite, or `nesterov` comes without momentum or with dampening.
+
+    Notes
+    -----
+    Section 2.6 of the report. Momentum: Sutskever, Martens, Dahl and Hinton (2013), its reference
+    [1].
+    """
+
+    _settings = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+    _memories = ("velocity",)
+
+    def __init__(
+        self,
+        model: Module,
+        lr: float,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(model, lr)
+        _check_not_negative(momentum=momentum, weight_decay=weight_decay)
+        _check_number("dampening", dampening)
+        if nesterov and (momentum == 0 or dampening != 0):
+            raise ValueError(
+                "expected momentum and no dampening with nesterov, got "
+                f"momentum={momentum}, dampening={dampening}"
+            )
+        self.momentum, self.dampening = momentum, dampening
+        self.weight_decay, self.nesterov = weight_decay, bool(nesterov)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter against its gradient, or along its velocity."""
+        pairs = self.model.param()
+        if not pairs:
+            return
+        if not self.momentum and not self.weight_decay:
+            parameters, grads = zip(*pairs, strict=True)
+            torch._foreach_add_(parameters, grads, alpha=-self.lr)  # all in one call
+            return
+        if not self.momentum:
+            for parameter, grad in pairs:
+                parameter.add_(_decayed(parameter, grad, self.weight_decay), alpha=-self.lr)
+            return
+        share = 1 - self.dampening if self.steps else 1.0
+        for (parameter, grad), velocity in zip(pairs, self._remembered("velocity"), strict=True):
+            grad = _decayed(parameter, grad, self.weight_decay)
+            velocity.mul_(self.momentum).add_(grad, alpha=share)
+            step = grad.add(velocity, alpha=self.momentum) if self.nesterov else velocity
+            parameter.add_(step, alpha=-self.lr)
+        self.steps += 1
+
+    def _extra_repr(self) -> str:
+        names = self._settings[1:]  # plain SGD has but a learning rate
+        return "".join(f", {name}={value}" for name in names if (value := getattr(self, name)))
+
+
+class AdaGrad(Optimiser):
+    r"""Adaptive gradients: every number has a step of its own, smaller where gradients were large.
+
+    .. math::
+
+        s \leftarrow s + g^2, \qquad
+        \theta \leftarrow \theta - \text{lr}\, \frac{g}{\sqrt{s} + \varepsilon}
+
+    Parameters
+    ----------
+    model : Module
+        The network whose parameters are trained.
+    lr : float
+        Learning rate; may be changed between steps.
+    lr_decay : float
+        Divides the learning rate by ``1 + lr_decay * steps``.
+    weight_decay : float
+        Adds this times the parameter to its gradient.
+    initial_accumulator_value : float
+        Start of the sums :math:`s`.
+    eps : float
+        The :math:`\varepsilon` that keeps the first steps finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `lr` is not a finite positive number, or another one is negative or not finite.
+
+    Notes
+    -----
+    Duchi, Hazan and Singer (2011), Adaptive subgradient methods, with the diagonal matrix of their
+    section 1.1; with momentum: Zou et al. (2019), the report's reference [2].
+    """
+
+    _settings = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+    _memories = ("sum of squares",)
+
+    def __init__(
+        self,
+        model: Module,
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        super().__init__(model, lr)
+        start = initial_accumulator_value
+        _check_not_negative(
+            lr_decay=lr_decay, weight_decay=weight_decay, initial_accumulator_value=start, eps=eps
+        )
+        self.lr_decay, self.weight_decay, self.eps = lr_decay, weight_decay, eps
+        self.initial_accumulator_value = start
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter against its gradient over the root of the sum of squares."""
+        rate = self.lr / (1 + self.steps * self.lr_decay)
+        sums = self._remembered("sum of squares", self.initial_accumulator_value)
+        for (parameter, grad), total in zip(self.model.param(), sums, strict=True):
+            grad = _decayed(parameter, grad, self.weight_decay)
+            total.addcmul_(grad, grad)
+            parameter.addcdiv_(grad, total.sqrt().add_(self.eps), value=-rate)
+        self.steps += 1
+
+
+class Adam(Optimiser):
+    r"""Adaptive moments: a running mean of the gradients over the root of that of their squares.
+
+    .. math::
+
+        m \leftarrow \beta_1 m + (1 - \beta_1)\, g, \quad
+        v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2, \quad
+        \theta \leftarrow \theta - \text{lr}\,
+        \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \varepsilon}
+
+    The divisions by :math:`1 - \beta^t` in step t make up for the start of both means at zero.
+
+    Parameters
+    ----------
+    model : Module
+        The network whose parameters are trained.
+    lr : float
+        Learning rate: about how far each number moves in one step. May be changed between steps.
+    betas : (float, float)
+        The shares :math:`\beta_1, \beta_2` of the means that stay from one step to the next.
+    eps : float
+        The :math:`\varepsilon` that keeps the step finite where all gradients were zero.
+    weight_decay : float
+        Adds this times the parameter to its gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `lr` is not a finite positive number, `betas` are not two numbers from 0 to below 1, or
+        another one is negative or not finite.
+
+    Notes
+    -----
+    Kingma and Ba (2015), algorithm 1; the report's reference [3].
+    """
+
+    _settings = ("lr", "betas", "eps", "weight_decay")
+    _memories = ("mean", "mean square")
+
+    def __init__(
+        self,
+        model: Module,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(model, lr)
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise TypeError(f"expected betas to be a pair of numbers, got {betas!r}")
+        for beta in betas:
+            _check_not_negative(betas=beta)
+            if beta >= 1:
+                raise ValueError(f"expected betas from 0 to below 1, got {betas}")
+        _check_not_negative(eps=eps, weight_decay=weight_decay)
+        self.betas, self.eps, self.weight_decay = tuple(betas), eps, weight_decay
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter against the mean gradient over the root mean square."""
+        self.steps += 1
+        beta1, beta2 = self.betas
+        rate, correction = self.lr / (1 - beta1**self.steps), math.sqrt(1 - beta2**self.steps)
+        means, squares = self._remembered("mean"), self._remembered("mean square")
+        for (parameter, grad), m, v in zip(self.model.param(), means, squares, strict=True):
+            grad = _decayed(parameter, grad, self.weight_decay)
+            m.lerp_(grad, 1 - beta1)
+            v.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+            parameter.addcdiv_(m, v.sqrt().div_(correction).add_(self.eps), value=-rate)
+
+
+class WeightAverage:
+    r"""A running mean of a network's parameters, steadier than those of the last step.
+
+    Every step of training is pushed about by the noise of its batch. Averaging over many steps
+    removes most of that from the weights, at no cost to the training itself:
+
+    .. math::
+
+        \bar\theta \leftarrow \beta_t \bar\theta + (1 - \beta_t)\, \theta, \qquad
+        \beta_t = \min\Bigl(\text{decay}, \frac{1 + t}{10 + t}\Bigr)
+
+    where the smaller :math:`\beta_t` of the first steps t lets go of the random start.
+
+    Parameters
+    ----------
+    model : Module
+        The network whose parameters are averaged.
+    decay : float
+        The share of the mean that stays, from 0 to below 1: 0.999 averages over some 1000 steps.
+
+    Attributes
+    ----------
+    values : list of Tensor
+        The mean of every parameter, in the order of ``model.param()``.
+    steps : int
+        Number of updates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `decay` is not a number from 0 to below 1.
+
+    Notes
+    -----
+    Polyak and Juditsky (1992) for the mean over steps; exponential means as in Adam's section 7.2.
+    """
+
+    def __init__(self, model: Module, decay: float = 0.999) -> None:
+        _check_not_negative(decay=decay)
+        if decay >= 1:
+            raise ValueError(f"expected decay from 0 to below 1, got {decay}")
+        self.model, self.decay, self.steps = model, decay, 0
+        self.values = [parameter.clone() for parameter, _ in model.param()]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Let the present parameters enter the mean."""
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        parameters = [parameter for parameter, _ in self.model.param()]
+        # The network may have moved to another device or dtype.
+        self.values = [m.to(p) for m, p in zip(self.values, parameters, strict=True)]
+        for mean, parameter in zip(self.values, parameters, strict=True):
+            mean.lerp_(parameter, 1 - decay)
+        self.steps += 1
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Let the network have the mean for its parameters inside a ``with`` block."""
+        present = [parameter.clone() for parameter, _ in self.model.param()]
+        self.model.set_params(self.values)
+        try:
+            yield
+        finally:
+            self.model.set_params(present)
+
+    def state_dict(self) -> dict:
+        """Return a copy of the mean and the number of updates, fit for ``torch.save``."""
+        return {"steps": self.steps, "values": [mean.clone() for mean in self.values]}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where another average stood.
+
+        Raises
+        ------
+        ValueError
+            If it is not such a state, or of a network with other parameters. Nothing is changed.
+        """
+        if not isinstance(state, dict) or state.keys() != {"steps", "values"}:
+            got = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"expected a state with steps and values, got {got}")
+        values, steps = state["values"], state["steps"]
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+            raise ValueError(f"expected the number of steps, got {steps!r}")
+        shapes = [tuple(mean.shape) for mean in self.values]
+        if not isinstance(values, list) or not all(isinstance(v, Tensor) for v in values):
+            raise ValueError(f"expected a list of tensors, got {type(values).__name__}")
+        got = [tuple(value.shape) for value in values]
+        if got != shapes:
+            raise ValueError(f"expected means of shapes {shapes}, got {got}")
+        for mean, value in zip(self.values, values, strict=True):
+            mean.copy_(value)
+        self.steps = steps
+
+
+def _decayed(parameter: Tensor, grad: Tensor, weight_decay: float) -> Tensor:
+    return grad.add(parameter, alpha=weight_decay) if weight_decay else grad
+
+
+def _check_number(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"expected {name} to be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"expected {name} to be finite, got {value}")
+
+
+def _check_not_negative(**values: float) -> None:
+    for name, value in values.items():
+        _check_number(name, value)
+        if value < 0:
+            raise ValueError(f"expected {name} of at least 0, got {value}")
+
+
+OPTIMISERS: dict[str, Callable[[Module, float], Optimiser]] = {
+    "sgd": SGD,
+    "momentum": partial(SGD, momentum=0.9),
+    "nesterov": partial(SGD, momentum=0.9, nesterov=True),
+    "adagrad": AdaGrad,
+    "adam": Adam,
+}
+"""The optimisers that training knows by name; each takes the network and the learning rate."""
+
+
+def find_optimiser(name: str) -> Callable[[Module, float], Optimiser]:
+    """Return the entry of `OPTIMISERS`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if name not in OPTIMISERS:
+        raise ValueError(f"expected an optimiser out of {', '.join(OPTIMISERS)}, got {name!r}")
+    return OPTIMISERS[name]
+
+
+# ------------------------------------------------------------------ learning-rate schedules
+
+
+def constant(lr: float, step: int, total: int) -> float:
+    """Return `lr`, whatever the step.
+
+    Parameters
+    ----------
+    lr : float
+        The rate.
+    step, total : int
+        Number of the step, from 0, and of all steps.
+    """
+    return lr
+
+
+def step_decay(
+    lr: float, step: int, total: int, *, step_size: int | None = None, gamma: float = 0.1
+) -> float:
+    r"""Return the learning rate of a step when it falls by a factor every `step_size` steps.
+
+    .. math:: \text{lr}\, \gamma^{\lfloor \text{step} / \text{step\_size} \rfloor}
+
+    Parameters
+    ----------
+    lr : float
+        Rate of step 0.
+    step, total : int
+        Number of the step, from 0, and of all steps.
+    step_size : int, optional
+        Steps between two falls; default is a third of `total`, rounded up.
+    gamma : float
+        The factor.
+
+    Raises
+    ------
+    ValueError
+        If `step_size` is not positive.
+
+    Notes
+    -----
+    ``torch.optim.lr_scheduler.StepLR``.
+    """
+    step_size = max(1, -(-total // 3)) if step_size is None else step_size
+    if step_size < 1:
+        raise ValueError(f"expected step_size of at least 1, got {step_size}")
+    return lr * gamma ** (step // step_size)
+
+
+def cosine(lr: float, step: int, total: int) -> float:
+    r"""Return the learning rate of a step when it falls from `lr` to 0 along half a cosine.
+
+    .. math:: \tfrac{1}{2}\,\text{lr}\,(1 + \cos(\pi\,\text{step} / \text{total}))
+
+    Parameters
+    ----------
+    lr : float
+        Rate of step 0.
+    step, total : int
+        Number of the step, from 0, and of all steps.
+
+    Notes
+    -----
+    Loshchilov and Hutter (2017), SGDR, equation 5 without restarts.
+    """
+    return 0.5 * lr * (1 + math.cos(math.pi * step / total))
+
+
+def warmup_cosine(
+    lr: float, step: int, total: int, *, warmup: int | None = None, start_factor: float = 0.01
+) -> float:
+    r"""Return the learning rate of a step when it first rises to `lr`, then falls along a cosine.
+
+    .. math::
+
+        \text{lr}\, \bigl(f + (1 - f)\, \text{step} / w\bigr) \quad \text{for step} < w,
+        \quad\text{then}\quad
+        \tfrac{1}{2}\,\text{lr}\, \Bigl(1 + \cos \pi \frac{\text{step} - w}{\text{total} - w}\Bigr)
+
+    Parameters
+    ----------
+    lr : float
+        Rate of step `warmup`, the highest.
+    step, total : int
+        Number of the step, from 0, and of all steps.
+    warmup : int, optional
+        Number w of rising steps; default is a twentieth of `total`, rounded down.
+    start_factor : float
+        The share f of `lr` that step 0 takes.
+
+    Raises
+    ------
+    ValueError
+        If `warmup` is not between 0 and below `total`.
+
+    Notes
+    -----
+    ``LinearLR``, then ``CosineAnnealingLR`` of ``torch.optim.lr_scheduler``. Adam's first steps
+    divide by means of few gradients; small ones do no harm.
+    """
+    warmup = total // 20 if warmup is None else warmup
+    if not 0 <= warmup < total:
+        raise ValueError(f"expected warmup from 0 to below the {total} steps, got {warmup}")
+    if step < warmup:
+        return lr * (start_factor + (1 - start_factor) * step / warmup)
+    return cosine(lr, step - warmup, total - warmup)
+
+
+SCHEDULES: dict[str, Callable[[float, int, int], float]] = {
+    "constant": constant,
+    "step": step_decay,
+    "cosine": cosine,
+    "warmup-cosine": warmup_cosine,
+}
+"""The schedules that training knows by name: functions of rate, step and number of steps."""
+
+
+def find_schedule(name: str) -> Callable[[float, int, int], float]:
+    """Return the entry of `SCHEDULES`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if name not in SCHEDULES:
+        raise ValueError(f"expected a schedule out of {', '.join(SCHEDULES)}, got {name!r}")
+    return SCHEDULES[name]

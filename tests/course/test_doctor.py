@@ -1,0 +1,407 @@
+"""The self-test, in whole and in broken environments, each a Python of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+from test_packaging import CONDA_NAMES, IMPORT_NAMES, REQUIRED, ROOT, pins
+from typer.testing import CliRunner
+
+from n2n_lib import cli
+from n2n_lib.course import doctor
+from n2n_lib.course.doctor import FAULT, OK, WARNING, Finding
+from n2n_lib.framework import conv
+
+LIBRARIES = [Path(p) for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
+
+
+@dataclass
+class Diagnosis:
+    """What the command printed, and its exit code."""
+
+    code: int
+    lines: list[str]
+    findings: dict[str, Finding]
+    faults: int
+    warnings: int
+    early: bool  # whether the first line came before the work was done
+
+
+def diagnose(python: Path | str, folder: Path, **variables: str) -> Diagnosis:
+    """Run the command as from a terminal in the folder."""
+    with open(folder / "errors", "w+") as errors:
+        process = subprocess.Popen(
+            [python, "-m", "n2n_lib", "doctor", "--json"],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        first = process.stdout.readline()
+        early = process.poll() is None
+        *lines, last = [first.rstrip("\n"), *process.stdout.read().splitlines()]
+        code = process.wait(timeout=600)
+        errors.seek(0)
+        assert errors.read() == ""
+    result = json.loads(last)
+    findings = {entry["name"]: Finding(**entry) for entry in result["checks"]}
+    return Diagnosis(code, lines, findings, result["faults"], result["warnings"], early)
+
+
+# ---------------------------------------------------------------------- a whole environment
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Diagnosis:
+    return diagnose(sys.executable, tmp_path_factory.mktemp("whole"))
+
+
+def test_nothing_is_wrong_where_these_tests_run(whole: Diagnosis):
+    faults = [finding for finding in whole.findings.values() if finding.status == FAULT]
+    assert (faults, whole.faults, whole.code) == ([], 0, 0)
+
+
+def test_there_is_something_to_read_from_the_beginning(whole: Diagnosis):
+    assert whole.early
+
+
+def test_what_is_looked_at(whole: Diagnosis):
+    requires = [Requirement(line) for line in importlib.metadata.requires("n2n-lib")]
+    packages = [r.name for r in requires if r.marker is None]
+    assert {"torch", "typer", "nbval"} <= set(packages)
+    rest = "threads, memory, disk, current folder, temporary folder, Jupyter's folder, "
+    rest += "matplotlib's folder, Jupyter kernel, gradient, figure, shipped weights"
+    assert list(whole.findings) == ["Python", *packages, *rest.split(", ")]
+    assert whole.findings["torch"].found == importlib.metadata.version("torch")
+    assert "1 + 1 is 2" in whole.findings["Jupyter kernel"].found
+
+
+def test_one_line_for_each_check_and_one_that_sums_up(whole: Diagnosis):
+    lines = [line for line in whole.lines if not line.startswith(" ")]
+    *checks, last = lines
+    for line, finding in zip(checks, whole.findings.values(), strict=True):
+        assert line.split() == f"{finding.status} {finding.name} {finding.found}".split()
+    count = len(whole.findings)
+    assert last == f"{count} checks: faults {whole.faults}, warnings {whole.warnings}"
+
+
+# ---------------------------------------------------------------------- broken environments
+
+needs_links = pytest.mark.skipif(os.name == "nt", reason="needs symbolic links")
+
+
+def environment(folder: Path, without: tuple[str, ...]) -> tuple[Path, Path]:
+    """Make an environment with links to the packages of this one, but for some distributions.
+
+    Returns its Python and its folder of packages.
+    """
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    left_out = set()
+    for name in without:
+        for file in importlib.metadata.files(name):
+            left_out.add(file.parts[0])
+    for entry in (entry for library in LIBRARIES for entry in library.iterdir()):
+        link = packages / entry.name
+        if entry.name not in left_out and entry.suffix != ".pth" and not link.exists():
+            link.symlink_to(entry)
+    return folder / "bin" / "python", packages
+
+
+def replace(link: Path, name: str, text: str) -> None:
+    """Put a folder with one file into the place of a link."""
+    link.unlink()
+    link.mkdir()
+    (link / name).write_text(text)
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Diagnosis:
+    """No torch, an old rich, packages that fail and crash, no kernel, folders that are files."""
+    folder = tmp_path_factory.mktemp("broken")
+    python, packages = environment(folder / "env", without=("torch", "ipykernel"))
+    (metadata,) = packages.glob("rich-*.dist-info")
+    replace(metadata, "METADATA", "Metadata-Version: 2.1\nName: rich\nVersion: 9.13.0\n")
+    replace(packages / "nbval", "__init__.py", "import os\nos._exit(3)\n")
+    replace(packages / "nbclient", "__init__.py", "raise OSError('no such library: libodd')\n")
+    (folder / "file").touch()
+    below = str(folder / "file" / "below")
+    return diagnose(python, folder, MPLCONFIGDIR=below, JUPYTER_RUNTIME_DIR=below, HOME=below)
+
+
+@needs_links
+@pytest.mark.parametrize(
+    "name, found, mend",
+    [
+        (
+            "torch",
+            r"missing; needed: >=2\.6",
+            r"python -m pip install -c .*constraints\.txt 'torch>=2\.6'",
+        ),
+        (
+            "rich",
+            r"9\.13\.0; needed: >=13\.7",
+            r"python -m pip install -c .*constraints\.txt 'rich>=13\.7'",
+        ),
+        (
+            "nbclient",
+            r"\d, but the import fails: OSError: no such library: libodd",
+            r"python -m pip install -c .*constraints\.txt --force-reinstall 'nbclient>=0\.10'",
+        ),
+        (
+            "nbval",
+            r"\d, but the import fails: crashed, exit code 3",
+            r"python -m pip install -c .*constraints\.txt --force-reinstall 'nbval>=0\.11'",
+        ),
+        ("Jupyter's folder", r"file/below cannot be written to", r"variable JUPYTER_RUNTIME_DIR"),
+        ("matplotlib's folder", r"cannot be written to", r"variable MPLCONFIGDIR"),
+        (
+            "Jupyter kernel",
+            r"python3 does not start: .*No such kernel",
+            r"python -m pip install -c .* 'ipykernel>=6",
+        ),
+        ("gradient", "No module named 'torch'", "mend the packages above first"),
+        ("shipped weights", "No module named 'torch'", "mend the packages above first"),
+    ],
+)
+def test_every_fault_is_named_with_its_mend(broken: Diagnosis, name: str, found: str, mend: str):
+    finding = broken.findings[name]
+    assert finding.status == FAULT
+    assert re.search(found, finding.found), finding.found
+    assert re.search(mend, finding.mend), finding.mend
+    place = next(i for i, line in enumerate(broken.lines) if line.split()[1:2] == name.split()[:1])
+    assert any(line.strip() == f"mend: {finding.mend}" for line in broken.lines[place:])
+
+
+@needs_links
+def test_faults_give_an_exit_code_and_spare_the_rest(broken: Diagnosis):
+    assert broken.code == 1
+    assert broken.faults == sum(f.status == FAULT for f in broken.findings.values()) >= 9
+    for name in ("Python", "numpy", "matplotlib", "typer", "figure", "disk", "current folder"):
+        assert broken.findings[name].status == OK, broken.findings[name]
+
+
+@needs_links
+def test_the_command_line_and_the_plots_may_be_missing_too(tmp_path: Path):
+    python, _ = environment(tmp_path / "env", ("typer", "matplotlib", "packaging", "torch"))
+    diagnosis = diagnose(python, tmp_path)
+    for name in ("typer", "matplotlib", "torch"):
+        assert diagnosis.findings[name].found.startswith("missing")
+    assert diagnosis.findings["figure"].mend == "mend the packages above first"
+    assert diagnosis.findings["Jupyter's folder"].status == OK
+    kernel = diagnosis.findings["Jupyter kernel"]  # which cannot start without packaging
+    assert kernel.status == FAULT and "--force-reinstall 'ipykernel>=" in kernel.mend
+
+
+@needs_links
+def test_an_environment_without_the_course(tmp_path: Path):
+    python, packages = environment(tmp_path / "env", ())
+    for link in packages.glob("n2n_lib-*"):
+        link.unlink()
+    alone = tmp_path / "alone"  # the root may hold what an installation left there
+    alone.mkdir()
+    (alone / "n2n_lib").symlink_to(ROOT / "n2n_lib")
+    finding = diagnose(python, tmp_path, PYTHONPATH=str(alone)).findings["n2n-lib"]
+    assert (finding.status, finding.found) == (FAULT, "not installed")
+    assert finding.mend.endswith(f"-m pip install -c {ROOT / 'constraints.txt'} -e {ROOT}")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
+def test_a_folder_that_not_even_root_can_write_to(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir("/proc")
+    finding = doctor._current_folder()
+    assert finding.status == FAULT
+    assert finding.found.startswith("/proc cannot be written to")
+    assert "cd" in finding.mend
+
+
+def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+    finding = doctor._temporary_folder()
+    assert finding.status == FAULT and "/nowhere" in finding.found and "TMPDIR" in finding.mend
+
+
+# ---------------------------------------------------------------------- what is judged how
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, answer: object, error: str = "") -> None:
+    """Let every probe give this answer."""
+    monkeypatch.setattr(doctor, "_probe", lambda name: (answer, error))
+
+
+def test_threads(monkeypatch: pytest.MonkeyPatch):
+    answers(monkeypatch, 1)
+    assert doctor._threads().status == OK
+    answers(monkeypatch, 10_000)
+    finding = doctor._threads()
+    assert finding.status == WARNING and "OMP_NUM_THREADS" in finding.mend
+
+
+@pytest.mark.parametrize("free, status", [(5, OK), (2.5, OK), (2.4, WARNING), (0.3, FAULT)])
+def test_memory(free: float, status: str, monkeypatch: pytest.MonkeyPatch):
+    answers(monkeypatch, free)
+    finding = doctor._memory()
+    assert (finding.status, bool(finding.mend)) == (status, status != OK)
+    assert f"{free:.1f} GB" in finding.found
+
+
+def test_the_memory_may_be_unknown(monkeypatch: pytest.MonkeyPatch):
+    answers(monkeypatch, None, "ModuleNotFoundError: No module named 'psutil'")
+    assert doctor._memory().status == WARNING
+
+
+def test_what_an_older_installation_did_not_ask_for_can_be_mended_too():
+    assert "odd-package>=0" in doctor._mend("OSError", "odd-package")
+    assert f"torch>={doctor._bound('torch')}" in doctor._mend("OSError", "torch")
+
+
+@pytest.mark.parametrize("free, status", [(1, OK), (0.5, WARNING), (0.1, FAULT)])
+def test_disk(free: float, status: str, monkeypatch: pytest.MonkeyPatch):
+    usage = shutil.disk_usage(".")._replace(free=int(free * 1e9))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert doctor._disk().status == status
+
+
+def test_a_kernel_of_another_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    answers(monkeypatch, {"sum": "2", "prefix": repr(str(tmp_path))})
+    finding = doctor._kernel()
+    assert finding.status == FAULT and str(tmp_path) in finding.found
+    assert finding.mend == "jupyter kernelspec remove python3"
+    answers(monkeypatch, {"sum": "3", "prefix": repr(sys.prefix)})
+    assert "1 + 1 is 3" in doctor._kernel().found
+
+
+@pytest.mark.parametrize(
+    "error, mend",
+    [
+        ("NoSuchKernel: python3", "-m ipykernel install --sys-prefix"),
+        ("RuntimeError: Kernel died", "--force-reinstall 'ipykernel>="),
+    ],
+)
+def test_a_kernel_that_is_installed_and_does_not_start(
+    error: str, mend: str, monkeypatch: pytest.MonkeyPatch
+):
+    answers(monkeypatch, None, error)
+    assert mend.replace("'", "") in doctor._kernel().mend.replace("'", "").replace('"', "")
+
+
+def test_a_wrong_gradient_is_a_fault(monkeypatch: pytest.MonkeyPatch):
+    right = conv.Conv2d.backward
+    assert "finite differences" in doctor._check_gradient()
+    monkeypatch.setattr(conv.Conv2d, "backward", lambda self, grad: 1.001 * right(self, grad))
+    with pytest.raises(ArithmeticError, match="is wrong"):
+        doctor._check_gradient()
+
+
+def test_a_probe_that_does_not_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "TIME_LIMIT", 0.5)
+    assert doctor._child(["-c", "import time; time.sleep(60)"]) == (None, "no answer within 0.5 s")
+
+
+@pytest.mark.parametrize(
+    "code, error",
+    [
+        ("raise ImportError('first\\n\\nsecond')", "ImportError: first"),
+        ("import warnings; warnings.warn('odd'); 1 / 0", "ZeroDivisionError: division by zero"),
+        ("try:\n    1 / 0\nexcept ArithmeticError:\n    raise OSError(3)", "OSError: 3"),
+        ("raise SystemExit(4)", "crashed, exit code 4"),
+        ("print('no JSON')", "ended without an answer"),
+        ("pass", "ended without an answer"),
+    ],
+)
+def test_what_a_probe_says_when_it_fails(code: str, error: str):
+    assert doctor._child(["-c", code]) == (None, error)
+
+
+def test_an_old_python():
+    assert doctor._python(">=3.10").status == OK
+    finding = doctor._python(">=4.2")
+    assert finding.status == FAULT and "Python 4.2" in finding.mend
+
+
+@pytest.mark.parametrize("conda", [False, True])
+def test_mends_fit_the_kind_of_environment(
+    conda: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    if conda:
+        (tmp_path / "conda-meta").mkdir()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    mend = doctor._install("torch", "2.6")
+    assert ("conda install -c conda-forge" in mend, "pip install" in mend) == (conda, not conda)
+    assert ("pytorch-cpu>=2.6" in mend) == conda
+    assert "--force-reinstall" in doctor._reinstall("torch", "2.6")
+
+
+# ---------------------------------------------------------------------- names and versions
+
+
+def test_every_requirement_is_understood():
+    for name, requirement in REQUIRED.items():
+        found, bound = doctor._name_and_bound(str(requirement))
+        assert found == requirement.name, name
+        assert str(requirement.specifier) == f">={bound}"
+    assert doctor._name_and_bound('pytest>=8.2; extra == "test"') is None
+
+
+def test_versions_are_compared_as_packaging_does():
+    fixed = pins("3.12.0")
+    for name, requirement in REQUIRED.items():
+        bound = str(requirement.specifier).removeprefix(">=")
+        for version in (fixed[name], bound, bound + ".0", "0.1", "2.6.0+cpu", "13", "999.1"):
+            expected = Version(version) >= Version(bound)
+            assert doctor._reaches(version, bound) == expected, (name, version)
+
+
+def test_names_agree_with_those_of_the_lists_of_packages():
+    installed = {name.lower(): module for name, module in doctor.IMPORT_NAMES.items()}
+    for module, package in IMPORT_NAMES.items():
+        if package in REQUIRED:
+            assert installed[package] == module
+    conda = {name.lower(): other for name, other in doctor.CONDA_NAMES.items()}
+    assert conda == CONDA_NAMES | {"pywavelets": "pywavelets"}
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def test_nothing_heavy_is_imported():
+    code = (
+        "import sys; sys.argv = ['n2n', 'doctor']; import n2n_lib.__main__; "
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert set(shown.stdout.split()).isdisjoint({"torch", "numpy", "matplotlib", "typer", "rich"})
+    assert "n2n_lib" in shown.stdout
+
+
+def test_options(capsys):
+    with pytest.raises(SystemExit) as ended:
+        doctor.main(["--help"])
+    assert ended.value.code == 0 and "--json" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        doctor.main(["--jason"])
+    assert ended.value.code == 2 and "--jason" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status, code", [(OK, 0), (WARNING, 0), (FAULT, 1)])
+def test_exit_code_of_the_verb(status: str, code: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "check", lambda: iter([Finding("disk", status, "full", "tidy up")]))
+    done = CliRunner().invoke(cli.app, ["doctor", "--json"])
+    assert done.exit_code == code
+    assert json.loads(done.output.splitlines()[-1])["faults"] == code
+    assert "mend: tidy up" in done.output

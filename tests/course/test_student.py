@@ -1,0 +1,683 @@
+"""The student edition: no solution in it, nothing of a student's lost, and what it remembers."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from commands import run
+from hypothesis import given
+from hypothesis import strategies as st
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from n2n_lib.course import check
+from n2n_lib.course.check import CheckFailed, engine, record
+from n2n_lib.course.edition import REGION, fingerprint, make_edition, student_version
+from n2n_lib.course.notebooks import LessonError, find_lessons
+from n2n_lib.denoiser import plots
+from tools import untouched
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+LESSONS = find_lessons(NOTEBOOKS)
+
+
+@pytest.fixture(scope="module")
+def edition(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The student edition of the real lessons."""
+    folder = tmp_path_factory.mktemp("edition") / "student"
+    make_edition(folder, NOTEBOOKS)
+    return folder
+
+
+@pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
+def pair(request: pytest.FixtureRequest, edition: Path) -> tuple[NotebookNode, NotebookNode]:
+    """A lesson for instructors, and for students."""
+    path = request.param
+    return nbformat.read(path, as_version=4), nbformat.read(edition / path.name, as_version=4)
+
+
+def kinds(cell: NotebookNode) -> set[str]:
+    return {"exercise", "check"} & set(cell.metadata.get("tags", []))
+
+
+# ---------------------------------------------------------------------- no solution in it
+
+SHOWN = {
+    # Lesson 02 writes the gradient of one example before it asks for that of a batch.
+    "grad_output @ weight",
+    # The hint of lesson 02 names this call.
+    "function().item()",
+    # Lesson 10 shows Nesterov's step, which begins like the step that was asked for before.
+    "for (parameter, grad), velocity in zip(params, velocities, strict=True):",
+    "velocity.mul_(momentum).add_(grad)",
+}
+"""What a solution has in common with what the lesson shows on purpose."""
+
+
+def answers(lesson: NotebookNode) -> set[str]:
+    """Return what must not be in a student edition: every line of the solutions.
+
+    Of a line count neither the indentation, nor the comment, nor whether its value is returned or
+    given a name. What is then shorter than twelve characters gives nothing away.
+    """
+    lines = set()
+    for cell in lesson.cells:
+        for region in REGION.finditer(cell.source):
+            for line in region[0].splitlines()[1:-1]:
+                code = re.sub(r"\s+#.*", "", line.strip())
+                lines.add(re.sub(r"^(return |[\w, ]+ = )", "", code))
+    return {line for line in lines if len(line) >= 12} - SHOWN
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield every string in a notebook: sources, outputs, metadata, attachments, and their keys."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item)
+
+
+def leaks(secrets: set[str], lesson: NotebookNode) -> set[str]:
+    return {secret for secret in secrets for text in texts(lesson) if secret in text}
+
+
+SECRETS = set().union(*(answers(nbformat.read(path, as_version=4)) for path in LESSONS))
+
+
+def test_no_line_of_a_solution_is_left(pair: tuple[NotebookNode, NotebookNode]):
+    instructors, students = pair
+    assert leaks(SECRETS, students) == set()
+    assert "SOLUTION" not in "".join(texts(students))
+    if answers(instructors):
+        assert leaks(SECRETS, instructors), "the search itself finds nothing"
+
+
+def test_there_is_something_to_find():
+    assert len(SECRETS) > 60
+    assert "(size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1" in SECRETS
+
+
+@pytest.mark.parametrize("place", ["source", "output", "metadata", "attachment", "notebook"])
+def test_a_line_that_was_left_is_found(place: str):
+    lesson = student_version(LESSONS[2])
+    line = "    x = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1  # so\n"
+    cell = lesson.cells[2]
+    if place == "source":
+        cell.source += line
+    elif place == "output":
+        cell.outputs.append(nbformat.v4.new_output("stream", text=line))
+    elif place == "metadata":
+        cell.metadata.note = {"old": [line]}
+    elif place == "attachment":
+        lesson.cells[1].attachments = {"a.txt": {"text/plain": line}}
+    else:
+        lesson.metadata.note = line
+    assert len(leaks(SECRETS, lesson)) == 1
+
+
+# ---------------------------------------------------------------------- what is in it
+
+
+def test_cells_are_those_of_the_lesson_with_stubs_and_marks(
+    pair: tuple[NotebookNode, NotebookNode],
+):
+    instructors, students = pair
+    nbformat.validate(students)
+    assert [cell.id for cell in students.cells[:-2]] == [cell.id for cell in instructors.cells]
+    assert students.cells[-1].source.endswith("check.progress()")
+    for theirs, ours in zip(students.cells, instructors.cells, strict=False):
+        assert theirs.get("outputs", []) == [] and theirs.get("execution_count") is None
+        assert theirs.metadata.get("nbgrader") == ours.metadata.get("nbgrader")
+        assert (theirs.source == ours.source) == ("exercise" not in kinds(ours))
+        marks = {
+            key: theirs.metadata[key]
+            for key in ("editable", "deletable")
+            if kinds(ours) and key in theirs.metadata
+        }
+        assert marks == {
+            **({"deletable": False} if kinds(ours) else {}),
+            **({"editable": False} if "check" in kinds(ours) else {}),
+        }
+        assert ("raises-exception" in theirs.metadata.get("tags", [])) == bool(kinds(ours))
+
+
+def test_a_stub_raises_the_hint_and_keeps_the_docstring(
+    pair: tuple[NotebookNode, NotebookNode],
+):
+    for theirs, ours in zip(pair[1].cells, pair[0].cells, strict=False):
+        if "exercise" not in kinds(ours):
+            continue
+        spaces: dict[str, Any] = {}
+        original: dict[str, Any] = {}
+        exec(theirs.source, spaces)
+        exec(ours.source, original)
+        (name,) = spaces.keys() - {"__builtins__"}
+        assert spaces[name].__doc__ == original[name].__doc__
+        with pytest.raises(NotImplementedError) as caught:
+            spaces[name](*[None] * spaces[name].__code__.co_argcount)
+        assert f"Hint: {caught.value}" in " ".join(spaces[name].__doc__.split())
+        assert max(map(len, theirs.source.splitlines())) <= 100
+
+
+def write(path: Path, *cells: NotebookNode | str) -> Path:
+    """Write a notebook of code cells (strings) and ready-made cells, whose ids stay the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = [new_code_cell(c) if isinstance(c, str) else copy.deepcopy(c) for c in cells]
+    for number, cell in enumerate(made):
+        cell.id = f"cell-{number}"
+    nbformat.write(new_notebook(cells=made), path)
+    return path
+
+
+def exercise(solution: str = "    return 2 * x", tags: tuple[str, ...] = ("exercise",)):
+    source = (
+        'def double(x):\n    """Twice.\n\n    Hint: use *.\n    """\n'
+        f"    ### BEGIN SOLUTION\n{solution}\n    ### END SOLUTION"
+    )
+    return new_code_cell(source, metadata={"tags": list(tags)})
+
+
+def test_cells_for_instructors_are_left_out(tmp_path: Path):
+    note = new_markdown_cell("for you alone", metadata={"tags": ["instructor"]})
+    lesson = student_version(write(tmp_path / "01_a.ipynb", "1 + 1", note, exercise()))
+    assert [cell.source for cell in lesson.cells[:1]] == ["1 + 1"]
+    assert "for you alone" not in "".join(texts(lesson))
+
+
+def test_code_around_a_region_stays(tmp_path: Path):
+    cell = exercise("    y = 2 * x")
+    cell.source += "\n    return y"
+    lesson = student_version(write(tmp_path / "01_a.ipynb", cell))
+    assert lesson.cells[0].source.endswith("    )\n    return y")
+    assert '        "use *."\n' in lesson.cells[0].source
+
+
+BROKEN = {
+    "not tagged": exercise(tags=()),
+    "no hint": new_code_cell(
+        "def f():\n    ### BEGIN SOLUTION\n    1\n    ### END SOLUTION",
+        metadata={"tags": ["exercise"]},
+    ),
+    "no end": new_code_cell(
+        exercise().source.replace("### END", "### end"), metadata={"tags": ["exercise"]}
+    ),
+    "no begin": new_code_cell(
+        exercise().source.replace("### BEGIN", "### begin"), metadata={"tags": ["exercise"]}
+    ),
+}
+
+
+@pytest.mark.parametrize("cell", BROKEN.values(), ids=BROKEN)
+def test_a_solution_that_could_not_be_taken_out_is_refused(tmp_path: Path, cell: NotebookNode):
+    write(tmp_path / "source" / "01_a.ipynb", "1")
+    write(tmp_path / "source" / "02_b.ipynb", cell)
+    with pytest.raises(ValueError, match=r"02_b.ipynb, cell cell-0: expected"):
+        make_edition(tmp_path / "student", tmp_path / "source")
+    assert not (tmp_path / "student").exists()
+
+
+# ---------------------------------------------------------------------- it runs
+
+
+@pytest.mark.parametrize("number", ["03", "05"])
+def test_an_untouched_lesson_stops_in_exercises_and_checks_alone(edition: Path, number: str):
+    (path,) = edition.glob(f"{number}_*.ipynb")
+    assert untouched.complaints(path) == []
+    assert not (edition / record.PROGRESS).exists(), "what is not written has not been tried"
+
+
+def test_what_an_untouched_lesson_must_not_do_is_found(edition: Path, tmp_path: Path):
+    (path,) = edition.glob("05_*.ipynb")
+    lesson = nbformat.read(path, as_version=4)
+    by_id = {cell.id: cell for cell in lesson.cells}
+    by_id["relu-backward-check"].source = "pass"
+    picture = sorted(untouched.cells_with_pictures(nbformat.read(NOTEBOOKS / path.name, 4)))[0]
+    by_id[picture].source = "raise NotImplementedError('once')"
+    by_id[picture].metadata.tags = ["raises-exception"]
+    shutil.copy(edition / record.EDITION, tmp_path)
+    nbformat.write(lesson, tmp_path / path.name)
+    found = untouched.complaints(tmp_path / path.name)
+    assert "relu-backward-check did not say that the answer is missing" in found
+    assert f"{picture} stopped: NotImplementedError: once" in found
+    assert f"{picture} showed no picture" in found
+
+
+# ---------------------------------------------------------------------- going on without an answer
+
+
+def names_used_later() -> Iterator[tuple[str, str, str]]:
+    """Yield lesson, function and cell wherever a later cell uses the function of an exercise."""
+    for path in LESSONS:
+        functions: dict[str, bool] = {}  # whether it has been replaced since
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type != "code" or "check" in kinds(cell):
+                continue
+            if "exercise" in kinds(cell):
+                functions[re.match(r"def (\w+)", cell.source)[1]] = False
+                continue
+            for name, replaced in functions.items():
+                if re.search(
+                    rf"(?m)^{name} = check\.go_on_with\({name}\b|import {name}\b", cell.source
+                ):
+                    functions[name] = True
+                elif not replaced and re.search(rf"(?<![\w.]){name}\(", cell.source):
+                    yield path.name, name, cell.id
+
+
+def test_later_cells_do_not_depend_on_an_answer():
+    assert list(names_used_later()) == []
+
+
+EXERCISES = {name: getattr(check, name.upper()) for name in check.EXERCISES}
+GOES_ON = sorted(
+    set(re.findall(r"check\.go_on_with\((\w+)", "".join(p.read_text("utf-8") for p in LESSONS)))
+)
+
+
+def missing(*arguments: Any) -> None:
+    raise NotImplementedError("a hint")
+
+
+@pytest.mark.parametrize("name", [name.removesuffix("_by_hand") for name in GOES_ON])
+def test_the_library_version_passes_the_check_as_a_student_would_write_it(name: str, capsys):
+    exercise = EXERCISES[name]
+    version = check.go_on_with(missing, name)
+    assert capsys.readouterr().out == f"{name}: the library's version, until yours is right.\n"
+    assert engine.judge(exercise, version).right
+    named = engine.judge(
+        exercise, lambda *a: version(**dict(zip(exercise.cases[0].arguments, a, strict=True)))
+    )
+    assert named.right
+    assert check.go_on_with(version, name) is version
+
+
+def test_a_right_function_is_returned_in_silence(capsys):
+    def output_size(size, kernel, stride, padding, dilation):
+        return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+    assert check.go_on_with(output_size) is output_size
+    assert check.go_on_with(lambda *a: output_size(*a), "output_size") is not output_size
+    assert capsys.readouterr().out == ""
+
+
+def test_a_wrong_function_is_replaced(capsys):
+    version = check.go_on_with(lambda *numbers: 0, "output_size")
+    assert version(6, 3, 1, 0, 1) == 4
+    assert "until yours is right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("function", [missing, 3, None])
+def test_go_on_with_wants_the_function_of_an_exercise(function: Any):
+    with pytest.raises(ValueError, match="expected the function of an exercise, got"):
+        check.go_on_with(function)
+
+
+def test_the_library_cannot_pass_for_the_student(capsys):
+    from n2n_lib.framework.gradcheck import numerical_gradient
+
+    version = check.go_on_with(missing, "output_size")
+    with pytest.raises(CheckFailed, match="output_size: this is the library's function"):
+        check.output_size(version)
+    with pytest.raises(CheckFailed, match="numerical_gradient: this is the library's function"):
+        check.numerical_gradient(numerical_gradient)
+
+
+# ---------------------------------------------------------------------- updates
+
+V1 = ("'first'", new_markdown_cell("read"), "3")
+V2 = ("'second'", new_markdown_cell("read on"), "3")
+V3 = ("'third'",)
+
+
+def cell_sources(path: Path) -> list[str]:
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells]
+
+
+def versions(folder: Path) -> dict[str, str]:
+    """Return the first cell of each notebook in a folder."""
+    paths = sorted(path for path in folder.glob("*.ipynb") if path.is_file())
+    return {path.name: (cell_sources(path) or [""])[0] for path in paths}
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> tuple[Path, Path]:
+    """Folders of a source with one lesson, and of its student edition."""
+    write(tmp_path / "source" / "01_a.ipynb", *V1)
+    make_edition(tmp_path / "student", tmp_path / "source")
+    return tmp_path / "source", tmp_path / "student"
+
+
+def change(path: Path, what: str) -> None:
+    """Work in a notebook as a student does."""
+    lesson = nbformat.read(path, as_version=4)
+    if what == "edit":
+        lesson.cells[0].source += "\nmine = 1"
+    elif what == "add":
+        lesson.cells.insert(1, new_markdown_cell("my note"))
+    elif what == "delete":
+        del lesson.cells[2]
+    elif what == "move":
+        lesson.cells[0], lesson.cells[2] = lesson.cells[2], lesson.cells[0]
+    elif what == "attach":
+        lesson.cells[1].attachments = {"a.png": {"image/png": "aGk="}}
+    elif what == "tag":
+        lesson.cells[0].metadata.tags = ["important"]
+    elif what == "kind":
+        lesson.cells[0] = new_markdown_cell(lesson.cells[0].source, id=lesson.cells[0].id)
+    elif what == "run":
+        lesson.cells[0].outputs = [nbformat.v4.new_output("stream", text="first")]
+        lesson.cells[0].execution_count = 7
+        lesson.cells.append(new_code_cell(""))
+        lesson.cells[0].metadata |= {"scrolled": True, "jupyter": {"outputs_hidden": True}}
+        lesson.metadata.kernelspec.display_name = "Mine"
+        lesson.metadata.language_info.version = "3.13"
+    nbformat.write(lesson, path)
+
+
+WORK = ["edit", "add", "delete", "move", "attach", "tag", "kind"]
+
+
+@pytest.mark.parametrize("what", WORK)
+def test_work_is_kept_and_the_new_version_is_written_beside_it(course, what: str):
+    source, student = course
+    change(student / "01_a.ipynb", what)
+    before = (student / "01_a.ipynb").read_bytes()
+    write(source / "01_a.ipynb", *V2)
+    report = make_edition(student, source)
+    assert (student / "01_a.ipynb").read_bytes() == before
+    assert cell_sources(student / "01_a.new.ipynb")[0] == "'second'"
+    assert report.kept == ["01_a.ipynb"]
+    assert report.beside == {"01_a.ipynb": "01_a.new.ipynb"}
+    assert report.written == report.updated == report.unchanged == []
+
+
+def test_a_lesson_that_was_only_run_is_updated(course):
+    source, student = course
+    change(student / "01_a.ipynb", "run")
+    write(source / "01_a.ipynb", *V2)
+    assert make_edition(student, source).updated == ["01_a.ipynb"]
+    assert versions(student) == {"01_a.ipynb": "'second'"}
+
+
+@pytest.mark.parametrize("what", [None, "run"])
+def test_nothing_is_written_where_nothing_is_new(course, what: str | None):
+    source, student = course
+    if what:
+        change(student / "01_a.ipynb", what)
+    before = (student / "01_a.ipynb").read_bytes()
+    assert make_edition(student, source).unchanged == ["01_a.ipynb"]
+    assert (student / "01_a.ipynb").read_bytes() == before
+
+
+def test_work_in_the_present_version_gets_no_second_file(course):
+    source, student = course
+    change(student / "01_a.ipynb", "edit")
+    report = make_edition(student, source)
+    assert report.kept == ["01_a.ipynb"] and report.beside == {}
+    assert list(versions(student)) == ["01_a.ipynb"]
+
+
+def test_the_file_beside_is_work_as_well_once_it_is_edited(course):
+    source, student = course
+    change(student / "01_a.ipynb", "edit")
+    write(source / "01_a.ipynb", *V2)
+    make_edition(student, source)
+    write(source / "01_a.ipynb", *V3)
+    make_edition(student, source)
+    assert versions(student)["01_a.new.ipynb"] == "'third'"  # nobody had worked in the second
+    change(student / "01_a.new.ipynb", "add")
+    make_edition(student, source)
+    assert "01_a.new2.ipynb" not in versions(student)  # there is nothing newer
+    write(source / "01_a.ipynb", *V2)
+    assert make_edition(student, source).beside == {"01_a.ipynb": "01_a.new2.ipynb"}
+    assert versions(student)["01_a.new.ipynb"] == "'third'"
+    assert versions(student)["01_a.new2.ipynb"] == "'second'"
+
+
+def test_a_version_that_was_thrown_away_does_not_come_back(course):
+    source, student = course
+    change(student / "01_a.ipynb", "edit")
+    write(source / "01_a.ipynb", *V2)
+    make_edition(student, source)
+    (student / "01_a.new.ipynb").unlink()
+    make_edition(student, source)
+    assert list(versions(student)) == ["01_a.ipynb"]
+
+
+def test_a_lesson_that_was_renamed_comes_afresh(course):
+    source, student = course
+    change(student / "01_a.ipynb", "edit")
+    (student / "01_a.ipynb").rename(student / "mine.ipynb")
+    assert make_edition(student, source).written == ["01_a.ipynb"]
+    assert versions(student) == {"01_a.ipynb": "'first'", "mine.ipynb": "'first'\nmine = 1"}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"cells": 3}', '{"cells": [{}]}', "\x00"])
+def test_a_notebook_that_cannot_be_read_is_the_students(course, content: str):
+    source, student = course
+    (student / "01_a.ipynb").write_text(content)
+    assert make_edition(student, source).kept == ["01_a.ipynb"]
+    assert (student / "01_a.ipynb").read_text() == content
+
+
+def test_files_that_were_there_before_are_left_alone(tmp_path: Path):
+    write(tmp_path / "source" / "01_a.ipynb", *V1)
+    student = tmp_path / "student"
+    write(student / "01_a.ipynb", "'not yours'")
+    (student / "diary.txt").write_text("dear")
+    (student / "01_a.new.ipynb").mkdir()
+    report = make_edition(student, tmp_path / "source")
+    assert report.kept == ["01_a.ipynb"]
+    assert versions(student)["01_a.ipynb"] == "'not yours'"
+    assert report.beside == {"01_a.ipynb": "01_a.new2.ipynb"}
+    assert (student / "diary.txt").read_text() == "dear"
+
+
+@given(steps=st.lists(st.sampled_from([*WORK, "run", "update", "unlink"]), max_size=8))
+def test_whatever_a_student_does_no_work_is_lost(tmp_path_factory, steps: list[str]):
+    source, student = (tmp_path_factory.mktemp("course") / name for name in ("source", "student"))
+    write(source / "01_a.ipynb", *V1)
+    make_edition(student, source)
+    work: dict[str, str] = {}  # fingerprints of files that a student has changed
+    for number, step in enumerate(steps):
+        path = student / sorted(versions(student) or ["01_a.ipynb"])[-1]
+        if step == "update":
+            write(source / "01_a.ipynb", f"'version {number}'", new_markdown_cell("read"), "3")
+            make_edition(student, source)
+            assert f"'version {number}'" in versions(student).values()
+        elif step == "unlink":
+            path.unlink(missing_ok=True)
+            work.pop(path.name, None)
+        elif path.exists() and len(cell_sources(path)) >= 3:
+            change(path, step)
+            mark = fingerprint(path.read_bytes(), path.name)
+            if mark in json.loads((student / record.EDITION).read_text())["files"].values():
+                work.pop(path.name, None)  # moved there and back again
+            elif step != "run":
+                work[path.name] = mark
+        for name, mark in work.items():
+            assert fingerprint((student / name).read_bytes(), name) == mark
+
+
+def test_the_folder_can_be_handed_out_by_itself(tmp_path: Path):
+    student = tmp_path / "student"
+    report = make_edition(student, NOTEBOOKS, library=True)
+    assert {"environment.yml", "pyproject.toml", "README.md", "LICENSE"} <= set(report.written)
+    code = "import n2n_lib; n2n_lib.Model().load_pretrained_model(); print(n2n_lib.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=student, env={}, text=True, capture_output=True
+    )
+    assert Path(done.stdout.strip()).parent.parent.samefile(student), done.stderr
+    (student / "n2n_lib" / "framework" / "conv.py").write_text("mine")
+    report = make_edition(student, NOTEBOOKS, library=True)
+    assert report.kept == ["n2n_lib/framework/conv.py"] and report.beside == {}
+    assert (student / "n2n_lib" / "framework" / "conv.py").read_text() == "mine"
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def test_the_command_says_what_it_did(course):
+    source, student = course
+    change(student / "01_a.ipynb", "edit")
+    write(source / "01_a.ipynb", *V2)
+    write(source / "02_b.ipynb", "1")
+    code, out, err = run("student", student, "--source", source)
+    assert code == 0 and err == ""
+    assert re.search(r"written +02_b.ipynb", out)
+    assert re.search(r"yours, kept +01_a.ipynb", out)
+    assert re.search(r"newer, beside yours +01_a.new.ipynb", out)
+    code, out, _ = run("student", student, "--source", source, "--json")
+    assert json.loads(out)["kept"] == ["01_a.ipynb"]
+
+
+def test_what_cannot_be_done_is_one_clear_error(course, tmp_path: Path):
+    source, student = course
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    wrong = {
+        (source, source): "expected another folder than that of the lessons",
+        (tmp_path, source): "expected another folder than that of the lessons",
+        (tmp_path / "file", source): "expected a folder for the student edition, got the file",
+        (tmp_path / "file" / "in", source): "expected a folder that can be written to",
+        (student, tmp_path / "nowhere"): "expected a folder of lessons, got .*nowhere",
+        (student, tmp_path / "empty"): "expected lessons NN_name.ipynb in .*empty",
+    }
+    before = versions(student)
+    for (folder, place), message in wrong.items():
+        code, out, err = run("student", folder, "--source", place)
+        assert code == 2 and out == "" and err.count("\n") == 1, err
+        assert re.search(message, err), err
+    (source / "02_b.ipynb").write_text("{")
+    with pytest.raises(LessonError, match="02_b.ipynb"):
+        make_edition(student, source)
+    (source / "02_b.ipynb").unlink()
+    with pytest.raises(ValueError, match="expected n2n_lib beside the lessons"):
+        make_edition(student, source, library=True)
+    (student / record.EDITION).write_text("{")
+    with pytest.raises(ValueError, match="expected the manifest of a student edition"):
+        make_edition(student, source)
+    assert versions(student) == before
+
+
+# ---------------------------------------------------------------------- progress
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of a kernel in a student edition."""
+    (tmp_path / record.EDITION).write_text('{"files": {}}')
+    (tmp_path / "03_convolution.ipynb").touch()
+    (tmp_path / "03_convolution.new.ipynb").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(record, "_session", {})
+    monkeypatch.setattr(engine, "_failures", {})
+    return tmp_path
+
+
+def size(size, kernel, stride, padding, dilation):
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def fail(function: Any) -> None:
+    with pytest.raises(CheckFailed):
+        check.output_size(function)
+
+
+def entries(folder: Path) -> dict:
+    return json.loads((folder / record.PROGRESS).read_text())
+
+
+def test_answers_are_remembered_and_what_was_right_stays_right(kernel: Path, capsys):
+    fail(missing)
+    assert not (kernel / record.PROGRESS).exists()
+    fail(lambda *numbers: 0)
+    assert entries(kernel) == {"output_size": {"tries": 1}}
+    check.output_size(size)
+    first = entries(kernel)["output_size"]
+    assert first["tries"] == 2 and re.fullmatch(r"\d{4}-\d\d-\d\d", first["right"])
+    fail(lambda *numbers: 0)
+    assert entries(kernel) == {"output_size": {"tries": 3, "right": first["right"]}}
+
+
+def test_outside_a_student_edition_no_file_is_written(kernel: Path, capsys):
+    (kernel / record.EDITION).unlink()
+    before = sorted(kernel.iterdir())
+    check.output_size(size)
+    assert sorted(kernel.iterdir()) == before
+    assert record.state(record.read()["output_size"]) == "right"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "null", "\x00\xff", "[" * 100_000])
+def test_a_damaged_file_is_put_aside(kernel: Path, content: str, capsys):
+    (kernel / record.PROGRESS).write_text(content)
+    assert record.read() == {}
+    check.output_size(size)
+    assert list(entries(kernel)) == ["output_size"]
+    assert (kernel / record.DAMAGED).read_text() == content
+
+
+@pytest.mark.parametrize("entry", [None, 3, "right", [], {}, {"tries": "two"}, {"right": None}])
+def test_a_damaged_entry_harms_only_itself(kernel: Path, entry: Any, capsys):
+    content = {"output_size": entry, "of a later edition": {"tries": 1}}
+    (kernel / record.PROGRESS).write_text(json.dumps(content))
+    check.progress()
+    check.output_size(size)
+    assert record.state(entries(kernel)["output_size"]) == "right"
+    assert entries(kernel)["of a later edition"] == {"tries": 1}
+
+
+def test_a_file_that_cannot_be_written_stops_no_check(kernel: Path, capsys):
+    (kernel / record.PROGRESS).mkdir()
+    check.output_size(size)
+    out = capsys.readouterr().out
+    assert "output_size: right" in out and "progress.json could not be written" in out
+
+
+def test_two_notebooks_at_once_lose_nothing(kernel: Path):
+    code = (
+        "import sys\nfrom n2n_lib.course.check import record\n"
+        "for i in range(10): record.note(f'{sys.argv[1]}{i}', right=True)"
+    )
+    commands = [[sys.executable, "-c", code, name] for name in ("a", "b")]
+    environment = os.environ | {"PYTHONPATH": str(NOTEBOOKS.parent)}
+    running = [subprocess.Popen(c, cwd=kernel, env=environment) for c in commands]
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    assert set(entries(kernel)) == {f"{name}{i}" for name in "ab" for i in range(10)}
+
+
+def test_the_picture_names_lessons_exercises_and_their_state(kernel: Path, capsys):
+    check.output_size(size)
+    with pytest.raises(CheckFailed):
+        check.conv2d_forward(lambda *arguments: 0)
+    texts = [text.get_text() for text in check.progress().axes[0].texts]
+    assert set(check.EXERCISES) <= set(texts)
+    assert "03 convolution" in texts and "lesson 09" in texts
+    assert {"right: 1", "tried: 1", f"not tried: {len(check.EXERCISES) - 2}"} <= set(texts)
+    signs = dict(zip(texts[1:], texts, strict=False))  # the sign comes before its name
+    assert signs["output_size"] == "✓" and signs["conv2d_forward"] == "…"
+    assert signs["conv2d_input_grad"] == ""
+
+
+def test_states_differ_in_more_than_colour():
+    figure = plots.show_progress({"01": [("a", "right"), ("b", "tried"), ("c", "not tried")]})
+    signs = [text.get_text() for text in figure.axes[0].texts]
+    signs = {name: sign for sign, name in zip(signs, signs[1:], strict=False)}
+    assert len({signs["a"], signs["b"], signs["c"]}) == 3
+    assert figure.axes[0].get_title(loc="left") == "1 of 3 exercises right"

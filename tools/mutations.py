@@ -1,0 +1,300 @@
+"""Break the library or a lesson in many small ways, and require that the lessons notice each.
+
+``python -m tools.mutations`` copies the project to a temporary folder. There it changes one line
+at a time, runs the lesson that derives this line under nbval, as ``make test`` does, and expects a
+failure that names the lesson. A change that no lesson notices is a hole in the lessons: the exit
+code is then 1. The changes themselves are in `MUTATIONS`, at the end.
+
+Two more runs make sure that a failure means what it seems to mean: a probe that the kernels of the
+copy import the library of the copy, and a run of the unchanged lessons, as far as the failing
+cells, which must pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+ROOT = Path(__file__).resolve().parents[1]
+NEEDED = ("n2n_lib", "notebooks", "Makefile", "pyproject.toml")
+BUILT = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+
+
+class MutationError(RuntimeError):
+    """A run says nothing about the lessons: a pattern does not fit, or the copy does not work."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One change of one file, and the lesson that has to notice it."""
+
+    file: str
+    old: str
+    new: str
+    lesson: str  # the file's name without .ipynb
+
+
+@dataclass(frozen=True)
+class Result:
+    """The first cell that failed, or None if the mutation survived."""
+
+    mutation: Mutation
+    cell: int | None  # as in the brackets of JupyterLab, counted from 1
+
+    def __str__(self) -> str:
+        change = f"{self.mutation.old.strip()!r} -> {self.mutation.new.strip()!r}"
+        if self.cell is None:
+            return f"SURVIVED {self.mutation.file}: {change} | {self.mutation.lesson} passed"
+        return (
+            f"noticed  {self.mutation.file}: {change} | "
+            f"{self.mutation.lesson} failed in code cell [{self.cell}]"
+        )
+
+
+class Copy:
+    """A copy of a project that may be broken: sources and lessons, without anything built.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty folder.
+    source : Path
+        The project.
+    """
+
+    def __init__(self, folder: Path, source: Path = ROOT) -> None:
+        self.folder = folder.resolve()
+        for name in NEEDED:
+            if (source / name).is_dir():
+                shutil.copytree(source / name, self.folder / name, ignore=BUILT)
+            elif (source / name).is_file():
+                shutil.copyfile(source / name, self.folder / name)
+        makefile = (self.folder / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+        flags = re.search(r"^NBVAL := (.+)$", makefile, flags=re.MULTILINE)
+        if flags is None:
+            raise MutationError("expected the flags of nbval in the Makefile, found no NBVAL")
+        self.flags = flags[1].split()
+
+    def nbval(self, lesson: str) -> int | None:
+        """Run one lesson until its first failing cell, and return that cell's number or None."""
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--color=no", "--tb=no"]
+        command += ["-p", "no:cacheprovider", *self.flags, f"notebooks/{lesson}.ipynb"]
+        environment = os.environ | {
+            "PYTHONPATH": str(self.folder),  # before the installed library
+            "PYTHONDONTWRITEBYTECODE": "1",  # a stale .pyc would hide a mutation
+        }
+        run = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600
+        )
+        failed = re.search(
+            rf"^FAILED notebooks/{re.escape(lesson)}\.ipynb::Cell (\d+)", run.stdout, re.MULTILINE
+        )
+        if run.returncode == 0:
+            return None
+        if run.returncode != 1 or failed is None:
+            raise MutationError(
+                f"expected nbval to pass or to name a cell of {lesson}, got exit code "
+                f"{run.returncode}:\n{run.stdout[-2000:]}{run.stderr[-2000:]}"
+            )
+        return int(failed[1]) + 1
+
+    def check_library(self) -> None:
+        """Require that a kernel imports this copy's library and no installed one."""
+        file = self.folder / "n2n_lib" / "__init__.py"
+        shown = [new_output("stream", text=f"{file}\n")]
+        cell = new_code_cell("import n2n_lib\nprint(n2n_lib.__file__)", outputs=shown)
+        cell.execution_count = 1
+        self._with_notebook("00_probe", [cell], f"expected the kernel to import {file}")
+
+    def check_unchanged(self, lesson: str, cells: int) -> None:
+        """Require that the first `cells` code cells of a lesson pass as they are."""
+        path = self.folder / "notebooks" / f"{lesson}.ipynb"
+        every = nbformat.read(path, as_version=4).cells
+        first = [cell for cell in every if cell.cell_type == "code"][:cells]
+        self._with_notebook(
+            f"{lesson}_start", first, f"expected the unchanged lesson {lesson} to pass"
+        )
+
+    def _with_notebook(self, name: str, cells: list, expectation: str) -> None:
+        path = self.folder / "notebooks" / f"{name}.ipynb"
+        nbformat.write(new_notebook(cells=cells), path)
+        failing = self.nbval(name)
+        path.unlink()
+        if failing is not None:
+            raise MutationError(f"{expectation}, got a failure in code cell [{failing}]")
+
+    def check_pattern(self, mutation: Mutation) -> None:
+        """Require that the file has the text to be changed once, and the lesson is there."""
+        path = self.folder / mutation.file
+        found = path.read_text(encoding="utf-8").count(mutation.old) if path.is_file() else 0
+        if found != 1:
+            raise MutationError(
+                f"{mutation.file}: expected {mutation.old!r} exactly once, found it {found} times"
+            )
+        if not (self.folder / "notebooks" / f"{mutation.lesson}.ipynb").is_file():
+            raise MutationError(f"expected the lesson {mutation.lesson}, found no such notebook")
+
+    def apply(self, mutation: Mutation) -> Result:
+        """Change the file, run the lesson, and change the file back."""
+        self.check_pattern(mutation)
+        path = self.folder / mutation.file
+        before = path.read_bytes()
+        path.write_bytes(before.replace(mutation.old.encode(), mutation.new.encode()))
+        try:
+            return Result(mutation, self.nbval(mutation.lesson))
+        finally:
+            path.write_bytes(before)
+
+
+def run(copy: Copy, mutations: Sequence[Mutation]) -> list[Result]:
+    """Apply mutations one after the other, and print a line for each as it is known.
+
+    Raises
+    ------
+    MutationError
+        Before anything is run, if a mutation does not fit its file; later, if the copy does not
+        run its own library, or an unchanged lesson fails.
+    """
+    for mutation in mutations:
+        copy.check_pattern(mutation)
+    copy.check_library()
+    results, deepest = [], {}
+    for mutation in mutations:
+        result = copy.apply(mutation)
+        print(result, flush=True)
+        results.append(result)
+        if result.cell is not None:
+            deepest[mutation.lesson] = max(result.cell, deepest.get(mutation.lesson, 0))
+    for lesson, cells in sorted(deepest.items()):
+        copy.check_unchanged(lesson, cells)
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the mutations of the command line's choice; return 1 if one survives, 2 if one fails."""
+    parser = argparse.ArgumentParser(prog="mutations", description=__doc__.split("\n")[0])
+    parser.add_argument("--only", default="", help="run those whose file contains this text")
+    only = parser.parse_args(arguments).only
+    chosen = [mutation for mutation in MUTATIONS if only in mutation.file]
+    if not chosen:
+        parser.error(f"expected a part of a file's name in the list, got {only!r}")
+    start = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            results = run(Copy(Path(folder)), chosen)
+    except MutationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    survived = sum(result.cell is None for result in results)
+    print(f"{len(results) - survived} of {len(results)} mutations noticed, ", end="")
+    print(f"unchanged lessons pass, {time.monotonic() - start:.0f} s")
+    return 1 if survived else 0
+
+
+def output(text: str) -> str:
+    """Return how a notebook's file holds a line of text."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+F = "n2n_lib/framework/"
+L01, L02, L03 = "01_noise2noise", "02_gradients", "03_convolution"
+L04, L05, L06, L07 = "04_upsampling", "05_activations", "06_loss_and_sequential", "07_sgd"
+L09, L10, L11 = "09_transposed_convolution", "10_optimisers", "11_speed"
+L12, L13 = "12_unet", "13_scale"
+
+MUTATIONS = [
+    # A sign.
+    Mutation(
+        F + "conv.py",
+        "owner.weight_grad += grad_weight",
+        "owner.weight_grad -= grad_weight",
+        L03,
+    ),
+    Mutation(
+        F + "conv.py",
+        "owner.bias_grad += grad_bias",
+        "owner.bias_grad -= grad_bias",
+        L03,
+    ),
+    Mutation(
+        F + "optim.py",
+        "grads, alpha=-self.lr)",
+        "grads, alpha=self.lr)",
+        L07,
+    ),
+    Mutation(F + "activations.py", "y + self.alpha)", "y - self.alpha)", L05),
+    # A factor.
+    Mutation(F + "losses.py", "(2 / difference.numel())", "(1 / difference.numel())", L06),
+    Mutation(F + "init.py", "math.sqrt(2.0 / sum", "math.sqrt(1.0 / sum", L07),
+    Mutation(F + "gradcheck.py", "/ (2 * step)", "/ step", L02),
+    Mutation(
+        F + "activations.py",
+        "clamp_(min=self.negative_slope)",
+        "clamp_(min=0.0)",
+        L05,
+    ),
+    # An index.
+    Mutation(F + "upsampling.py", "scale[0] * x.shape[2]", "scale[0] * x.shape[0]", L04),
+    Mutation(
+        F + "kernels/unfold.py",
+        "rows.unflatten(4, (-1, scale[1]))",
+        "rows.unflatten(4, (-1, scale[0]))",
+        L04,
+    ),
+    Mutation(
+        F + "kernels/fast.py",
+        "(-1, scale[0])).unflatten(3, (-1, scale[1]))",
+        "(-1, scale[1])).unflatten(3, (-1, scale[0]))",
+        L04,
+    ),
+    # An order.
+    Mutation(F + "containers.py", "in reversed(self.layers)", "in self.layers", L06),
+    # The second half: transposed convolution, optimisers, kernels, skip connections, processes.
+    Mutation(
+        F + "kernels/fast.py",
+        "reshape(kh, kw, out, channels).permute(3, 2, 0, 1)",
+        "reshape(kw, kh, out, channels).permute(3, 2, 1, 0)",
+        L09,
+    ),
+    Mutation(
+        F + "kernels/unfold.py",
+        "(k - 1) + extra + 1",
+        "(k - 1) - extra + 1",
+        L09,
+    ),
+    Mutation(F + "optim.py", "div_(correction)", "div_(1.0)", L10),
+    Mutation(F + "optim.py", "total.addcmul_(grad, grad)", "total.add_(grad)", L10),
+    Mutation(F + "init.py", "math.sqrt(2.0 / (1", "math.sqrt(1.0 / (1", L10),
+    Mutation(F + "kernels/fast.py", "(place < s)", "(place <= s)", L11),
+    Mutation(F + "kernels/winograd.py", "(0.5, -0.5, 0.5)", "(0.5, 0.5, -0.5)", L11),
+    Mutation(
+        F + "kernels/doubling.py",
+        "(whole, behind, out=odd)",
+        "(whole, before, out=odd)",
+        L11,
+    ),
+    Mutation(F + "containers.py", "else past + through", "else past - through", L12),
+    Mutation(F + "containers.py", "else grad_output + through", "else through", L12),
+    Mutation(F + "distributed.py", "+ 1) // self.size", "+ 1) // self.size - 1", L13),
+    Mutation(F + "distributed.py", "+ 2 * (processes - 1)", "+ (processes - 1)", L13),
+    # A stored output, in the notebook itself.
+    Mutation(f"notebooks/{L01}.ipynb", output("a = 4:  squared error 16.4"), "a = 4:  16.5", L01),
+    Mutation(f"notebooks/{L04}.ipynb", output("[12., 16.]"), output("[12., 17.]"), L04),
+]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
