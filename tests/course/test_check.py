@@ -39,10 +39,7 @@ def read_exercises() -> dict[str, tuple[int, str, str, str]]:
         lesson = nbformat.read(path, as_version=4)
         cells = [cell.source for cell in lesson.cells if cell.cell_type == "code"]
         imports = "\n".join(
-            line
-            for cell in cells
-            for line in cell.splitlines()
-            if re.match(r"(import|from) ", line)
+            re.findall(r"(?m)^(?:import|from) (?:[^(\n]*$|[^)]*\))", "\n".join(cells))
         )
         for before, cell in zip(cells, cells[1:], strict=False):
             for name, argument in re.findall(r"\bcheck\.(?!go_on_with)(\w+)\((\w+)\)", cell):
