@@ -313,7 +313,9 @@ def project(tmp_path: Path) -> Path:
         'echo "$name $*" >> calls\n'
         'if [ "$2" = venv ]; then\n'
         "    mkdir -p .venv/bin\n"
-        '    for made in python n2n ruff lint-imports codespell jupyter; do cp "$0" .venv/bin/$made; done\n'
+        "    for made in python n2n ruff lint-imports codespell jupyter; do\n"
+        '        cp "$0" .venv/bin/$made\n'
+        "    done\n"
         "fi\n"
         'case "$FAIL" in ?*) case "$name $*" in *"$FAIL"*) exit 1;; esac;; esac\n'
     )
