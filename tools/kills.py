@@ -37,6 +37,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from n2n_lib import cli
+from n2n_lib.cli import inputs
 from n2n_lib.course.notebooks import execute, find_lessons
 from n2n_lib.denoiser import data
 from n2n_lib.denoiser.model import Model
@@ -116,7 +117,7 @@ def _call(folder: Path, *arguments: object) -> None:
     words = [*arguments, "--data", folder / "data", "--out", folder / "out", "--quiet"]
     try:
         with (
-            mock.patch.object(cli, "VALIDATION_COUNT", 4),
+            mock.patch.object(inputs, "VALIDATION_COUNT", 4),
             mock.patch.object(Model, "train_stream", SHORT_EPOCHS),
         ):
             cli.main([str(word) for word in words])

@@ -17,14 +17,16 @@ import numpy as np
 import pytest
 import torch
 from commands import Run, run
+from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from reference import assert_same, generator
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from n2n_lib import cli
+from n2n_lib.cli import inputs
+from n2n_lib.cli.train import HELD_OUT_SEED
 from n2n_lib.denoiser import bench as benchmark
-from n2n_lib.denoiser import data
+from n2n_lib.denoiser import data, plots
 from n2n_lib.denoiser.metrics import PSNR_DEFINITIONS
 from n2n_lib.denoiser.model import PRETRAINED, WEIGHTS, Model
 from n2n_lib.denoiser.noise import Gaussian, Poisson
@@ -57,7 +59,7 @@ def well(*arguments: object) -> Run:
 
 @pytest.fixture(autouse=True)
 def few_validation_images(monkeypatch):
-    monkeypatch.setattr(cli, "VALIDATION_COUNT", COUNT)
+    monkeypatch.setattr(inputs, "VALIDATION_COUNT", COUNT)
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -103,7 +105,7 @@ def trained(tmp_path_factory) -> tuple[Path, Run]:
     """One run of the default task, with --json."""
     out = tmp_path_factory.mktemp("trained") / "new" / "out"
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(cli, "VALIDATION_COUNT", COUNT)
+        patch.setattr(inputs, "VALIDATION_COUNT", COUNT)
         done = run("train", "--pairs", 64, "--epochs", 1, "--seed", 5, "--out", out, "--json", "-q")
     assert done.code == 0, done.err
     return out, done
@@ -128,7 +130,7 @@ def test_train_writes_everything(trained):
 
 
 def validation() -> tuple[torch.Tensor, torch.Tensor]:
-    source = generator(cli.VALIDATION_SEED)
+    source = generator(inputs.VALIDATION_SEED)
     drawn = data.sample_pairs(COUNT, split="validation", generator=source)
     return drawn.noisy1, drawn.clean
 
@@ -327,7 +329,7 @@ def test_options_reach_the_training_on_fresh_pairs(tmp_path, monkeypatch):
         COUNT * 32 * 32 // 24**2,
         **task,
         split="validation",
-        generator=generator(cli.HELD_OUT_SEED),
+        generator=generator(HELD_OUT_SEED),
     )[:2]
     options = {"optimiser": "adam", "lr": 0.002, "schedule": "constant", "ema": 0.5}
     stream = PairStream(3, **task, jitter=0.25, seed=4)
@@ -403,13 +405,13 @@ def test_denoise_several(model_file, tmp_path):
 
 def figures(monkeypatch) -> list[tuple]:
     """Keep the arguments of every noisy / denoised / clean figure."""
-    kept, draw = [], cli.plots.show_denoising
+    kept, draw = [], plots.show_denoising
 
     def spy(*images, **options):
         kept.append(images)
         return draw(*images, **options)
 
-    monkeypatch.setattr(cli.plots, "show_denoising", spy)
+    monkeypatch.setattr(plots, "show_denoising", spy)
     return kept
 
 
@@ -550,7 +552,7 @@ def test_a_failing_figure_leaves_the_old_one(model_file, two_photographs, tmp_pa
         file.write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(cli.Figure, "savefig", fail)
+    monkeypatch.setattr(Figure, "savefig", fail)
     options = ("--data", two_photographs, "--against", "median", "--figure", figure)
     assert_one_line(run("evaluate", "--model", model_file, *options), "disk full")
     assert figure.read_bytes() == b"old"
