@@ -21,7 +21,8 @@ from n2n_lib.cli.options import (
     check_at_least,
     check_seed,
 )
-from n2n_lib.denoiser import data, plots
+from n2n_lib.denoiser import images as image_files
+from n2n_lib.denoiser import plots
 from n2n_lib.denoiser.classical import estimate_sigma
 from n2n_lib.denoiser.noise import make_noise
 from n2n_lib.support import files
@@ -72,22 +73,22 @@ def denoise(
     check_adapt(adapt, noise or Noise.gaussian)
     denoiser = load_model(model, noise or Noise.gaussian)
     for path in images:  # read every one before the first is written
-        check_blocks(data.load_image(path), path, noise, block)
+        check_blocks(image_files.load_image(path), path, noise, block)
     files.make_writable(out)
     keep_freed()
     generator = torch.Generator().manual_seed(seed)
     for path in images:
-        image = data.load_image(path)
+        image = image_files.load_image(path)
         noisy, clean = image, None
         if noise is not None:
             noisy, clean = noisy_and_clean(image, noise, sigma, block, generator)
         level = sigma
         if level is None:  # less than one grey level is rounding
-            level = max(1.0, estimate_sigma(data.to_unit(noisy)))
+            level = max(1.0, estimate_sigma(image_files.to_unit(noisy)))
         adapted = adapted_model(denoiser, noisy, level, adapt)
         cleaned = adapted.predict(noisy, sigma=level, ensemble=ensemble)
         target = out / f"{path.stem}-denoised.png"
-        data.save_image(cleaned, target)
+        image_files.save_image(cleaned, target)
         shown = plots.show_images([noisy, cleaned], ["before", "after"], height=4.0)
         if clean is not None:
             shown = plots.show_denoising(noisy, cleaned, clean, height=4.0)

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from n2n_lib.cli.options import Noise, UsageError
-from n2n_lib.denoiser import data
+from n2n_lib.denoiser.images import load_images, load_pairs, to_unit
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.noise import make_noise, pixel_sampling
+from n2n_lib.denoiser.photographs import photographs
+from n2n_lib.denoiser.sampling import sample_pairs
 
 VALIDATION_COUNT = 1000
 """Thumbnails of the two validation photographs that a table is computed on."""
@@ -34,10 +36,10 @@ def validation_images(
     """
     found = course_file(path, "val_data.pkl", any_name=path_is_validation)
     if found is not None:
-        return data.load_pairs(found)
-    images = data.load_images(path) if path is not None and path_is_validation else None
+        return load_pairs(found)
+    images = load_images(path) if path is not None and path_is_validation else None
     generator = torch.Generator().manual_seed(VALIDATION_SEED)
-    drawn = data.sample_pairs(
+    drawn = sample_pairs(
         validation_count(task), images=images, split="validation", **task, generator=generator
     )
     return drawn.noisy1, drawn.clean
@@ -75,10 +77,10 @@ def known_sigma(noise: Noise, sigma: float | tuple[float, float]) -> float | Non
 def clean_photographs(path: Path | None) -> dict[str, Tensor]:
     """Return clean photographs by name: those of a folder, or the two for validation."""
     if path is None:
-        return data.photographs("validation")
+        return photographs("validation")
     if not path.is_dir():
         raise UsageError(f"expected a folder of photographs with --against, got {path}")
-    return data.load_images(path)
+    return load_images(path)
 
 
 def check_blocks(image: Tensor, name: object, noise: Noise | None, block: int) -> None:
@@ -97,7 +99,7 @@ def noisy_and_clean(
     every block.
     """
     if noise is not Noise.pixels:
-        noisy = make_noise(noise.value, sigma)(data.to_unit(image), generator) * 255
+        noisy = make_noise(noise.value, sigma)(to_unit(image), generator) * 255
         return noisy, image
     height, width = (n // block for n in image.shape[1:])
     crop = image[:, : height * block, : width * block]

@@ -37,11 +37,14 @@ from n2n_lib.cli.options import (
     use_threads,
 )
 from n2n_lib.cli.tables import OURS, print_thumbnails, thumbnail_results
-from n2n_lib.denoiser import data, plots
+from n2n_lib.denoiser import plots
 from n2n_lib.denoiser.evaluation import Row, evaluate
+from n2n_lib.denoiser.images import load_images, load_pairs
 from n2n_lib.denoiser.model import DivergedError, Model, check_training_pairs
 from n2n_lib.denoiser.networks import NETWORKS, find_network
 from n2n_lib.denoiser.noise import make_noise
+from n2n_lib.denoiser.photographs import photographs
+from n2n_lib.denoiser.sampling import sample_pairs
 from n2n_lib.denoiser.stream import PairStream
 from n2n_lib.framework.distributed import Group, processes
 from n2n_lib.framework.optim import OPTIMISERS, SCHEDULES, find_optimiser, find_schedule
@@ -306,12 +309,12 @@ def _training_pairs(
     """Return two noisy batches and where they come from. No clean image is made."""
     found = course_file(path, "train_data.pkl", any_name=True)
     if found is not None:
-        first, second = data.load_pairs(found)
+        first, second = load_pairs(found)
         return first[:count], second[:count], str(found)
-    images = None if path is None else data.load_images(path)
+    images = None if path is None else load_images(path)
     generator = torch.Generator().manual_seed(seed)
-    drawn = data.sample_pairs(count, images=images, **task, generator=generator, with_clean=False)
-    number = len(images) if images is not None else len(data.photographs("train"))
+    drawn = sample_pairs(count, images=images, **task, generator=generator, with_clean=False)
+    number = len(images) if images is not None else len(photographs("train"))
     return drawn.noisy1, drawn.noisy2, f"{number} photographs"
 
 
@@ -321,7 +324,7 @@ def _stream(
     """Return an endless stream of pairs from photographs."""
     if course_file(path, "train_data.pkl", any_name=True) is not None:
         raise UsageError(f"expected a folder of photographs with --steps, got pairs in {path}")
-    images = None if path is None else data.load_images(path)
+    images = None if path is None else load_images(path)
     return PairStream(batch, images=images, **task, clean_targets=clean_targets, seed=seed)
 
 
@@ -329,9 +332,7 @@ def _held_out_pairs(task: dict) -> tuple[Tensor, Tensor]:
     """Return noisy pairs of the validation photographs. No clean image is made."""
     generator = torch.Generator().manual_seed(HELD_OUT_SEED)
     count = validation_count(task)
-    drawn = data.sample_pairs(
-        count, split="validation", **task, generator=generator, with_clean=False
-    )
+    drawn = sample_pairs(count, split="validation", **task, generator=generator, with_clean=False)
     return drawn.noisy1, drawn.noisy2
 
 
