@@ -177,7 +177,7 @@ def load_image(path: str | os.PathLike) -> Tensor:
     except Exception as error:  # Pillow's decoders fail on damaged files in many ways
         formats = ", ".join(_IMAGE_FORMATS)
         raise ValueError(
-            f"expected an image ({formats}), got an unreadable file: {path}"
+            f"expected an image, got an unreadable file: {path} (what can be read: {formats})"
         ) from error
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
