@@ -53,6 +53,10 @@ STYLE = {
 LARGEST = 2000
 """Side of the largest image that is drawn with all its pixels; of larger ones, every n-th."""
 
+SLIMMEST = 8.0
+"""Up to this many times as long as wide, an image fills its place; a longer one has white beside
+it, or the figure would be without end, or have no room for its titles."""
+
 
 def figure(
     rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.0, 3.5), **arguments
@@ -138,6 +142,7 @@ def show_images(
         blank = [""] * len(rows[0])
         texts = [list(titles) if titles else blank] + [blank] * (len(rows) - 1)
     aspect = max(image.shape[-1] / image.shape[-2] for row in rows for image in row)
+    aspect = min(max(aspect, 1 / SLIMMEST), SLIMMEST)
     columns = len(rows[0])
     size = (columns * height * aspect * 0.92, len(rows) * (height + 0.12))
     made, axes = figure(len(rows), columns, size, squeeze=False)

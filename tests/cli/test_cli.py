@@ -433,8 +433,8 @@ def test_denoise_with_noise_added_first(noise: tuple, model, model_file, tmp_pat
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
     assert Image.open(tmp_path / "a" / "photo-denoised.png").size == (120, 90)
     noisy, cleaned, clean = kept[0]
-    assert torch.equal(clean, load_image(source))
-    expected = model(load_image(source).float() / 255, generator(3)) * 255
+    assert torch.equal(clean, n2n_lib.load_image(source))
+    expected = model(n2n_lib.load_image(source).float() / 255, generator(3)) * 255
     assert torch.allclose(noisy, expected, atol=1e-3)
     assert noisy.min() < 0 or noisy.max() > 255  # the network sees what was not clipped
     well("denoise", source, *options[:-1], 4, "--out", tmp_path / "c")
