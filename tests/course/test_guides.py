@@ -290,7 +290,9 @@ def test_every_command_of_a_pipeline_exists(path: str):
         if not command.startswith("python -m pip install"):
             assert command in known, command
         first = command.split()[0]
-        assert first in ("python", "ruff", "codespell") or (ROOT / first).is_file(), command
+        assert (
+            first in ("python", "ruff", "lint-imports", "codespell") or (ROOT / first).is_file()
+        ), command
 
 
 def test_the_guide_shows_nbval_with_the_options_of_the_tests():
