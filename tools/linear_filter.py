@@ -39,17 +39,10 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def fitted(*, clean_targets: bool = False, seed: int = 0, **task: object) -> linear.LinearFilter:
-    """Fit the filter to pairs of the training photographs, drawn as ``sample_pairs`` is told."""
-    pairs = sample_pairs(linear.PAIRS, **task, generator=seeded(seed))
-    target = pairs.clean if clean_targets else pairs.noisy2
-    return linear.fit(to_unit(pairs.noisy1), to_unit(target))
-
-
 def thumbnails(drawn: int, **options: object) -> list[Row]:
     """Measure doing nothing and the filter on validation thumbnails of a seed."""
     pairs = sample_pairs(THUMBNAILS, split="validation", generator=seeded(drawn))
-    found = fitted(**options)
+    found = linear.fitted(**options)
     ways = {linear.NAME: lambda images: 255 * found(to_unit(images))}
     return evaluate(pairs.noisy1, pairs.clean, ways, classical=())
 
@@ -75,7 +68,7 @@ def whole(images: Mapping[str, Tensor], level: float) -> list[list[str]]:
         name: (255 * noise(to_unit(image), seeded(zlib.crc32(name.encode()))), image)
         for name, image in images.items()
     }
-    found = fitted(noise="gaussian", sigma=level, **PATCHES)
+    found = linear.fitted(noise="gaussian", sigma=level, **PATCHES)
     ways = {linear.NAME: lambda image: 255 * found(to_unit(image))}
     return [
         [row.image, row.name, f"{row.psnr:.2f}", f"{row.ssim:.3f}"]
