@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn.functional import pad  # noqa: TID251 (a function, not a module)
 
 from n2n_lib.denoiser.classical import check_images
-from n2n_lib.denoiser.data import sample_pairs, to_unit
+from n2n_lib.denoiser.images import to_unit
+from n2n_lib.denoiser.sampling import sample_pairs
 
 SIDE = 5
 """Height and width of the window."""
