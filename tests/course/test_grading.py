@@ -24,11 +24,11 @@ from n2n_lib.cli import main
 from n2n_lib.course.check import EXERCISES
 from n2n_lib.course.grading import run, submissions
 from n2n_lib.course.grading.judge import has_bubblewrap
-from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.course.grading.needed import needed
 from n2n_lib.course.grading.results import write_feedback
 from n2n_lib.course.grading.run import Grade, Limits, Mark, grade
 from n2n_lib.course.grading.submissions import find_submissions, read_submission
+from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.course.grading.wire import decode, encode
 from n2n_lib.course.grading.worker import FORKS
 from n2n_lib.course.notebooks import find_lessons
