@@ -37,8 +37,10 @@ PUBLIC = {
 }
 """Names of the public face, by the file that defines them."""
 
+MODULES = {"check": "course.check", "plots": "denoiser.plots"}
+"""Modules of the public face."""
+
 _FILES = {name: file for file, names in PUBLIC.items() for name in names.split()}
-_MODULES = {"check": "course.check", "plots": "denoiser.plots"}
 
 __all__ = sorted(_FILES)
 
@@ -47,8 +49,8 @@ moved.install(sys.modules[__name__])
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its file (PEP 562)."""
-    if name in _MODULES:
-        return importlib.import_module(f"n2n_lib.{_MODULES[name]}")
+    if name in MODULES:
+        return importlib.import_module(f"n2n_lib.{MODULES[name]}")
     if name not in _FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"n2n_lib.{_FILES[name]}"), name)
@@ -57,4 +59,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_FILES, *_MODULES])
+    return sorted([*globals(), *_FILES, *MODULES])

@@ -194,7 +194,7 @@ def test_whatever_is_imported_is_declared(folder: str, allowed: dict[str, Requir
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files
     book = {path.stem for path in (ROOT / "docs" / "book").glob("*.py")}
-    own = {"n2n_lib", "tests"} | {path.stem for path in files if folder == "tests"} | book
+    own = {"n2n_lib", "tests", "tools"} | {path.stem for path in files if folder == "tests"} | book
     for path in files:
         foreign = set(imported(path)) - own - sys.stdlib_module_names - {"tomllib"}
         names = {canonicalize_name(IMPORT_NAMES.get(name, name)) for name in foreign}
@@ -230,7 +230,7 @@ def test_readme_is_there_for_the_package():
 
 
 def test_security_tells_of_every_loader_and_command_that_is_tried():
-    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "SECURITY.md").read_text(encoding="utf-8")
     assert "SECURITY.md" in (ROOT / "README.md").read_text(encoding="utf-8")
     for name in [*fuzz.LOADERS, *kills.COMMANDS]:
         assert re.search(rf"^\| `{name}` \|.*\d", text, flags=re.MULTILINE), name
@@ -313,7 +313,9 @@ def project(tmp_path: Path) -> Path:
         'echo "$name $*" >> calls\n'
         'if [ "$2" = venv ]; then\n'
         "    mkdir -p .venv/bin\n"
-        '    for made in python n2n ruff lint-imports codespell jupyter; do cp "$0" .venv/bin/$made; done\n'
+        "    for made in python n2n ruff lint-imports codespell jupyter; do\n"
+        '        cp "$0" .venv/bin/$made\n'
+        "    done\n"
         "fi\n"
         'case "$FAIL" in ?*) case "$name $*" in *"$FAIL"*) exit 1;; esac;; esac\n'
     )

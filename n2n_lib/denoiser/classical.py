@@ -25,13 +25,7 @@ from numbers import Real
 import numpy as np
 import pywt
 import torch
-from skimage.filters import median as median_filter
-from skimage.restoration import (
-    denoise_nl_means,
-    denoise_tv_chambolle,
-    denoise_wavelet,
-)
-from skimage.restoration import estimate_sigma as skimage_estimate_sigma
+from skimage import filters, restoration  # which scikit-image loads when they are first used
 from torch import Tensor
 
 _WAVELET = "sym4"
@@ -53,7 +47,7 @@ def median(image: Tensor, sigma: float | None = None) -> Tensor:
         Denoised image, same shape and dtype, within 0-1.
     """
     square = np.ones((3, 3), dtype=bool)
-    channels = [median_filter(channel, square) for channel in _pixels(image).transpose(2, 0, 1)]
+    channels = [filters.median(channel, square) for channel in _pixels(image).transpose(2, 0, 1)]
     return _tensor(np.stack(channels, axis=2), image)
 
 
@@ -82,7 +76,7 @@ def tv(image: Tensor, sigma: float | None = None) -> Tensor:
     """
     pixels = _pixels(image)
     weight = max(0.1, _estimated(pixels)) if sigma is None else sigma / 255
-    return _tensor(denoise_tv_chambolle(pixels, weight=weight, channel_axis=-1), image)
+    return _tensor(restoration.denoise_tv_chambolle(pixels, weight=weight, channel_axis=-1), image)
 
 
 def wavelet(image: Tensor, sigma: float | None = None) -> Tensor:
@@ -114,7 +108,7 @@ def wavelet(image: Tensor, sigma: float | None = None) -> Tensor:
     with warnings.catch_warnings():
         # PyWavelets warns that in a tiny image every coefficient feels the border. It does.
         warnings.simplefilter("ignore", UserWarning)
-        denoised = denoise_wavelet(
+        denoised = restoration.denoise_wavelet(
             pixels,
             sigma=strength,
             wavelet=_WAVELET,
@@ -154,7 +148,9 @@ def nlm(image: Tensor, sigma: float | None = None) -> Tensor:
         options = {"patch_distance": 2, "h": 0.1 + 0.5 * _estimated(pixels)}
     else:
         options = {"patch_distance": 6, "h": 0.6 * sigma / 255, "sigma": sigma / 255}
-    denoised = denoise_nl_means(pixels, patch_size=5, fast_mode=True, channel_axis=-1, **options)
+    denoised = restoration.denoise_nl_means(
+        pixels, patch_size=5, fast_mode=True, channel_axis=-1, **options
+    )
     # scikit-image drops the axes of an image one pixel wide.
     return _tensor(denoised.reshape(pixels.shape), image)
 
@@ -243,6 +239,20 @@ def denoise(method: str, images: Tensor, sigma: float | None = None) -> Tensor:
     if method not in ALL_METHODS:
         known = ", ".join(repr(name) for name in ALL_METHODS)
         raise ValueError(f"expected a method among {known}, got {method!r}")
+    check_images(images)
+    if sigma is not None:
+        if isinstance(sigma, bool) or not isinstance(sigma, Real):
+            raise TypeError(f"expected sigma to be a number or None, got {type(sigma).__name__}")
+        if not (math.isfinite(sigma) and sigma > 0):
+            raise ValueError(f"expected a finite sigma > 0 or None, got {sigma}")
+    function = ALL_METHODS[method]
+    if images.ndim == 3:
+        return function(images, sigma)
+    return torch.stack([function(image, sigma) for image in images])
+
+
+def check_images(images: Tensor) -> None:
+    """Raise unless `images` are finite floats, one image ``(3, H, W)`` or several."""
     if not isinstance(images, Tensor):
         raise TypeError(f"expected images as a tensor, got {type(images).__name__}")
     if not images.is_floating_point():
@@ -253,15 +263,6 @@ def denoise(method: str, images: Tensor, sigma: float | None = None) -> Tensor:
         )
     if not torch.isfinite(images).all():
         raise ValueError("expected images with finite values, got NaN or infinity")
-    if sigma is not None:
-        if isinstance(sigma, bool) or not isinstance(sigma, Real):
-            raise TypeError(f"expected sigma to be a number or None, got {type(sigma).__name__}")
-        if not (math.isfinite(sigma) and sigma > 0):
-            raise ValueError(f"expected a finite sigma > 0 or None, got {sigma}")
-    function = ALL_METHODS[method]
-    if images.ndim == 3:
-        return function(images, sigma)
-    return torch.stack([function(image, sigma) for image in images])
 
 
 def estimate_sigma(image: Tensor) -> float:
@@ -304,5 +305,5 @@ def _estimated(pixels: np.ndarray) -> float:
         # an image at most 4 pixels wide makes it warn that those might be channels.
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.simplefilter("ignore", UserWarning)
-        levels = skimage_estimate_sigma(pixels, average_sigmas=False, channel_axis=-1)
+        levels = restoration.estimate_sigma(pixels, average_sigmas=False, channel_axis=-1)
     return float(np.nan_to_num(levels).mean())

@@ -386,6 +386,22 @@ FIRST_LESSON = {
 """The lesson from which on a file of the library may be imported; others may be from the first."""
 
 
+@pytest.fixture(params=LESSONS, ids=[path.stem for path in LESSONS])
+def path(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def lesson(path: Path) -> NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def test_there_are_lessons_and_their_numbers_have_no_gap():
+    numbers = [int(path.name[:2]) for path in LESSONS]
+    assert numbers
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_the_table_of_files_is_about_files_that_exist():
     for name in FIRST_LESSON:
         assert importlib.util.find_spec(f"n2n_lib.{name}"), name
@@ -657,8 +673,8 @@ def library_files(source: str) -> set[str]:
 
 def file_of(name: str) -> str:
     """Return the file that a name of the public face is, or comes from."""
-    module = getattr(n2n_lib, name)
-    return getattr(module, "__module__", module.__name__).removeprefix("n2n_lib.")
+    files = {name: file for file, names in n2n_lib.PUBLIC.items() for name in names.split()}
+    return (n2n_lib.MODULES | files)[name]
 
 
 def test_imports_are_of_this_lesson_or_earlier_ones(path: Path, lesson: NotebookNode):

@@ -1,0 +1,134 @@
+"""The linear filter with 26 numbers: the mark that a network has to beat (lessons 01 and 08).
+
+Each value of the output is a weighted sum of the 5 x 5 noisy values around it, plus a constant, the
+same for every place and for each of the three colours. Unlike the methods of ``classical.py`` it
+learns, from two noisy copies of some photographs. Unlike a network it is at once the best of its
+kind: 26 equations have one solution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad  # noqa: TID251 (a function, not a module)
+
+from n2n_lib.denoiser.classical import check_images
+
+SIDE = 5
+"""Height and width of the window."""
+
+NAME = "26 numbers"
+"""Its row in a table."""
+
+PAIRS = 300
+"""Noisy pairs that it is fitted to, as in lesson 01; more change nothing."""
+
+_CHUNK = 64  # images whose windows exist at one time: 40 MB for thumbnails
+
+
+@dataclass(frozen=True)
+class LinearFilter:
+    """A window of weights, shared by the colours, and a constant.
+
+    Attributes
+    ----------
+    weight : Tensor
+        ``(5, 5)``, float64.
+    bias : float
+        The constant, on the 0-1 scale.
+    """
+
+    weight: Tensor
+    bias: float
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Filter one image or several; beyond the border the last pixel is repeated.
+
+        Parameters
+        ----------
+        images : Tensor
+            ``(3, H, W)`` or ``(N, 3, H, W)``, floating point, 0-1, of any size.
+
+        Returns
+        -------
+        Tensor
+            Denoised images, same shape and dtype, within 0-1.
+
+        Raises
+        ------
+        TypeError
+            If `images` is not a floating-point tensor.
+        ValueError
+            If the shape is another, or a value is not finite.
+        """
+        check_images(images)
+        output = torch.full_like(images, self.bias)
+        weights = self.weight.flatten().tolist()
+        for weight, shifted in zip(weights, _shifted(images), strict=True):
+            output.add_(shifted, alpha=weight)
+        return output.clamp_(0, 1)
+
+
+def fit(noisy1: Tensor, noisy2: Tensor) -> LinearFilter:
+    r"""Find the filter that makes most of `noisy1` for a noisy target, by least squares.
+
+    With a row of :math:`A` for every value of `noisy1`, the 25 values around it and a 1, and
+    :math:`t` the values of `noisy2`, the squared error :math:`\lVert A\theta - t\rVert^2` is
+    smallest where
+
+    .. math::
+
+        A^\top\! A\,\theta = A^\top t
+
+    Parameters
+    ----------
+    noisy1, noisy2 : Tensor
+        Two noisy copies of the same images, ``(N, 3, H, W)``, floating point, 0-1, not clipped.
+        With clean images in the place of `noisy2` the filter comes out the same but for chance.
+
+    Returns
+    -------
+    LinearFilter
+        The 26 numbers.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not a floating-point tensor.
+    ValueError
+        If the shapes are others, a value is not finite, or the images determine no filter, as even
+        ones do not.
+
+    Examples
+    --------
+    >>> pairs = sample_pairs(PAIRS, generator=torch.Generator().manual_seed(0))
+    >>> denoise = fit(to_unit(pairs.noisy1), to_unit(pairs.noisy2))
+    >>> denoised = denoise(to_unit(noisy))  # of thumbnails: 4 dB more
+    """
+    for images in (noisy1, noisy2):
+        check_images(images)
+    if noisy1.shape != noisy2.shape:
+        raise ValueError(
+            f"expected two copies of one shape, got {tuple(noisy1.shape)} and {tuple(noisy2.shape)}"
+        )
+    size = SIDE * SIDE + 1
+    square = torch.zeros(size, size, dtype=torch.float64)  # A^T A
+    product = torch.zeros(size, dtype=torch.float64)  # A^T t
+    for x, t in zip(noisy1.split(_CHUNK), noisy2.split(_CHUNK), strict=True):
+        columns = [*_shifted(x.double()), torch.ones_like(x, dtype=torch.float64)]
+        rows = torch.stack([column.flatten() for column in columns])  # (26, N C H W): A^T
+        square += rows @ rows.T
+        product += rows @ t.double().flatten()
+    if torch.linalg.matrix_rank(square, hermitian=True) < size:
+        raise ValueError("expected images that determine a filter, got too few or too even ones")
+    theta = torch.linalg.solve(square, product)
+    return LinearFilter(theta[:-1].view(SIDE, SIDE), theta[-1].item())
+
+
+def _shifted(images: Tensor) -> list[Tensor]:
+    """Return the input moved to each place of the window: 25 pictures of its size."""
+    height, width = images.shape[-2:]
+    padded = pad(images, (SIDE // 2,) * 4, mode="replicate")
+    return [padded[..., u : u + height, v : v + width] for u in range(SIDE) for v in range(SIDE)]
