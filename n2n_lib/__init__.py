@@ -29,11 +29,12 @@ PUBLIC = {
     "framework.torch_twin": "torch_twin",
     "framework.transposed": "ConvTranspose2d",
     "framework.upsampling": "NNUpsampling NearestUpsampling TransposeConv2d Upsampling",
-    "denoiser.data": "PHOTOGRAPHS load_image load_images load_pairs photograph photographs "
-    "sample_pairs sample_patches save_image to_uint8 to_unit",
+    "denoiser.images": "load_image load_images load_pairs save_image to_uint8 to_unit",
     "denoiser.metrics": "psnr ssim",
     "denoiser.model": "Model",
     "denoiser.networks": "report_network unet",
+    "denoiser.photographs": "PHOTOGRAPHS photograph photographs",
+    "denoiser.sampling": "sample_pairs sample_patches",
 }
 """Names of the public face, by the file that defines them."""
 

@@ -34,6 +34,11 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def random_image(height: int, width: int, seed: int = 0) -> Tensor:
+    """An image (3, height, width) of random bytes."""
+    return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator(seed))
+
+
 def random_values(shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Values of both signs, none closer to zero than 0.1: no zero hides a wrong gradient, and
     no finite difference steps over a kink at zero."""

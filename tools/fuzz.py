@@ -48,7 +48,7 @@ from PIL import Image
 from n2n_lib import cli
 from n2n_lib.course import notebooks as lessons
 from n2n_lib.course.grading.submissions import read_submission
-from n2n_lib.denoiser import data
+from n2n_lib.denoiser import images as image_files
 from n2n_lib.denoiser.model import DivergedError, Model
 from n2n_lib.denoiser.stream import PairStream
 
@@ -281,6 +281,8 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a key that takes for ever to hash": lambda: around(
         b"\x80\x02}" + doubled(60, b")\x85", b"\x86")[2:] + b"K\x01s."
     ),
+    "a key too deep for the stack": lambda: around(b"\x80\x02})" + b"\x85" * 10**6 + b"K\x01s."),
+    "a key too deep to print": lambda: around(b"\x80\x02})" + b"\x85" * 10**4 + b"K\x01s."),
     "a list that takes for ever to print": lambda: around(
         b"\x80\x02}" + text("format") + doubled(60, b"]", b"\x86")[2:] + b"s."
     ),
@@ -627,7 +629,7 @@ def pair_files() -> list[bytes]:
 
 def prepare_pairs() -> Callable[[Path], None]:
     def load(path: Path) -> None:
-        both = data.load_pairs(path)
+        both = image_files.load_pairs(path)
         for batch in both:
             require(batch.dtype == torch.uint8 and batch.dim() == 4, "no images")
             require(batch.numel() < 10**6 and batch.sum() >= 0, "more images than were written")
@@ -641,12 +643,12 @@ def require_image(image: torch.Tensor) -> None:
 
 
 def prepare_image() -> Callable[[Path], None]:
-    return lambda path: require_image(data.load_image(path))
+    return lambda path: require_image(image_files.load_image(path))
 
 
 def prepare_images() -> Callable[[Path], None]:
     def load(path: Path) -> None:
-        for image in data.load_images(path.parent).values():
+        for image in image_files.load_images(path.parent).values():
             require_image(image)
 
     return load
@@ -746,7 +748,7 @@ def small_changes(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
     return rnd.choice([mangled, mangled, rearranged])(rnd, seeds)
 
 
-SUFFIXES = data.IMAGE_SUFFIXES
+SUFFIXES = image_files.IMAGE_SUFFIXES
 LOADERS: dict[str, Loader] = {
     "model": Loader((".pth",), models, TENSOR_CHANGES, prepare_model),
     "checkpoint": Loader(

@@ -37,8 +37,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from n2n_lib import cli
+from n2n_lib.cli import inputs
 from n2n_lib.course.notebooks import execute, find_lessons
-from n2n_lib.denoiser import data
+from n2n_lib.denoiser import images
 from n2n_lib.denoiser.model import Model
 from n2n_lib.support import files
 
@@ -104,7 +105,7 @@ def _put_pairs(folder: Path) -> None:
 def _put_photographs(folder: Path) -> None:
     (folder / "data").mkdir()
     for seed in range(2):
-        data.save_image(_pictures(1, 96, seed)[0], folder / "data" / f"{seed}.png")
+        images.save_image(_pictures(1, 96, seed)[0], folder / "data" / f"{seed}.png")
 
 
 SHORT_EPOCHS = partialmethod(Model.train_stream, epoch_steps=20)
@@ -116,7 +117,7 @@ def _call(folder: Path, *arguments: object) -> None:
     words = [*arguments, "--data", folder / "data", "--out", folder / "out", "--quiet"]
     try:
         with (
-            mock.patch.object(cli, "VALIDATION_COUNT", 4),
+            mock.patch.object(inputs, "VALIDATION_COUNT", 4),
             mock.patch.object(Model, "train_stream", SHORT_EPOCHS),
         ):
             cli.main([str(word) for word in words])

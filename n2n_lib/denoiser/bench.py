@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from n2n_lib.denoiser.data import Pairs, sample_pairs, to_unit
+from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.metrics import psnr
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.networks import conv_stack, report_3x3_network, report_network
+from n2n_lib.denoiser.sampling import Pairs, sample_pairs
 from n2n_lib.framework.containers import Sequential
 from n2n_lib.framework.conv import Conv2d
 from n2n_lib.framework.kernels import use_kernels

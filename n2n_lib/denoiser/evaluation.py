@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from n2n_lib.denoiser.classical import METHODS, denoise
-from n2n_lib.denoiser.data import to_unit
+from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.metrics import psnr, ssim
 
 DO_NOTHING = "do nothing"

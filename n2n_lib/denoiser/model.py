@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad  # noqa: TID251 (a function, not a module)
 from tqdm.auto import tqdm
 
-from n2n_lib.denoiser.data import to_unit
+from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.metrics import mse, psnr
 from n2n_lib.denoiser.networks import Network, find_network
 from n2n_lib.denoiser.stream import BatchStream, RecorruptedStream

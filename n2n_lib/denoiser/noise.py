@@ -195,7 +195,8 @@ class PixelSampling:
     This is a camera, or a path tracer, with one sample per pixel. It is *not* a function of the
     clean image: the noisy value is drawn from the source pixels whose mean is the clean one, and
     the mean alone does not know them. So this object only selects the task in
-    `n2n_lib.denoiser.data.sample_pairs`; `pixel_sampling` does the work on a crop of a photograph.
+    `n2n_lib.denoiser.sampling.sample_pairs`; `pixel_sampling` does the work on a crop of a
+    photograph.
     """
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:

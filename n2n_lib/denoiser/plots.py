@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -17,6 +18,7 @@ from torch import Tensor
 from n2n_lib.denoiser.metrics import psnr
 from n2n_lib.framework.containers import Concat, Residual, Sequential
 from n2n_lib.framework.module import Module
+from n2n_lib.support import files
 
 if TYPE_CHECKING:  # pictures import nothing that computes
     from n2n_lib.denoiser.evaluation import PhotographRow
@@ -75,6 +77,11 @@ def figure(
         made, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", **arguments)
     plt.close(made)  # pyplot would show it a second time at the end of the cell
     return made, axes
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG. What stood at `path` is replaced at once, or not at all."""
+    files.write_atomically(path, lambda file: figure.savefig(file, format="png"))
 
 
 def draw_image(axes: Axes, image: Tensor, title: str = "", peak: float = 255.0) -> None:

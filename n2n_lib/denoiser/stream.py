@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from n2n_lib.denoiser.data import SCALES, one_thread, photographs, sample_pairs, to_unit
+from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.noise import recorrupt
+from n2n_lib.denoiser.photographs import photographs
+from n2n_lib.denoiser.sampling import SCALES, sample_pairs
+from n2n_lib.support.threads import one_thread
 
 CHUNK = 512
 """Pairs drawn at once, about: every draw prepares the photographs anew, which takes a while."""
@@ -114,7 +117,7 @@ class PairStream(BatchStream):
         Transpose patches and permute their colour channels at random, besides the flips that
         every patch undergoes.
     images, noise, size, sigma, scale, jitter
-        As in `n2n_lib.denoiser.data.sample_pairs`, which draws the pairs.
+        As in `n2n_lib.denoiser.sampling.sample_pairs`, which draws the pairs.
 
     Raises
     ------

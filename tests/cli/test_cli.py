@@ -17,14 +17,17 @@ import numpy as np
 import pytest
 import torch
 from commands import Run, run
+from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from reference import assert_same, generator
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from n2n_lib import cli
+import n2n_lib
+from n2n_lib.cli import inputs
+from n2n_lib.cli.train import HELD_OUT_SEED
 from n2n_lib.denoiser import bench as benchmark
-from n2n_lib.denoiser import data
+from n2n_lib.denoiser import plots
 from n2n_lib.denoiser.metrics import PSNR_DEFINITIONS
 from n2n_lib.denoiser.model import PRETRAINED, WEIGHTS, Model
 from n2n_lib.denoiser.noise import Gaussian, Poisson
@@ -57,7 +60,7 @@ def well(*arguments: object) -> Run:
 
 @pytest.fixture(autouse=True)
 def few_validation_images(monkeypatch):
-    monkeypatch.setattr(cli, "VALIDATION_COUNT", COUNT)
+    monkeypatch.setattr(inputs, "VALIDATION_COUNT", COUNT)
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -92,9 +95,9 @@ def course_folder(folder: Path, count: int = 40) -> Path:
 
 
 def photo(path: Path, width: int = 500, height: int = 371) -> Path:
-    image = data.photograph("coffee")[:, :height, :width]
+    image = n2n_lib.photograph("coffee")[:, :height, :width]
     assert image.shape == (3, height, width)
-    data.save_image(image, path)
+    n2n_lib.save_image(image, path)
     return path
 
 
@@ -103,7 +106,7 @@ def trained(tmp_path_factory) -> tuple[Path, Run]:
     """One run of the default task, with --json."""
     out = tmp_path_factory.mktemp("trained") / "new" / "out"
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(cli, "VALIDATION_COUNT", COUNT)
+        patch.setattr(inputs, "VALIDATION_COUNT", COUNT)
         done = run("train", "--pairs", 64, "--epochs", 1, "--seed", 5, "--out", out, "--json", "-q")
     assert done.code == 0, done.err
     return out, done
@@ -128,8 +131,8 @@ def test_train_writes_everything(trained):
 
 
 def validation() -> tuple[torch.Tensor, torch.Tensor]:
-    source = generator(cli.VALIDATION_SEED)
-    drawn = data.sample_pairs(COUNT, split="validation", generator=source)
+    source = generator(inputs.VALIDATION_SEED)
+    drawn = n2n_lib.sample_pairs(COUNT, split="validation", generator=source)
     return drawn.noisy1, drawn.clean
 
 
@@ -174,7 +177,7 @@ def test_with_json_stdout_holds_nothing_else(trained):
 
 def test_the_command_does_what_the_library_does(trained, model_file):
     """Same pairs, same weights, bit for bit."""
-    drawn = data.sample_pairs(64, generator=generator(5))
+    drawn = n2n_lib.sample_pairs(64, generator=generator(5))
     model = Model("report", seed=5)
     model.train(drawn.noisy1, drawn.noisy2, 1, seed=5, progress=False)
     assert_same([p for p, _ in model.network.param()], parameters(model_file))
@@ -211,7 +214,7 @@ def test_options_reach_the_training(tmp_path):
         0.5,
         9,
     )
-    drawn = data.sample_pairs(24, noise="gaussian", sigma=40.0, generator=generator(9))
+    drawn = n2n_lib.sample_pairs(24, noise="gaussian", sigma=40.0, generator=generator(9))
     model = Model("report", seed=9)
     model.train(drawn.noisy1, drawn.noisy2, 2, batch_size=5, lr=0.5, seed=9, progress=False)
     assert_same([p for p, _ in model.network.param()], parameters(tmp_path / "model.pth"))
@@ -293,7 +296,7 @@ def test_train_on_a_folder_of_images(tmp_path):
         *("--data", folder, "--pairs", 10, "--epochs", 1, "--out", tmp_path / "out", "-q"),
     )
     assert "2 photographs" in done.out
-    drawn = data.sample_pairs(10, images=data.load_images(folder), generator=generator(0))
+    drawn = n2n_lib.sample_pairs(10, images=n2n_lib.load_images(folder), generator=generator(0))
     model = Model("report")
     model.train(drawn.noisy1, drawn.noisy2, 1, progress=False)
     assert_same([p for p, _ in model.network.param()], parameters(tmp_path / "out" / "model.pth"))
@@ -323,11 +326,11 @@ def test_options_reach_the_training_on_fresh_pairs(tmp_path, monkeypatch):
     done = well("train", *short("--out", tmp_path, "--json"))
     task = {"noise": "gaussian", "sigma": (5.0, 50.0), "size": 24, "scale": (1.0, 3.0)}
     model = Model("unet", seed=4, width=4, slope=0.2, depth=1)
-    held_out = data.sample_pairs(
+    held_out = n2n_lib.sample_pairs(
         COUNT * 32 * 32 // 24**2,
         **task,
         split="validation",
-        generator=generator(cli.HELD_OUT_SEED),
+        generator=generator(HELD_OUT_SEED),
     )[:2]
     options = {"optimiser": "adam", "lr": 0.002, "schedule": "constant", "ema": 0.5}
     stream = PairStream(3, **task, jitter=0.25, seed=4)
@@ -375,7 +378,7 @@ def test_denoise_a_photograph(model_file, tmp_path):
         pixels = np.array(image)
     model = Model()
     model.load_pretrained_model(model_file)
-    expected = model.predict(data.load_image(source))
+    expected = model.predict(n2n_lib.load_image(source))
     assert np.array_equal(pixels, expected.permute(1, 2, 0).numpy())
     comparison = np.array(Image.open(out / "photo-comparison.png").convert("RGB"))
     assert comparison.shape[1] > 1.5 * comparison.shape[0]  # side by side
@@ -403,13 +406,13 @@ def test_denoise_several(model_file, tmp_path):
 
 def figures(monkeypatch) -> list[tuple]:
     """Keep the arguments of every noisy / denoised / clean figure."""
-    kept, draw = [], cli.plots.show_denoising
+    kept, draw = [], plots.show_denoising
 
     def spy(*images, **options):
         kept.append(images)
         return draw(*images, **options)
 
-    monkeypatch.setattr(cli.plots, "show_denoising", spy)
+    monkeypatch.setattr(plots, "show_denoising", spy)
     return kept
 
 
@@ -424,8 +427,8 @@ def test_denoise_with_noise_added_first(noise: str, model, model_file, tmp_path,
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
     assert Image.open(tmp_path / "a" / "photo-denoised.png").size == (120, 90)
     noisy, cleaned, clean = kept[0]
-    assert torch.equal(clean, data.load_image(source))
-    expected = model(data.load_image(source).float() / 255, generator(3)) * 255
+    assert torch.equal(clean, n2n_lib.load_image(source))
+    expected = model(n2n_lib.load_image(source).float() / 255, generator(3)) * 255
     assert torch.allclose(noisy, expected, atol=1e-3)
     assert noisy.min() < 0 or noisy.max() > 255  # the network sees what was not clipped
     well("denoise", source, *options[:-1], 4, "--out", tmp_path / "c")
@@ -440,7 +443,7 @@ def test_denoise_under_pixel_sampling(block, size, model_file, tmp_path, monkeyp
     assert Image.open(tmp_path / "out" / "photo-denoised.png").size == size
     noisy, _, clean = kept[0]
     width, height = size
-    blocks = data.load_image(source)[:, : height * block, : width * block].double()
+    blocks = n2n_lib.load_image(source)[:, : height * block, : width * block].double()
     blocks = blocks.reshape(3, height, block, width, block).permute(0, 1, 3, 2, 4).flatten(3)
     assert torch.allclose(clean.double(), blocks.mean(3), atol=1e-2)
     assert (noisy[..., None] == blocks).any(3).all()  # each is a pixel of its block
@@ -550,7 +553,7 @@ def test_a_failing_figure_leaves_the_old_one(model_file, two_photographs, tmp_pa
         file.write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(cli.Figure, "savefig", fail)
+    monkeypatch.setattr(Figure, "savefig", fail)
     options = ("--data", two_photographs, "--against", "median", "--figure", figure)
     assert_one_line(run("evaluate", "--model", model_file, *options), "disk full")
     assert figure.read_bytes() == b"old"
@@ -572,8 +575,8 @@ def test_ensembles(model_file, two_photographs, tmp_path):
     well("denoise", source, "--model", model_file, "--ensemble", "--out", tmp_path / "out")
     with Image.open(tmp_path / "out" / "a-denoised.png") as image:
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    assert torch.equal(pixels, model.predict(data.load_image(source), ensemble=True))
-    assert not torch.equal(pixels, model.predict(data.load_image(source)))
+    assert torch.equal(pixels, model.predict(n2n_lib.load_image(source), ensemble=True))
+    assert not torch.equal(pixels, model.predict(n2n_lib.load_image(source)))
     one, eight = (
         json.loads(well("evaluate", "--model", model_file, "--json", *flags).out)["psnr_denoised"]
         for flags in ((), ("--ensemble",))
@@ -593,7 +596,7 @@ def test_a_shipped_model_by_name(name: str, two_photographs, tmp_path):
     model.load_pretrained_model(name)
     with Image.open(tmp_path / "out" / "b-denoised.png") as image:
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    assert torch.equal(pixels, model.predict(data.load_image(source), sigma=25.0))
+    assert torch.equal(pixels, model.predict(n2n_lib.load_image(source), sigma=25.0))
 
 
 # ====================================================================== help and lessons
@@ -1066,10 +1069,10 @@ def test_denoise_estimates_the_level_or_is_told(tmp_path, monkeypatch):
         return images
 
     monkeypatch.setattr(Model, "predict", predict)
-    clean = data.photograph("coffee")[:, :200, :300]
+    clean = n2n_lib.photograph("coffee")[:, :200, :300]
     noisy = 255 * Gaussian(30)(clean.float() / 255, generator(3))
-    data.save_image(noisy, tmp_path / "noisy.png")
-    data.save_image(torch.full((3, 64, 64), 99.0), tmp_path / "flat.png")
+    n2n_lib.save_image(noisy, tmp_path / "noisy.png")
+    n2n_lib.save_image(torch.full((3, 64, 64), 99.0), tmp_path / "flat.png")
     out = ("--out", tmp_path / "out")
     well("denoise", tmp_path / "noisy.png", tmp_path / "flat.png", *out)
     assert abs(told[0] - 30) < 3
@@ -1083,7 +1086,7 @@ def test_denoise_adapts_a_copy_to_each_image(model_file, two_photographs, tmp_pa
     options = ("--model", model_file, "--sigma", 20, "--adapt", 3, "--out", tmp_path / "out")
     well("denoise", two_photographs / "a.png", two_photographs / "b.png", *options)
     for name in ("a", "b"):
-        image = data.load_image(two_photographs / f"{name}.png")
+        image = n2n_lib.load_image(two_photographs / f"{name}.png")
         model = Model()
         model.load_pretrained_model(model_file)
         model.adapt(image, 20.0, 3, progress=False)

@@ -357,7 +357,9 @@ def test_everything_else_is_compared(text: str):
 # ---------------------------------------------------------------------- the lessons
 
 FIRST_LESSON = {
-    "denoiser.data": 1,
+    "denoiser.images": 1,
+    "denoiser.photographs": 1,
+    "denoiser.sampling": 1,
     "denoiser.noise": 1,
     "denoiser.metrics": 1,
     "framework.module": 2,

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from n2n_lib.denoiser import classical, data, metrics
+import n2n_lib
+from n2n_lib.denoiser import classical, metrics
 from n2n_lib.denoiser.noise import Gaussian
 
 METHODS = ["median", "tv", "wavelet", "nlm"]
@@ -23,8 +24,8 @@ def seeded(seed: int = 0) -> torch.Generator:
 @pytest.fixture(scope="module")
 def thumbnails():
     """Noisy and clean validation thumbnails, 0-1."""
-    pairs = data.sample_pairs(300, split="validation", generator=seeded())
-    return data.to_unit(pairs.noisy1), data.to_unit(pairs.clean)
+    pairs = n2n_lib.sample_pairs(300, split="validation", generator=seeded())
+    return n2n_lib.to_unit(pairs.noisy1), n2n_lib.to_unit(pairs.clean)
 
 
 def test_registry():
@@ -41,7 +42,7 @@ def test_beats_doing_nothing_on_the_default_task(thumbnails, method, gain):
 
 @pytest.mark.parametrize(("method", "gain"), list(zip(METHODS, [4, 6, 6, 8], strict=True)))
 def test_known_gaussian_noise_on_a_photograph(method, gain):
-    clean = data.to_unit(data.photograph("coffee")[:, 100:228, 200:328])
+    clean = n2n_lib.to_unit(n2n_lib.photograph("coffee")[:, 100:228, 200:328])
     noisy = Gaussian(25)(clean, seeded())
     denoised = classical.denoise(method, noisy, sigma=25.0)
     assert metrics.psnr(denoised, clean) > metrics.psnr(noisy, clean) + gain
@@ -137,7 +138,7 @@ def test_bad_arguments(method, images, sigma, error, message):
 @pytest.fixture(scope="module")
 def crop():
     """Noisy and clean, 48 x 64."""
-    clean = data.to_unit(data.photograph("coffee")[:, 130:178, 230:294])
+    clean = n2n_lib.to_unit(n2n_lib.photograph("coffee")[:, 130:178, 230:294])
     return Gaussian(25)(clean, seeded()), clean
 
 

@@ -23,11 +23,13 @@ from torch import Tensor, nn
 
 import n2n_lib.denoiser.model
 from n2n_lib.denoiser import networks
-from n2n_lib.denoiser.data import photograph, sample_pairs, to_unit
+from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.metrics import psnr
 from n2n_lib.denoiser.model import DivergedError, Model
 from n2n_lib.denoiser.networks import Network, report_network
 from n2n_lib.denoiser.noise import Gaussian
+from n2n_lib.denoiser.photographs import photograph
+from n2n_lib.denoiser.sampling import sample_pairs
 from n2n_lib.denoiser.stream import PairStream
 from n2n_lib.framework.activations import ELU, LeakyReLU, ReLU, Sigmoid
 from n2n_lib.framework.containers import Sequential

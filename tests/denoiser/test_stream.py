@@ -12,8 +12,8 @@ from reference import assert_same, generator
 from torch import Tensor
 
 from n2n_lib.denoiser import stream as module
-from n2n_lib.denoiser.data import Pairs, sample_pairs
 from n2n_lib.denoiser.noise import Gaussian
+from n2n_lib.denoiser.sampling import Pairs, sample_pairs
 from n2n_lib.denoiser.stream import BatchStream, PairStream, RecorruptedStream
 
 

@@ -1,235 +1,26 @@
-"""Photographs, patches and Noise2Noise pairs (lesson 01).
-
-Everything here is on the scale of the images that people hold: 0-255, RGB, ``(3, H, W)`` for one
-image and ``(N, 3, H, W)`` for several, uint8 or float32. `to_unit` leads to the 0-1 floats that the
-rest of the library computes with, and `to_uint8` leads back.
-"""
+"""Noise2Noise pairs and clean patches, drawn from photographs (lesson 01)."""
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
+from n2n_lib.denoiser.images import described
 from n2n_lib.denoiser.noise import Gaussian, PixelSampling, make_noise
-from n2n_lib.support import files
+from n2n_lib.denoiser.photographs import SPLITS, listed, photographs
+from n2n_lib.support.threads import one_thread
 
-SPLITS = ("train", "validation")
 BLOCKS = (4, 13)
 """Smallest and largest side, in source pixels, of a block under pixel sampling."""
 
 SCALES = (1.0, 8.0)
 """Smallest and largest number of source pixels to one pixel of a patch, under any other noise."""
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
-"""What `load_images` takes for an image. Of an animation, the first frame counts."""
-
-_IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
-"""What `load_image` lets Pillow try: others start programs (EPS) or are rarely looked after."""
-
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it may write to stderr by itself
-
 _CHUNK = 128  # thumbnails computed at once: intermediate results stay small and in the cache
-
-
-# --------------------------------------------------------------------------------------------------
-# Photographs
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """One of the photographs that installed packages carry, so that nothing is downloaded.
-
-    Attributes
-    ----------
-    name : str
-        Key for `photograph`.
-    split : str
-        "train" or "validation". A validation photograph is never trained on, not even in part.
-    package : str
-        The package whose wheel holds the file.
-    title, credit, licence : str
-        What it shows, who made it, and under which terms, as its package states them.
-    """
-
-    name: str
-    split: str
-    package: str
-    title: str
-    credit: str
-    licence: str
-
-    def load(self) -> Tensor:
-        """Read the photograph from its package: uint8 ``(3, H, W)``, RGB."""
-        # Some of these files may gain an alpha channel in another release; colour is all we want.
-        pixels = np.array(_READERS[self.package](self.name), dtype=np.uint8)[:, :, :3]
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-
-
-def _read_skimage(name: str) -> np.ndarray:
-    from skimage import data
-
-    if name == "motorcycle":
-        return data.stereo_motorcycle()[0]  # only the left image: the right one is the same scene
-    return getattr(data, name)()
-
-
-def _read_sklearn(name: str) -> np.ndarray:
-    from sklearn.datasets import load_sample_image
-
-    return load_sample_image(f"{name}.jpg")
-
-
-def _read_matplotlib(name: str) -> np.ndarray:
-    from matplotlib.cbook import get_sample_data
-
-    with get_sample_data(f"{name}.jpg") as file, Image.open(file) as image:
-        return np.array(image.convert("RGB"))
-
-
-_READERS: dict[str, Callable[[str], np.ndarray]] = {
-    "scikit-image": _read_skimage,
-    "scikit-learn": _read_sklearn,
-    "matplotlib": _read_matplotlib,
-}
-
-PHOTOGRAPHS: tuple[Photograph, ...] = (
-    Photograph(
-        name="astronaut",
-        split="train",
-        package="scikit-image",
-        title="Portrait of the astronaut Eileen Collins",
-        credit="NASA, Great Images database",
-        licence="Public domain; no known copyright restrictions",
-    ),
-    Photograph(
-        name="chelsea",
-        split="train",
-        package="scikit-image",
-        title="Chelsea the cat",
-        credit="Stefan van der Walt",
-        licence="CC0",
-    ),
-    Photograph(
-        name="rocket",
-        split="train",
-        package="scikit-image",
-        title="Launch of DSCOVR on a Falcon 9 from Cape Canaveral",
-        credit="SpaceX",
-        licence="Public domain, released by SpaceX",
-    ),
-    Photograph(
-        name="motorcycle",
-        split="train",
-        package="scikit-image",
-        title="Motorcycle, left image of a stereo pair of the Middlebury 2014 benchmark",
-        credit=(
-            "N. Nesic, P. Westling, X. Wang, Y. Kitajima, G. Krathwohl and D. Scharstein, "
-            "Middlebury College (GCPR 2014); down-sampled by scikit-image"
-        ),
-        licence="No licence stated; published for stereo research, distributed in scikit-image",
-    ),
-    Photograph(
-        name="grace_hopper",
-        split="train",
-        package="matplotlib",
-        title="Portrait of Grace Hopper in the uniform of the United States Navy",
-        credit="United States Navy, through Wikimedia Commons (File:Grace_Hopper.jpg)",
-        licence="Public domain",
-    ),
-    Photograph(
-        name="flower",
-        split="train",
-        package="scikit-learn",
-        title="A flower",
-        credit=(
-            "Flickr user vultilion (photograph 6056698931), after the source link in scikit-learn; "
-            "the attribution line there names danielbuechele"
-        ),
-        licence="CC BY 2.0",
-    ),
-    Photograph(
-        name="coffee",
-        split="validation",
-        package="scikit-image",
-        title="A cup of coffee",
-        credit="Rachel Michetti, courtesy of Pikolo Espresso Bar",
-        licence="CC0",
-    ),
-    Photograph(
-        name="china",
-        split="validation",
-        package="scikit-learn",
-        title="A building in China",
-        credit="Flickr user danielbuechele (photograph 6061409035)",
-        licence="CC BY 2.0",
-    ),
-)
-"""The eight photographs of this library, with their credits: six to train, two to validate."""
-
-
-def photograph(name: str) -> Tensor:
-    """Load one of `PHOTOGRAPHS` by name.
-
-    Parameters
-    ----------
-    name : str
-        For example "astronaut".
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(3, H, W)``, 0-255, RGB.
-
-    Raises
-    ------
-    ValueError
-        If no photograph has that name.
-    """
-    for photo in PHOTOGRAPHS:
-        if photo.name == name:
-            return photo.load()
-    raise ValueError(
-        f"expected a photograph among {_listed(p.name for p in PHOTOGRAPHS)}, got {name!r}"
-    )
-
-
-def photographs(split: str | None = None) -> dict[str, Tensor]:
-    """Load the photographs of one split, or all of them.
-
-    Parameters
-    ----------
-    split : {"train", "validation", None}
-        None means both.
-
-    Returns
-    -------
-    dict of str to Tensor
-        uint8 ``(3, H, W)`` by name, in the order of `PHOTOGRAPHS`.
-
-    Raises
-    ------
-    ValueError
-        If the split is unknown.
-    """
-    if split is not None and split not in SPLITS:
-        raise ValueError(f"expected a split among {_listed(SPLITS)} or None, got {split!r}")
-    return {photo.name: photo.load() for photo in PHOTOGRAPHS if split in (None, photo.split)}
-
-
-# --------------------------------------------------------------------------------------------------
-# Thumbnails and pairs
 
 
 class Pairs(NamedTuple):
@@ -247,22 +38,6 @@ class Pairs(NamedTuple):
     noisy1: Tensor
     noisy2: Tensor
     clean: Tensor | None
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let PyTorch compute on one thread and then on as many as before.
-
-    Sampling is thousands of small operations. Sharing each among threads saves nothing, and when
-    other programs keep the cores busy the threads wait for each other ten times as long as they
-    work.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @one_thread()
@@ -626,283 +401,6 @@ def _draw_integers(below: int | Tensor, count: int, generator: torch.Generator) 
 
 
 # --------------------------------------------------------------------------------------------------
-# Files
-
-
-def load_pairs(path: str | os.PathLike) -> tuple[Tensor, Tensor]:
-    """Load a file of image pairs in the format of the report's course.
-
-    ``train_data.pkl`` holds ``(noisy1, noisy2)`` and ``val_data.pkl`` holds ``(noisy, clean)``,
-    each written by ``torch.save((first, second), path)``.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-
-    Returns
-    -------
-    tuple of Tensor
-        Two uint8 tensors ``(N, 3, H, W)`` of equal shape, on the CPU.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is cut short, or holds anything but two such tensors. Only tensors are read
-        (``weights_only=True``): code hidden in a file is refused, never run.
-    """
-    expected = "torch.save((a, b)) of two uint8 tensors (N, 3, H, W) of equal shape"
-    content = files.load(path, expected)
-    if not (isinstance(content, tuple) and len(content) == 2):
-        raise ValueError(f"{path}: expected {expected}, got {_described(content)}")
-    first, second = content
-    if not (_is_image_batch(first) and _is_image_batch(second) and first.shape == second.shape):
-        got = f"{_described(first)} and {_described(second)}"
-        raise ValueError(f"{path}: expected {expected}, got {got}")
-    return first, second
-
-
-def _is_image_batch(value: object) -> bool:
-    return (
-        isinstance(value, Tensor)
-        and value.device.type == "cpu"
-        and value.layout == torch.strided
-        and value.dtype == torch.uint8
-        and value.ndim == 4
-        and value.shape[1] == 3
-        and value.numel() > 0
-    )
-
-
-def load_images(folder: str | os.PathLike) -> dict[str, Tensor]:
-    """Load every image of a folder, not of its sub-folders; files named ``.*`` are left out.
-
-    Parameters
-    ----------
-    folder : str or path-like
-        Where the images are. Which files count is up to their suffix, see `IMAGE_SUFFIXES`.
-
-    Returns
-    -------
-    dict of str to Tensor
-        uint8 ``(3, H, W)`` by file name, sorted by name.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    ValueError
-        If it holds no image, or one that cannot be read, which the message names.
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        raise FileNotFoundError(f"expected a folder of images, got no such folder: {folder}")
-    if not folder.is_dir():
-        raise ValueError(f"expected a folder of images, got a file: {folder}")
-    paths = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-    if not paths:
-        suffixes = ", ".join(IMAGE_SUFFIXES)
-        raise ValueError(f"expected images ({suffixes}) in the folder, got none: {folder}")
-    return {path.name: load_image(path) for path in paths}
-
-
-def load_image(path: str | os.PathLike) -> Tensor:
-    """Load one image as 8-bit RGB, the right way up.
-
-    Grey and palette images become RGB, 16-bit greys are scaled to 8 bits, transparency is laid
-    over white, the orientation that a camera recorded (EXIF) is applied.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A PNG, JPEG, BMP, TIFF, WebP, GIF or PPM file, whatever its suffix.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(3, H, W)``, 0-255.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not an image in one of these formats, is damaged, holds floating-point values, or
-        has more pixels than Pillow holds for safe (``PIL.Image.MAX_IMAGE_PIXELS``, a decompression
-        bomb).
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"expected an image file, got no such file: {path}")
-    if not path.is_file():  # a folder, or a pipe or device that may have no end
-        raise ValueError(f"expected an image file, got no regular file: {path}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_IMAGE_FORMATS) as image, _quiet_libtiff(image.format):
-                pixels = np.array(_as_rgb(ImageOps.exif_transpose(image)))
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"expected an image of at most {Image.MAX_IMAGE_PIXELS} pixels, got more: {path}"
-        ) from error
-    except PermissionError:
-        raise
-    except _UnknownScale as error:
-        raise ValueError(
-            f"expected an image of 8 or 16 bits, got floating point: {path}"
-        ) from error
-    except Exception as error:  # Pillow's decoders fail on damaged files in many ways
-        raise ValueError(f"expected an image, got an unreadable file: {path}") from error
-    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
-
-
-@contextmanager
-def _quiet_libtiff(image_format: str | None) -> Iterator[None]:
-    """Keep what libtiff has to say of a damaged file off stderr, to which it writes by itself."""
-    if image_format != "TIFF":
-        yield
-        return
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-class _UnknownScale(Exception):
-    """A floating-point image: nothing says which value is white."""
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Convert whatever Pillow opened to 8-bit RGB."""
-    if image.mode == "F":
-        raise _UnknownScale
-    if image.mode.startswith("I"):  # 16-bit greys; Pillow's own conversion would clip, not scale
-        grey = np.asarray(image).astype(np.float64) * (255 / 65535)
-        image = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
-    elif "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
-
-
-def save_image(image: Tensor, path: str | os.PathLike) -> None:
-    """Save one image; the suffix of the path says in which format.
-
-    The file appears whole or not at all: it is written beside its place and then moved there.
-
-    Parameters
-    ----------
-    image : Tensor
-        ``(3, H, W)``, 0-255, uint8 or float. Floats are rounded, and clamped to 0-255.
-    path : str or path-like
-        Where to, ending in one of `IMAGE_SUFFIXES` but ``.gif``. JPEG loses detail; a file that
-        is there already is replaced.
-
-    Raises
-    ------
-    TypeError
-        If `image` is not a uint8 or floating-point tensor.
-    ValueError
-        If its shape is not ``(3, H, W)``, a value is NaN, or the suffix is another.
-    """
-    path = Path(path)
-    if not isinstance(image, Tensor):
-        raise TypeError(f"expected an image as a tensor, got {type(image).__name__}")
-    if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
-        raise ValueError(f"expected an image of shape (3, H, W), got {tuple(image.shape)}")
-    suffix = path.suffix.lower()
-    if suffix not in _SAVE_OPTIONS:
-        raise ValueError(f"expected a path ending in {', '.join(_SAVE_OPTIONS)}, got {path}")
-    pixels = to_uint8(to_unit(image)).cpu().permute(1, 2, 0).contiguous().numpy()
-    picture, options = Image.fromarray(pixels), _SAVE_OPTIONS[suffix]
-    files.write_atomically(path, lambda file: picture.save(file, **options))
-
-
-_JPEG = {"format": "JPEG", "quality": 95}
-_SAVE_OPTIONS: dict[str, dict] = {
-    ".png": {"format": "PNG"},
-    ".jpg": _JPEG,
-    ".jpeg": _JPEG,
-    ".bmp": {"format": "BMP"},
-    ".tif": {"format": "TIFF"},
-    ".tiff": {"format": "TIFF"},
-    ".webp": {"format": "WEBP", "lossless": True},
-}
-
-
-# --------------------------------------------------------------------------------------------------
-# Ranges
-
-
-def to_unit(images: Tensor) -> Tensor:
-    """Bring images from 0-255 to 0-1.
-
-    Parameters
-    ----------
-    images : Tensor
-        Any shape, 0-255, uint8 or float. Noisy floats may lie outside and stay outside.
-
-    Returns
-    -------
-    Tensor
-        float32, the same shape, divided by 255.
-
-    Raises
-    ------
-    TypeError
-        If `images` is not a tensor, or of another dtype.
-    """
-    if not isinstance(images, Tensor):
-        raise TypeError(f"expected images as a tensor, got {type(images).__name__}")
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise TypeError(f"expected images of dtype uint8 or float, got {images.dtype}")
-    return images.float() / 255
-
-
-def to_uint8(unit: Tensor) -> Tensor:
-    """Bring images from 0-1 to 0-255: clamp, scale, round to the nearest integer.
-
-    Parameters
-    ----------
-    unit : Tensor
-        Any shape, floating point; what lies outside 0-1 is clamped.
-
-    Returns
-    -------
-    Tensor
-        uint8, the same shape. Inverse of `to_unit` for uint8 images.
-
-    Raises
-    ------
-    TypeError
-        If `unit` is not a floating-point tensor.
-    ValueError
-        If a value is NaN.
-    """
-    if not isinstance(unit, Tensor):
-        raise TypeError(f"expected images as a tensor, got {type(unit).__name__}")
-    if not unit.is_floating_point():
-        raise TypeError(f"expected images in 0-1 of a float dtype, got {unit.dtype}")
-    if unit.isnan().any():
-        raise ValueError("expected images in 0-1, got NaN")
-    return (unit.float().clamp(0, 1) * 255).round().to(torch.uint8)
-
-
-# --------------------------------------------------------------------------------------------------
 # Checks
 
 
@@ -912,7 +410,7 @@ def _sources(
     """The photographs to draw from, each at least `minimum` pixels high and wide."""
     if images is None:
         if split not in SPLITS:
-            raise ValueError(f"expected a split among {_listed(SPLITS)}, got {split!r}")
+            raise ValueError(f"expected a split among {listed(SPLITS)}, got {split!r}")
         images = photographs(split)
     if isinstance(images, Tensor) or not isinstance(images, (Mapping, Iterable)):
         raise TypeError(f"expected images as a dict or a list, got {type(images).__name__}")
@@ -921,7 +419,7 @@ def _sources(
         raise ValueError("expected at least one image, got none")
     for name, image in named.items():
         if not isinstance(image, Tensor) or image.dtype != torch.uint8:
-            raise TypeError(f"expected image {name!r} to be uint8, got {_described(image)}")
+            raise TypeError(f"expected image {name!r} to be uint8, got {described(image)}")
         if image.ndim != 3 or image.shape[0] != 3:
             raise ValueError(
                 f"expected image {name!r} of shape (3, H, W), got {tuple(image.shape)}"
@@ -962,16 +460,3 @@ def _check_scale(scale: tuple[float, float]) -> tuple[float, float]:
     if not (1 <= smallest <= largest < math.inf):
         raise ValueError(f"expected a scale with 1 <= smallest <= largest, got {scale!r}")
     return smallest, largest
-
-
-def _described(value: object) -> str:
-    """A value in a few words, for an error message."""
-    if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
-    if isinstance(value, (tuple, list)):
-        return f"{type(value).__name__} of {len(value)}"
-    return type(value).__name__
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names)

@@ -1,0 +1,97 @@
+"""``n2n denoise``: clean images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from n2n_lib.cli.inputs import adapted_model, check_blocks, load_model, noisy_and_clean
+from n2n_lib.cli.options import (
+    MODEL_HELP,
+    AdaptOption,
+    BlockOption,
+    EnsembleOption,
+    Noise,
+    SeedOption,
+    UsageError,
+    check_adapt,
+    check_at_least,
+    check_seed,
+)
+from n2n_lib.denoiser import images as image_files
+from n2n_lib.denoiser import plots
+from n2n_lib.denoiser.classical import estimate_sigma
+from n2n_lib.denoiser.noise import make_noise
+from n2n_lib.support import files
+from n2n_lib.support.memory import keep_freed
+
+
+def denoise(
+    images: Annotated[list[Path], typer.Argument(help="Image files of any size.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help=MODEL_HELP, show_default="unet; bestmodel with --noise pixels"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("denoised"),
+    noise: Annotated[
+        Noise | None,
+        typer.Option(
+            help="Take the images for clean ones and add this noise first; the titles then tell "
+            "the PSNR.",
+            show_default="none: the images are noisy already",
+        ),
+    ] = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation of the gaussian noise in the images, in grey levels of 255.",
+            show_default="25 with --noise, else estimated from each image",
+        ),
+    ] = None,
+    block: BlockOption = 6,
+    ensemble: EnsembleOption = False,
+    adapt: AdaptOption = 0,
+    seed: SeedOption = 0,
+) -> None:
+    """Clean images and draw each one beside its noisy version.
+
+    Writes NAME-denoised.png and NAME-comparison.png for every image.
+    """
+    check_at_least(block, "--block", 1)
+    check_seed(seed)
+    names = [path.stem for path in images]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"expected images of different names, got {name!r} twice")
+    if noise is not None and sigma is None:
+        sigma = 25.0
+    if sigma is not None:
+        make_noise("gaussian" if noise is None else noise.value, sigma)
+    check_adapt(adapt, noise or Noise.gaussian)
+    denoiser = load_model(model, noise or Noise.gaussian)
+    for path in images:  # read every one before the first is written
+        check_blocks(image_files.load_image(path), path, noise, block)
+    files.make_writable(out)
+    keep_freed()
+    generator = torch.Generator().manual_seed(seed)
+    for path in images:
+        image = image_files.load_image(path)
+        noisy, clean = image, None
+        if noise is not None:
+            noisy, clean = noisy_and_clean(image, noise, sigma, block, generator)
+        level = sigma
+        if level is None:  # less than one grey level is rounding
+            level = max(1.0, estimate_sigma(image_files.to_unit(noisy)))
+        adapted = adapted_model(denoiser, noisy, level, adapt)
+        cleaned = adapted.predict(noisy, sigma=level, ensemble=ensemble)
+        target = out / f"{path.stem}-denoised.png"
+        image_files.save_image(cleaned, target)
+        shown = plots.show_images([noisy, cleaned], ["before", "after"], height=4.0)
+        if clean is not None:
+            shown = plots.show_denoising(noisy, cleaned, clean, height=4.0)
+        plots.save_figure(shown, out / f"{path.stem}-comparison.png")
+        told = f" (noise of {level:.1f} grey levels)" if denoiser.sigma is not None else ""
+        print(f"{path} -> {target}{told}")

@@ -1,0 +1,80 @@
+"""``n2n grade``: grade what students handed in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from n2n_lib.cli.options import JsonOption, QuietOption, check_at_least
+from n2n_lib.course.grading import run
+from n2n_lib.course.grading.judge import has_bubblewrap
+
+
+def grade(
+    submissions: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder with a folder or zip file for each student, or that of one student."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The CSV file of points to write.")],
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the instructor's lessons.", show_default="notebooks"),
+    ] = None,
+    feedback: Annotated[
+        Path | None, typer.Option(help="Write an HTML page for each student to this folder.")
+    ] = None,
+    timeout: Annotated[int, typer.Option(help="Seconds that one answer may take.")] = 60,
+    memory: Annotated[int, typer.Option(help="MB that one answer may use (Linux).")] = 2048,
+    jobs: Annotated[int, typer.Option(help="Students that are graded at a time.")] = 2,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Grade what students handed in; the same command goes on after an interruption."""
+    check_at_least(timeout, "--timeout", 1)
+    check_at_least(memory, "--memory", 1)
+    check_at_least(jobs, "--jobs", 1)
+    console = Console(stderr=json_output)
+    limits = run.Limits(timeout, memory, closed=has_bubblewrap())
+    if limits.closed:
+        console.print("Answers run in bubblewrap: without network, all files read-only.")
+    else:
+        console.print(
+            "Answers run without bubblewrap (bwrap): only Python keeps them off network and files."
+        )
+    grades = run.grade(
+        submissions,
+        out,
+        source=source,
+        feedback=feedback,
+        limits=limits,
+        jobs=jobs,
+        progress=not quiet,
+    )
+    _print_grades(console, grades, out)
+    if json_output:
+        students = {each.student: {"total": each.total, "remarks": each.remarks} for each in grades}
+        print(
+            json.dumps(
+                {"out": str(out), "maximum": grades[0].maximum, "closed_in": limits.closed}
+                | {"students": students}
+            )
+        )
+
+
+def _print_grades(console: Console, grades: Sequence[run.Grade], out: Path) -> None:
+    table = Table(caption=f"of {grades[0].maximum:g} points; written to {out}")
+    table.add_column("student")
+    table.add_column("points", justify="right")
+    table.add_column("remarks", justify="right")
+    for each in grades:
+        table.add_row(Text(each.student), f"{each.total:g}", str(len(each.remarks) or ""))
+    console.print(table)

@@ -1,0 +1,63 @@
+"""``n2n student``: write the lessons as students get them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from n2n_lib.cli.options import JsonOption
+from n2n_lib.course.edition import Report, make_edition
+
+
+def student(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DEST", help="Folder of the edition; made if missing.")
+    ],
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the instructor's lessons.", show_default="notebooks"),
+    ] = None,
+    library: Annotated[
+        bool,
+        typer.Option(
+            "--library",
+            help="Write n2n_lib, too, and what it is installed with: the folder can then be handed "
+            "out by itself.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the lessons without their solutions, for students; or update such a folder.
+
+    What a student has worked in is never overwritten. If it has a newer version, this is written
+    beside it: 03_convolution.new.ipynb beside 03_convolution.ipynb. To get a lesson afresh, rename
+    or delete the file.
+    """
+    report = make_edition(folder, source, library=library)
+    _print_edition(Console(stderr=as_json), report, folder)
+    if as_json:
+        print(json.dumps(asdict(report)))
+
+
+def _print_edition(console: Console, report: Report, folder: Path) -> None:
+    """Say what became of each file, in one line for each kind of outcome."""
+    console.print(f"Student edition in {folder}:", highlight=False)
+    lines = {
+        "written": report.written,
+        "updated": report.updated,
+        "up to date": report.unchanged,
+        "yours, kept": report.kept,
+        "newer, beside yours": list(report.beside.values()),
+    }
+    table = Table.grid(padding=(0, 2))
+    for outcome, names in lines.items():
+        if names:
+            shown = ", ".join(names) if len(names) <= 15 else f"{len(names)} files"
+            table.add_row(outcome, shown)
+    console.print(table)

@@ -1,0 +1,312 @@
+"""Images and pairs of images in files, and the two ranges of values.
+
+Files hold 0-255, and so do the images that people hand in: RGB, ``(3, H, W)`` for one and
+``(N, 3, H, W)`` for several, uint8 or float32. Inside, the library computes with floats 0-1:
+`to_unit` leads there and `to_uint8` leads back.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from n2n_lib.support import files
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+"""What `load_images` takes for an image. Of an animation, the first frame counts."""
+
+_IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
+"""What `load_image` lets Pillow try: others start programs (EPS) or are rarely looked after."""
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it may write to stderr by itself
+
+
+def load_pairs(path: str | os.PathLike) -> tuple[Tensor, Tensor]:
+    """Load a file of image pairs in the format of the report's course.
+
+    ``train_data.pkl`` holds ``(noisy1, noisy2)`` and ``val_data.pkl`` holds ``(noisy, clean)``,
+    each written by ``torch.save((first, second), path)``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    tuple of Tensor
+        Two uint8 tensors ``(N, 3, H, W)`` of equal shape, on the CPU.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is cut short, or holds anything but two such tensors. Only tensors are read
+        (``weights_only=True``): code hidden in a file is refused, never run.
+    """
+    expected = "torch.save((a, b)) of two uint8 tensors (N, 3, H, W) of equal shape"
+    content = files.load(path, expected)
+    if not (isinstance(content, tuple) and len(content) == 2):
+        raise ValueError(f"{path}: expected {expected}, got {described(content)}")
+    first, second = content
+    if not (_is_image_batch(first) and _is_image_batch(second) and first.shape == second.shape):
+        got = f"{described(first)} and {described(second)}"
+        raise ValueError(f"{path}: expected {expected}, got {got}")
+    return first, second
+
+
+def _is_image_batch(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.device.type == "cpu"
+        and value.layout == torch.strided
+        and value.dtype == torch.uint8
+        and value.ndim == 4
+        and value.shape[1] == 3
+        and value.numel() > 0
+    )
+
+
+def load_images(folder: str | os.PathLike) -> dict[str, Tensor]:
+    """Load every image of a folder, not of its sub-folders; files named ``.*`` are left out.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where the images are. Which files count is up to their suffix, see `IMAGE_SUFFIXES`.
+
+    Returns
+    -------
+    dict of str to Tensor
+        uint8 ``(3, H, W)`` by file name, sorted by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If it holds no image, or one that cannot be read, which the message names.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise FileNotFoundError(f"expected a folder of images, got no such folder: {folder}")
+    if not folder.is_dir():
+        raise ValueError(f"expected a folder of images, got a file: {folder}")
+    paths = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+    if not paths:
+        suffixes = ", ".join(IMAGE_SUFFIXES)
+        raise ValueError(f"expected images ({suffixes}) in the folder, got none: {folder}")
+    return {path.name: load_image(path) for path in paths}
+
+
+def load_image(path: str | os.PathLike) -> Tensor:
+    """Load one image as 8-bit RGB, the right way up.
+
+    Grey and palette images become RGB, 16-bit greys are scaled to 8 bits, transparency is laid
+    over white, the orientation that a camera recorded (EXIF) is applied.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A PNG, JPEG, BMP, TIFF, WebP, GIF or PPM file, whatever its suffix.
+
+    Returns
+    -------
+    Tensor
+        uint8 ``(3, H, W)``, 0-255.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not an image in one of these formats, is damaged, holds floating-point values, or
+        has more pixels than Pillow holds for safe (``PIL.Image.MAX_IMAGE_PIXELS``, a decompression
+        bomb).
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"expected an image file, got no such file: {path}")
+    if not path.is_file():  # a folder, or a pipe or device that may have no end
+        raise ValueError(f"expected an image file, got no regular file: {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=_IMAGE_FORMATS) as image, _quiet_libtiff(image.format):
+                pixels = np.array(_as_rgb(ImageOps.exif_transpose(image)))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"expected an image of at most {Image.MAX_IMAGE_PIXELS} pixels, got more: {path}"
+        ) from error
+    except PermissionError:
+        raise
+    except _UnknownScale as error:
+        raise ValueError(
+            f"expected an image of 8 or 16 bits, got floating point: {path}"
+        ) from error
+    except Exception as error:  # Pillow's decoders fail on damaged files in many ways
+        raise ValueError(f"expected an image, got an unreadable file: {path}") from error
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+
+@contextmanager
+def _quiet_libtiff(image_format: str | None) -> Iterator[None]:
+    """Keep what libtiff has to say of a damaged file off stderr, to which it writes by itself."""
+    if image_format != "TIFF":
+        yield
+        return
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+class _UnknownScale(Exception):
+    """A floating-point image: nothing says which value is white."""
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Convert whatever Pillow opened to 8-bit RGB."""
+    if image.mode == "F":
+        raise _UnknownScale
+    if image.mode.startswith("I"):  # 16-bit greys; Pillow's own conversion would clip, not scale
+        grey = np.asarray(image).astype(np.float64) * (255 / 65535)
+        image = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
+    elif "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def save_image(image: Tensor, path: str | os.PathLike) -> None:
+    """Save one image; the suffix of the path says in which format.
+
+    The file appears whole or not at all: it is written beside its place and then moved there.
+
+    Parameters
+    ----------
+    image : Tensor
+        ``(3, H, W)``, 0-255, uint8 or float. Floats are rounded, and clamped to 0-255.
+    path : str or path-like
+        Where to, ending in one of `IMAGE_SUFFIXES` but ``.gif``. JPEG loses detail; a file that
+        is there already is replaced.
+
+    Raises
+    ------
+    TypeError
+        If `image` is not a uint8 or floating-point tensor.
+    ValueError
+        If its shape is not ``(3, H, W)``, a value is NaN, or the suffix is another.
+    """
+    path = Path(path)
+    if not isinstance(image, Tensor):
+        raise TypeError(f"expected an image as a tensor, got {type(image).__name__}")
+    if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
+        raise ValueError(f"expected an image of shape (3, H, W), got {tuple(image.shape)}")
+    suffix = path.suffix.lower()
+    if suffix not in _SAVE_OPTIONS:
+        raise ValueError(f"expected a path ending in {', '.join(_SAVE_OPTIONS)}, got {path}")
+    pixels = to_uint8(to_unit(image)).cpu().permute(1, 2, 0).contiguous().numpy()
+    picture, options = Image.fromarray(pixels), _SAVE_OPTIONS[suffix]
+    files.write_atomically(path, lambda file: picture.save(file, **options))
+
+
+_JPEG = {"format": "JPEG", "quality": 95}
+_SAVE_OPTIONS: dict[str, dict] = {
+    ".png": {"format": "PNG"},
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".bmp": {"format": "BMP"},
+    ".tif": {"format": "TIFF"},
+    ".tiff": {"format": "TIFF"},
+    ".webp": {"format": "WEBP", "lossless": True},
+}
+
+
+# --------------------------------------------------------------------------------------------------
+# Ranges
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Bring images from 0-255 to 0-1.
+
+    Parameters
+    ----------
+    images : Tensor
+        Any shape, 0-255, uint8 or float. Noisy floats may lie outside and stay outside.
+
+    Returns
+    -------
+    Tensor
+        float32, the same shape, divided by 255.
+
+    Raises
+    ------
+    TypeError
+        If `images` is not a tensor, or of another dtype.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(f"expected images as a tensor, got {type(images).__name__}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TypeError(f"expected images of dtype uint8 or float, got {images.dtype}")
+    return images.float() / 255
+
+
+def to_uint8(unit: Tensor) -> Tensor:
+    """Bring images from 0-1 to 0-255: clamp, scale, round to the nearest integer.
+
+    Parameters
+    ----------
+    unit : Tensor
+        Any shape, floating point; what lies outside 0-1 is clamped.
+
+    Returns
+    -------
+    Tensor
+        uint8, the same shape. Inverse of `to_unit` for uint8 images.
+
+    Raises
+    ------
+    TypeError
+        If `unit` is not a floating-point tensor.
+    ValueError
+        If a value is NaN.
+    """
+    if not isinstance(unit, Tensor):
+        raise TypeError(f"expected images as a tensor, got {type(unit).__name__}")
+    if not unit.is_floating_point():
+        raise TypeError(f"expected images in 0-1 of a float dtype, got {unit.dtype}")
+    if unit.isnan().any():
+        raise ValueError("expected images in 0-1, got NaN")
+    return (unit.float().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def described(value: object) -> str:
+    """A value in a few words, for an error message."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    if isinstance(value, (tuple, list)):
+        return f"{type(value).__name__} of {len(value)}"
+    return type(value).__name__
