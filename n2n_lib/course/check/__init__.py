@@ -90,7 +90,6 @@ def progress() -> Figure:
     entries, titles = record.read(), record.lesson_titles()
     rows: dict[str, list[tuple[str, str]]] = {}
     for name, exercise in EXERCISES.items():
-        number = number_of(exercise.topic)
-        title = titles.get(number, f"lesson {number:02}")
+        title = titles.get(exercise.topic, f"lesson {number_of(exercise.topic):02}")
         rows.setdefault(title, []).append((name, record.state(entries.get(name))))
     return plots.show_progress(dict(sorted(rows.items())))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -49,24 +47,29 @@ relu_backward.mistakes = (
         "The slope is 1 at zero too, so the whole gradient comes through. The output is 0 where "
         "ReLU was off: use `output > 0`, not `>= 0`.",
         "return grad_output * (output >= 0)",
+        likely="at zero too",
     ),
     Mistake(
         "The result is zero everywhere. Does the condition look for negative values (`output < "
         "0`)? The output of ReLU has none: use `output > 0`.",
         "return grad_output * (output < 0)",
+        likely="below zero",
     ),
     Mistake(
         "The condition is the wrong way round: the gradient passes where the output is positive, "
         "and stops where it is zero.",
         "return grad_output * (output <= 0)",
+        likely="wrong way round",
     ),
     Mistake(
         "It returns the mask only, the slope, and forgot grad_output: multiply by it.",
         "return (output > 0).double()",
+        likely="mask only",
     ),
     Mistake(
         "It looks at the sign of grad_output instead of that of output.",
         "return grad_output * (grad_output > 0)",
+        likely="sign of the gradient",
     ),
     Mistake(
         "This is the backward of LeakyReLU: where the output is zero, the slope of ReLU is 0, "
@@ -172,11 +175,13 @@ sigmoid_forward.mistakes = (
         "exp(-x) overflows to infinity for a large negative x, and the result is exactly 0 where "
         "it should be small. Take the exponential of negative numbers only.",
         "return 1 / (1 + torch.exp(-x))",
+        likely="naive",
     ),
     Mistake(
         "exp(x) overflows to infinity for a large positive x, and infinity divided by infinity "
         "is not a number. Take the exponential of negative numbers only.",
         "return torch.exp(x) / (1 + torch.exp(x))",
+        likely="the other way",
     ),
     Mistake(
         "exp(x) overflows to infinity for a large x, and 1 - 1 / (1 + exp(x)) loses its digits "
@@ -187,6 +192,7 @@ sigmoid_forward.mistakes = (
         "The sign of x is wrong: this is sigmoid(-x), which falls where it should rise.",
         "return 1 / (1 + torch.exp(x))",
         but(("x.clamp(max=0)", "-x.clamp(min=0)")),
+        likely="wrong sign",
     ),
     Mistake(
         "(1 + tanh(x / 2)) / 2 is the same function, but for a large negative x it subtracts two "
@@ -196,10 +202,12 @@ sigmoid_forward.mistakes = (
     Mistake(
         _CLAMPED,
         *(f"return 1 / (1 + torch.exp(-x.clamp(-{limit}, {limit})))" for limit in _LIMITS),
+        likely="clamped",
     ),
     Mistake(
         "This is tanh, which goes from -1 to 1: the sigmoid goes from 0 to 1.",
         "return torch.tanh(x)",
+        likely="tanh",
     ),
     Mistake(
         "exp is missing in the numerator: the smaller one of x and 0 is only its exponent.",
@@ -277,14 +285,17 @@ sigmoid_backward.mistakes = (
     Mistake(
         "It returns the slope only and forgot grad_output: multiply by it.",
         "return output * (1 - output)",
+        likely="slope only",
     ),
     Mistake(
         "The factor y is missing: the slope is y * (1 - y).",
         "return grad_output * (1 - output)",
+        likely="y missing",
     ),
     Mistake(
         "The factor (1 - y) is missing: the slope is y * (1 - y).",
         "return grad_output * output",
+        likely="1 - y missing",
     ),
     Mistake(
         "It applies the sigmoid a second time. The argument `output` is already the result of "
@@ -293,10 +304,12 @@ sigmoid_backward.mistakes = (
         y = torch.sigmoid(output)
         return grad_output * y * (1 - y)
         """,
+        likely="sigmoid again",
     ),
     Mistake(
         "The sign is wrong: the sigmoid rises, so its slope y * (1 - y) is positive.",
         "return grad_output * output * (output - 1)",
+        likely="wrong sign",
     ),
     Mistake(
         "This is 1 - y * y, the slope of tanh: that of the sigmoid is y * (1 - y).",

@@ -50,24 +50,29 @@ output_size.mistakes = (
     Mistake(
         "It is one too small: add 1 at the end, for the first place of the window.",
         "return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride",
+        likely="one missing",
     ),
     Mistake(
         "The padding counts once: it is added on both sides, so write 2 * padding.",
         "return (size + padding - dilation * (kernel - 1) - 1) // stride + 1",
+        likely="padding counted once",
     ),
     Mistake(
         "It forgot the padding: the window moves over size + 2 * padding pixels.",
         "return (size - dilation * (kernel - 1) - 1) // stride + 1",
+        likely="padding forgotten",
     ),
     Mistake(
         "It forgot the dilation: a window of kernel pixels reaches over dilation * (kernel - 1) "
         "+ 1.",
         "return (size + 2 * padding - kernel) // stride + 1",
+        likely="dilation forgotten",
     ),
     Mistake(
         "The window is one dilation too long: kernel pixels have kernel - 1 gaps between them, "
         "so it reaches over dilation * (kernel - 1) + 1.",
         "return (size + 2 * padding - dilation * kernel) // stride + 1",
+        likely="dilation of the whole kernel",
     ),
     Mistake(
         "It forgot the stride: divide by it before you add 1.",
@@ -213,11 +218,13 @@ conv2d_forward.mistakes = (
     Mistake(
         "It forgot the bias: add bias[o] to every pixel of output channel o.",
         but((" + bias[:, None]", "")),
+        likely="bias forgotten",
     ),
     Mistake(
         "It forgot the padding: put `padding` rows and columns of zeros around x, or hand "
         "padding on to unfold.",
         but((", padding=padding", ""), (" + 2 * padding", "")),
+        likely="padding forgotten",
     ),
     Mistake(
         "It forgot both the stride and the padding: hand them on to unfold.",
@@ -225,11 +232,13 @@ conv2d_forward.mistakes = (
         output = weight.flatten(1) @ unfold(x, weight.shape[2:]) + bias[:, None]
         return output.unflatten(2, (x.shape[2] - weight.shape[2] + 1, -1))
         """,
+        likely="stride and padding forgotten",
     ),
     Mistake(
         "It ignored the stride: the window should move by `stride` pixels from one place to the "
         "next.",
         but(("stride=stride, ", ""), (" // stride", "")),
+        likely="stride forgotten",
     ),
     Mistake(
         "The output has the right size, but the stride is ignored when a window is cut out: the "
@@ -319,6 +328,7 @@ conv2d_forward.mistakes = (
         "The numbers are right, and the rows of the output are counted without the padding: H' = "
         "(H + 2 * padding - kH) // stride + 1.",
         but((" + 2 * padding", "")),
+        likely="padding forgotten in the size only",
     ),
 )
 
@@ -399,6 +409,7 @@ conv2d_weight_grad.mistakes = (
         products = grad_output.flatten(2) @ windows.transpose(1, 2)
         return products.mean(0).view(weight_shape)
         """,
+        likely="mean over the batch",
     ),
     Mistake(
         "It forgot to sum over the batch: there is one gradient for each image.",
@@ -406,14 +417,17 @@ conv2d_weight_grad.mistakes = (
         products = grad_output.flatten(2) @ windows.transpose(1, 2)
         return products.view(-1, *weight_shape)
         """,
+        likely="not summed, but reshaped",
     ),
     Mistake(
         "It forgot to sum over the batch, and to reshape the result to weight_shape.",
         "return grad_output.flatten(2) @ windows.transpose(1, 2)",
+        likely="not summed over the batch",
     ),
     Mistake(
         "The sum is right, but it is not reshaped to weight_shape at the end.",
         "return (grad_output.flatten(2) @ windows.transpose(1, 2)).sum(0)",
+        likely="not reshaped",
     ),
     Mistake(
         "The product is transposed: windows times grad_output is (C kH kW, O), and a reshape "
@@ -422,6 +436,7 @@ conv2d_weight_grad.mistakes = (
         grad = grad_output.flatten(2)
         return (windows @ grad.transpose(1, 2)).sum(0).view(weight_shape)
         """,
+        likely="transposed product",
     ),
     Mistake(
         "The result is flipped: entry (u, v) belongs to pixel (u, v) of the window.",
@@ -577,6 +592,7 @@ conv2d_input_grad.mistakes = (
         "It forgot the padding: the frame of padded pixels is still around the result. Cut it "
         "off, or hand padding on to fold.",
         but(("[:, :, padding : padding + height, padding : padding + width]", ""), of=SCATTER),
+        likely="frame not cut off",
     ),
     Mistake(
         "It forgot the padding: a window of the padded image starts `padding` rows above and "
@@ -610,21 +626,25 @@ conv2d_input_grad.mistakes = (
         "row i * stride + u - padding. (If you convolve with padding kH - 1 instead, there the "
         "kernel has to be flipped.)",
         but(("weight.flatten", "weight.flip(2, 3).flatten")),
+        likely="flipped kernel",
     ),
     Mistake(
         "The weight is reshaped to (C kH kW, O), which mixes up its numbers: flatten it to (O, C "
         "kH kW) first, then transpose it.",
         but(("weight.flatten(1).T", "weight.reshape(-1, len(weight))")),
+        likely="weight reshaped instead of transposed",
     ),
     Mistake(
         "The weight is not transposed: input and output channels are swapped. The gradient of "
         "output channel o comes back through weight[o].",
         but(("@ weight.", "@ weight.transpose(0, 1)."), of=SCATTER),
+        likely="channels swapped",
     ),
     Mistake(
         "Where windows overlap, the later one overwrites the earlier: add (`+=`) them, since a "
         "pixel that several windows saw collects a gradient from each.",
         but(("] += part", "] = part"), of=SCATTER),
+        likely="overwritten",
     ),
     Mistake(
         "Where windows overlap, one overwrites the other: add (`+=`) them, since a pixel that "

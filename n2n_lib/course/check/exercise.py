@@ -108,10 +108,13 @@ class Mistake:
     *answers : Answer
         Answers with this mistake. A student's function has made it if it does the same as one of
         them, with the same results and the same changes of its arguments.
+    likely : str
+        What is wrong, in a few words, if it is one of the likeliest mistakes: the guide for
+        instructors shows them.
     """
 
-    def __init__(self, sentence: str, *answers: Answer) -> None:
-        self.sentence, self.answers = sentence, answers
+    def __init__(self, sentence: str, *answers: Answer, likely: str = "") -> None:
+        self.sentence, self.answers, self.likely = sentence, answers, likely
 
 
 @dataclass(eq=False)

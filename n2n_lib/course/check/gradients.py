@@ -66,21 +66,25 @@ linear_backward.mistakes = (
     Mistake(
         "The two gradients are swapped: return grad_x first, then grad_weight.",
         "return grad_output.T @ x, grad_output @ weight",
+        likely="swapped",
     ),
     Mistake(
         "grad_weight is transposed: it should be (O, I) like the weight, so grad_output.T comes "
         "first in the product with x.",
         "return grad_output @ weight, x.T @ grad_output",
+        likely="weight gradient transposed",
     ),
     Mistake(
         "grad_x uses the transposed weight, as the forward does. Backward goes the other way: "
         "sum over the outputs o, so multiply grad_output by weight as it is.",
         "return grad_output @ weight.T, grad_output.T @ x",
+        likely="weight transposed as in forward",
     ),
     Mistake(
         "grad_weight is a mean over the batch where a sum belongs: every image pulls at the "
         "weight, so add their gradients and do not divide by N.",
         "return grad_output @ weight, grad_output.T @ x / len(x)",
+        likely="mean over the batch",
     ),
     Mistake(
         "grad_weight has one matrix for each image: it forgot to sum over the batch.",
@@ -98,6 +102,7 @@ linear_backward.mistakes = (
         "Both gradients are divided by the batch size N. grad_weight is a sum over the batch, "
         "and grad_x has a row of its own for every image: nothing is divided.",
         "return grad_output @ weight / len(x), grad_output.T @ x / len(x)",
+        likely="both means over the batch",
     ),
     Mistake(
         "grad_x is a mean over the outputs where a sum belongs: x reaches the loss through every "
@@ -227,20 +232,24 @@ numerical_gradient.mistakes = (
         "This is the forward difference (f(x + h) - f(x)) / h. Central differences look to both "
         "sides, (f(x + h) - f(x - h)) / (2h), and their error is far smaller.",
         but(("before - step", "before"), ("(2 * step)", "step")),
+        likely="forward difference",
     ),
     Mistake(
         "This is the backward difference (f(x) - f(x - h)) / h. Central differences look to both "
         "sides: (f(x + h) - f(x - h)) / (2h).",
         but(("flat[k] = before + step", "pass"), ("(2 * step)", "step")),
+        likely="backward difference",
     ),
     Mistake(
         "It is divided by step, and should be divided by 2 * step: from x - h to x + h there are "
         "two steps.",
         but(("(2 * step)", "step")),
+        likely="divided by one step",
     ),
     Mistake(
         "The difference is not divided by 2 * step: a slope is rise over run.",
         but((" / (2 * step)", "")),
+        likely="not divided",
     ),
     Mistake(
         "Only the value below is divided: put parentheses around (above - below).",
@@ -276,6 +285,7 @@ numerical_gradient.mistakes = (
         "It is multiplied by step / 2: `/ 2 * step` divides by 2 and then multiplies. Put "
         "parentheses around (2 * step).",
         but(("(2 * step)", "2 * step")),
+        likely="parentheses forgotten",
     ),
     Mistake(
         "The sign is wrong: subtract the value below from the value above.",

@@ -56,16 +56,19 @@ mse_backward.mistakes = (
     Mistake(
         "The factor 2 is missing: it comes from the derivative of the square.",
         "return (output - target) / output.numel()",
+        likely="no 2",
     ),
     Mistake(
         "It is divided by the batch size N only: the mean is over all N C H W values, "
         "output.numel().",
         "return 2 * (output - target) / len(output)",
+        likely="batch only",
     ),
     Mistake(
         "It is divided by the batch size N only, and the factor 2 is missing: the mean is over "
         "all N C H W values, and the derivative of a square brings a 2.",
         "return (output - target) / output.shape[0]",
+        likely="batch only, no 2",
     ),
     Mistake(
         "The sign is wrong: the gradient is positive where the output is too large, so it is "
@@ -95,11 +98,13 @@ mse_backward.mistakes = (
         "It is the gradient of the sum of squares: a mean divides by the number of all values, "
         "output.numel().",
         "return 2 * (output - target)",
+        likely="not divided",
     ),
     Mistake(
         "It is the difference alone: the factor 2 is missing, and so is the division by the "
         "number of all values, which the mean brings.",
         "return output - target",
+        likely="difference alone",
     ),
     Mistake(
         "The square is not differentiated: the derivative of (y - t)^2 is 2 (y - t).",
@@ -223,6 +228,7 @@ sequential_backward.mistakes = (
             grad_output = module.backward(grad_output)
         return grad_output
         """,
+        likely="forward order",
     ),
     Mistake(
         "This is the result of the first module alone. Every module gets the grad_output of the "
@@ -233,6 +239,7 @@ sequential_backward.mistakes = (
             grad = module.backward(grad_output)
         return grad
         """,
+        likely="not handed on",
     ),
     Mistake(
         "This is the result of the last module alone: is `return` inside the loop? (Or every "
@@ -243,11 +250,13 @@ sequential_backward.mistakes = (
             return module.backward(grad_output)
         return grad_output
         """,
+        likely="return inside the loop",
     ),
     Mistake(
         "It calls forward where backward belongs.",
         but(("reversed(modules)", "modules"), ("module.backward", "module")),
         but(("module.backward", "module")),
+        likely="forward called",
     ),
     Mistake(
         "The first module is left out: the gradient of the input is what comes out of its "
@@ -257,6 +266,7 @@ sequential_backward.mistakes = (
             grad_output = modules[i].backward(grad_output)
         return grad_output
         """,
+        likely="first left out",
     ),
     Mistake(
         "The last module is left out: grad_output belongs to its output, so it comes first.",

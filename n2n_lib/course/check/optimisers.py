@@ -103,20 +103,24 @@ momentum_step.mistakes = (
     Mistake(
         "The velocities are right, but the parameters did not change: write in place, with sub_.",
         but(("parameter.sub_(lr * velocity)", "parameter = parameter - lr * velocity")),
+        likely="parameter not in place",
     ),
     Mistake(
         "The parameters are right, but the velocities did not change, so the next step knows "
         "nothing of this one. Write into them, with mul_ and add_.",
         but(("velocity.mul_(momentum).add_(grad)", "velocity = momentum * velocity + grad")),
+        likely="velocity not in place",
     ),
     Mistake(
         "Neither parameters nor velocities changed. `velocity = ...` gives a new tensor the old "
         "name; methods that end in _ write in place.",
         "return [p - lr * (momentum * v + g) for (p, g), v in zip(params, velocities)]",
+        likely="nothing in place",
     ),
     Mistake(
         "It goes uphill: take lr * velocity away from the parameter, with a minus.",
         but((".sub_", ".add_")),
+        likely="uphill",
     ),
     Mistake(
         "The gradient enters the velocity with a minus, and the step has a plus: the way is "
@@ -130,6 +134,7 @@ momentum_step.mistakes = (
     Mistake(
         "The step follows the gradient, and the velocity is not used: parameter -= lr * velocity.",
         but(("parameter.sub_(lr * velocity)", "parameter.sub_(lr * grad)")),
+        likely="step along the gradient",
     ),
     Mistake(
         "The step follows the old velocity: update the velocity first, then the parameter.",
@@ -285,22 +290,27 @@ adagrad_step.mistakes = (
     Mistake(
         "It goes uphill: take the step away from the parameter, with a minus.",
         but((".sub_", ".add_")),
+        likely="uphill",
     ),
     Mistake(
         "The gradient is added to the sum as it is: add its square, grad ** 2.",
         but(("grad**2", "grad")),
+        likely="no square",
     ),
     Mistake(
         "The absolute value of the gradient is added to the sum: add its square, grad ** 2.",
         but(("grad**2", "grad.abs()")),
+        likely="absolute value",
     ),
     Mistake(
         "The root is missing: divide by sqrt(sum) + eps.",
         but(("total.sqrt()", "total")),
+        likely="no root",
     ),
     Mistake(
         "eps is under the root: it is sqrt(sum) + eps, not sqrt(sum + eps).",
         but(("total.sqrt() + eps", "(total + eps).sqrt()")),
+        likely="eps under the root",
     ),
     Mistake(
         "eps is forgotten: without it a slope that has always been 0 gives 0 / 0.",
@@ -467,19 +477,23 @@ adam_step.mistakes = (
             (" / (1 - beta1**t)", ""),
             ("(square / (1 - beta2**t))", "square"),
         ),
+        likely="corrected in place",
     ),
     Mistake(
         "The bias correction is missing: divide the mean by 1 - beta1 ** t and the mean square "
         "by 1 - beta2 ** t before you use them.",
         but((" / (1 - beta1**t)", ""), ("(square / (1 - beta2**t))", "square")),
+        likely="no correction",
     ),
     Mistake(
         "The mean square is not corrected: divide it by 1 - beta2 ** t, too.",
         but(("(square / (1 - beta2**t))", "square")),
+        likely="square not corrected",
     ),
     Mistake(
         "The mean is not corrected: divide it by 1 - beta1 ** t, too.",
         but((" / (1 - beta1**t)", "")),
+        likely="mean not corrected",
     ),
     Mistake(
         "The corrections are swapped: the mean goes with beta1, the mean square with beta2.",
@@ -567,6 +581,7 @@ adam_step.mistakes = (
     Mistake(
         "It goes uphill: take the step away from the parameter, with a minus.",
         but(("parameter.sub_", "parameter.add_")),
+        likely="uphill",
     ),
     Mistake(
         "It forgot lr: the step is lr * mean / (sqrt(square) + eps), both corrected.",
@@ -638,14 +653,17 @@ he_std.mistakes = (
     Mistake(
         "This is the variance: the standard deviation is its square root.",
         FANS + "return 2 / ((1 + negative_slope**2) * fan_in)",
+        likely="variance",
     ),
     Mistake(
         "It uses fan_out, out * kH * kW: He's rule for the values takes fan_in, in * kH * kW.",
         FANS + "return math.sqrt(2 / ((1 + negative_slope**2) * fan_out))",
+        likely="fan_out",
     ),
     Mistake(
         "This is Xavier's rule, 2 / (fan_in + fan_out): He's takes fan_in alone.",
         FANS + "return math.sqrt(2 / (fan_in + fan_out))",
+        likely="Xavier",
     ),
     Mistake(
         "It takes fan_in + fan_out as Xavier does: He's rule takes fan_in alone.",
@@ -671,6 +689,7 @@ he_std.mistakes = (
         "It makes up for no activation: sqrt(1 / fan_in) keeps the mean square without one. "
         "Divide by the share (1 + a**2) / 2 that is left of it.",
         FANS + "return math.sqrt(1 / fan_in)",
+        likely="no activation",
     ),
     Mistake(
         "The factor 2 is missing: the share that is left is (1 + a**2) / 2.",
@@ -679,6 +698,7 @@ he_std.mistakes = (
     Mistake(
         "The slope is ignored: sqrt(2 / fan_in) is for ReLU, where a = 0.",
         FANS + "return math.sqrt(2 / fan_in)",
+        likely="slope ignored",
     ),
     Mistake(
         "The slope is not squared: values below zero are multiplied by a, their squares by a**2.",

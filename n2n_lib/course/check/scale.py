@@ -47,23 +47,28 @@ mean_gradient.mistakes = (
         "That is the mean of the means: right where all shares are equal, and only there. Weight "
         "each gradient with its part of the batch.",
         "return sum(grads) / len(grads)",
+        likely="mean of means",
     ),
     Mistake(
         "The gradients are added up, each in full: together they should weigh 1.",
         "return sum(grads)",
+        likely="a sum",
     ),
     Mistake(
         "Each gradient is multiplied by its count: now divide by the size of the whole batch.",
         but((" / sum(counts)", "")),
+        likely="not divided",
     ),
     Mistake(
         "The weights are upside down: a large share has a small weight.",
         but(("count / sum(counts)", "(count and sum(counts) / count)")),
+        likely="upside down",
     ),
     Mistake(
         "The counts are divided by the largest of them: divide by their sum, so that the weights "
         "add up to 1.",
         but(("sum(counts)", "max(counts)")),
+        likely="by the largest",
     ),
     Mistake(
         "It is divided by the size of the batch, but the counts are missing: each gradient is a "
@@ -121,24 +126,29 @@ ring_seconds.mistakes = (
         "Half of the messages are missing: a piece goes around once to collect, and once more to "
         "hand out.",
         but(("2.0 * ", "")),
+        likely="once around",
     ),
     Mistake(
         "One message too many in each round: with P processes in a ring, P - 1 steps bring a "
         "piece to all of them.",
         but(("(processes - 1)", "processes")),
+        likely="one too many",
     ),
     Mistake(
         "Every message carries the whole tensor: it is cut into as many pieces as there are "
         "processes.",
         but(("size / processes", "size")),
+        likely="whole tensor",
     ),
     Mistake(
         "The latency is paid once only: every message has it.",
         "return latency + 2 * (processes - 1) * size / processes / bandwidth",
+        likely="latency once",
     ),
     Mistake(
         "The latency is missing.",
         but(("latency + ", "")),
+        likely="no latency",
     ),
     Mistake(
         "The bytes are multiplied by the bandwidth: bytes over bytes per second are seconds.",

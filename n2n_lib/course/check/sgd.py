@@ -51,19 +51,23 @@ xavier_std.mistakes = (
     Mistake(
         "This is the variance: the standard deviation is its square root.",
         FANS + "return 2 / (fan_in + fan_out)",
+        likely="variance",
     ),
     Mistake(
         "It uses fan_in only, sqrt(1 / fan_in): Xavier takes both, 2 / (fan_in + fan_out).",
         FANS + "return math.sqrt(1 / fan_in)",
+        likely="fan_in only",
     ),
     Mistake(
         "It uses fan_in only, sqrt(2 / fan_in), which is He's rule: Xavier takes both, 2 / "
         "(fan_in + fan_out).",
         FANS + "return math.sqrt(2 / fan_in)",
+        likely="He",
     ),
     Mistake(
         "It uses fan_out only, sqrt(1 / fan_out): Xavier takes both, 2 / (fan_in + fan_out).",
         FANS + "return math.sqrt(1 / fan_out)",
+        likely="fan_out only",
     ),
     Mistake(
         "It uses fan_out only, sqrt(2 / fan_out): Xavier takes both, 2 / (fan_in + fan_out).",
@@ -73,6 +77,7 @@ xavier_std.mistakes = (
         "It forgot the window: each input channel feeds an output with kH * kW pixels, so fan_in "
         "and fan_out are both multiplied by kH * kW.",
         "return math.sqrt(2 / (shape[0] + shape[1]))",
+        likely="no window",
     ),
     Mistake(
         "The window counts for the inputs alone: fan_out is multiplied by kH * kW too.",
@@ -236,6 +241,7 @@ sgd_step.mistakes = (
         for parameter, grad in params:
             parameter += lr * grad
         """,
+        likely="plus",
     ),
     Mistake(
         "The parameters did not change. `parameter = parameter - ...` makes a new tensor and "
@@ -244,6 +250,7 @@ sgd_step.mistakes = (
         for parameter, grad in params:
             parameter = parameter - lr * grad
         """,
+        likely="not in place",
     ),
     Mistake(
         "It forgot lr: the step is lr * gradient.",
@@ -251,6 +258,7 @@ sgd_step.mistakes = (
         for parameter, grad in params:
             parameter -= grad
         """,
+        likely="lr forgotten",
     ),
     Mistake(
         "It goes uphill and forgot lr: the step is lr * gradient, taken away from the parameter.",
@@ -258,6 +266,7 @@ sgd_step.mistakes = (
         for parameter, grad in params:
             parameter += grad
         """,
+        likely="uphill without lr",
     ),
     Mistake(
         "The learning rate is divided by the first size of each parameter: the gradient is that "
@@ -282,6 +291,7 @@ sgd_step.mistakes = (
             parameter -= lr * grad
             return
         """,
+        likely="return inside the loop",
     ),
     Mistake(
         "Only the last parameter is updated: is the step inside the loop?",

@@ -72,6 +72,7 @@ windows.mistakes = (
         "The shape is right, but neighbouring windows start one pixel apart: the steps to the "
         "next window are stride * line and stride * pixel.",
         but(("stride * line, stride * pixel", "line, pixel")),
+        likely="no stride in the steps",
     ),
     Mistake(
         "The stride is inside the window: its pixels should be neighbours, with the steps line "
@@ -80,21 +81,25 @@ windows.mistakes = (
             ("stride * line, stride * pixel, line, pixel", "line, pixel, 2 * line, 2 * pixel"),
             ("2 *", "stride *"),
         ),
+        likely="stride inside",
     ),
     Mistake(
         "The stride counts for the rows alone: the step to the next window on the right is "
         "stride * pixel.",
         but(("stride * pixel", "pixel")),
+        likely="rows alone",
     ),
     Mistake(
         "The stride counts for the columns alone: the step to the next window below is stride * "
         "line.",
         but(("stride * line", "line")),
+        likely="columns alone",
     ),
     Mistake(
         "Rows and columns of the window are swapped: the step down (line) comes before the step "
         "to the right (pixel).",
         but(("pixel, line, pixel, one", "pixel, pixel, line, one")),
+        likely="window transposed",
     ),
     Mistake(
         "Rows and columns of the places are swapped: the step down (stride * line) comes before "
@@ -220,16 +225,19 @@ shift_and_add.mistakes = (
     Mistake(
         "Taps overwrite each other where windows overlap: add with `+=`, do not set with `=`.",
         but(("pixels += products[:, :, :, u, v]", "pixels[:] = products[:, :, :, u, v]")),
+        likely="set",
     ),
     Mistake(
         "Rows and columns of the window are swapped: tap (u, v) goes u rows down and v columns "
         "to the right.",
         but((":, u, v]", ":, v, u]")),
+        likely="transposed",
     ),
     Mistake(
         "The windows are turned around: tap (u, v) goes to row i * stride + u and column j * "
         "stride + v, not to the opposite corner.",
         but((":, u, v]", ":, k - 1 - u, k - 1 - v]")),
+        likely="turned",
     ),
     Mistake(
         "The size is right, but the windows are added one pixel apart: the slices need the "
@@ -238,11 +246,13 @@ shift_and_add.mistakes = (
             ("u : u + stride * height : stride", "u : u + height"),
             ("v : v + stride * width : stride", "v : v + width"),
         ),
+        likely="slices without stride",
     ),
     Mistake(
         "It ignores the stride: the windows lie stride pixels apart, so the output has (H - 1) * "
         "stride + k rows.",
         but(("images, height", "stride = 1\nimages, height")),
+        likely="stride ignored",
     ),
     Mistake(
         "The output is cut to stride * H rows and columns: the last window reaches to row (H - "
@@ -368,23 +378,28 @@ phase_kernels.mistakes = (
         "The parities are swapped: an even output has the weights (w0, w1 + w2), an odd one (w0 "
         "+ w1, w2).",
         but(("weight)", "weight).flip(0, 1)")),
+        likely="parities",
     ),
     Mistake(
         "The parities of the rows are swapped: an even row has the weights (w0, w1 + w2).",
         but(("sums, sums,", "sums.flip(0), sums,")),
+        likely="row parity",
     ),
     Mistake(
         "The parities of the columns are swapped: an even column has the weights (w0, w1 + w2).",
         but(("sums, sums,", "sums, sums.flip(0),")),
+        likely="column parity",
     ),
     Mistake(
         "Row parity and column parity are swapped: the first dimension is that of the row.",
         but((">pq", ">qp")),
+        likely="p and q",
     ),
     Mistake(
         "The two pixels of each kernel are swapped, in rows and columns: the pixel before comes "
         "first, so an even output has (w0, w1 + w2) and not (w1 + w2, w0).",
         but(("sums, sums,", "sums.flip(1), sums.flip(1),")),
+        likely="pixels",
     ),
     Mistake(
         "Rows and columns of each small kernel are swapped.",

@@ -51,24 +51,29 @@ transposed_size.mistakes = (
         "The last window starts at (size - 1) * stride, not at size * stride: there are only "
         "size - 1 steps between size windows.",
         but(("(size - 1)", "size")),
+        likely="size steps",
     ),
     Mistake(
         "The length of the window is missing: the last window does not end where it starts, add "
         "kernel.",
         but((" + kernel", "")),
+        likely="no window",
     ),
     Mistake(
         "It is one too small: the last window covers kernel rows, so add kernel, not kernel - 1.",
         but(("kernel", "kernel - 1")),
+        likely="kernel - 1",
     ),
     Mistake(
         "It is one too large: a window that starts in row a ends before row a + kernel, and rows "
         "are counted from 0.",
         but(("+ output_padding", "+ output_padding + 1")),
+        likely="one more",
     ),
     Mistake(
         "The padding is added. Here it makes the output smaller: subtract 2 * padding.",
         but(("- 2 *", "+ 2 *")),
+        likely="padding added",
     ),
     Mistake(
         "The padding counts once: rows are taken away at both ends, so write 2 * padding.",
@@ -222,11 +227,13 @@ conv_transpose2d_forward.mistakes = (
     Mistake(
         "It forgot the bias: add bias[o] to every pixel of output channel o.",
         but((" + bias[:, None, None]", "")),
+        likely="no bias",
     ),
     Mistake(
         "It forgot the padding: cut `padding` rows and columns off at each side, or hand padding "
         "on to fold.",
         but(("return y[:, :, padding : y.shape[2] - padding,", "return y\n#"), of=STAMP),
+        likely="frame left",
     ),
     Mistake(
         "The size is right, but the padding is cut off at the bottom and the right only: the "
@@ -238,11 +245,13 @@ conv_transpose2d_forward.mistakes = (
             ),
             of=STAMP,
         ),
+        likely="padding not cut",
     ),
     Mistake(
         "It ignored the stride: the window of pixel (i, j) starts at row i * stride and column j "
         "* stride.",
         but((" stride=stride,", ""), (" * stride", "")),
+        likely="stride forgotten everywhere",
     ),
     Mistake(
         "It forgot both the stride and the padding: hand them on to fold.",
@@ -253,6 +262,7 @@ conv_transpose2d_forward.mistakes = (
         "of where the window starts. (It is flipped only if you convolve the picture with zeros "
         "between its pixels.)",
         but(("weight.flatten", "weight.flip(2, 3).flatten")),
+        likely="flipped",
     ),
     Mistake(
         "Rows and columns of the kernel are swapped: u goes down, v goes to the right.",
@@ -424,11 +434,13 @@ conv_transpose2d_input_grad.mistakes = (
         size = [(n - 1) * stride - 2 * padding + k for n, k in sizes]
         return fold(w @ grad_output.flatten(2), size, kernel, stride=stride, padding=padding)
         """,
+        likely="grown again",
     ),
     Mistake(
         "It forgot the padding: put `padding` rows and columns of zeros around grad_output, or "
         "hand padding on to unfold.",
         but((", padding=padding", ""), (" + 2 * padding", "")),
+        likely="padding forgotten",
     ),
     Mistake(
         "It forgot both the stride and the padding: hand them on to unfold.",
@@ -442,6 +454,7 @@ conv_transpose2d_input_grad.mistakes = (
     Mistake(
         "It ignored the stride: the windows of neighbouring pixels are `stride` apart.",
         but((" stride=stride,", ""), ("// stride", "// 1")),
+        likely="stride forgotten",
     ),
     Mistake(
         "The size is right, but the stride is ignored when a window is cut out: the window of "
@@ -461,10 +474,12 @@ conv_transpose2d_input_grad.mistakes = (
         "The kernel is flipped: what was written with weight[c, o, u, v] comes back through the "
         "same number, so nothing is turned.",
         but(("weight.flatten", "weight.flip(2, 3).flatten")),
+        likely="flipped",
     ),
     Mistake(
         "Rows and columns of the kernel are swapped: u goes down, v goes to the right.",
         but(("kernel = ", "weight = weight.transpose(2, 3)\nkernel = ")),
+        likely="kernel transposed",
     ),
     Mistake(
         "Input and output channels of the weight are swapped: grad_output has O channels, and "
@@ -622,6 +637,7 @@ conv_transpose2d_weight_grad.mistakes = (
         "Input and output channels are swapped: the weight is (C, O, kH, kW), so let the pixels "
         "come first and the windows of grad_output second.",
         but(("*kernel_size)", "*kernel_size).transpose(0, 1)")),
+        likely="channels swapped",
     ),
     Mistake(
         "The product is the wrong way round, windows times pixels, (O kH kW, C), and a reshape "
@@ -630,15 +646,18 @@ conv_transpose2d_weight_grad.mistakes = (
             ("x.flatten(2) @ windows.transpose(1, 2)", "windows @ X"),
             ("grad = ", "X = x.flatten(2).transpose(1, 2)\ngrad = "),
         ),
+        likely="roles as in lesson 03",
     ),
     Mistake(
         "It is a mean over the batch where a sum belongs: every image pulls at the weight, so do "
         "not divide by N.",
         but((".sum(0)", ".mean(0)")),
+        likely="mean over the batch",
     ),
     Mistake(
         "It forgot to sum over the batch: there is one gradient for each image.",
         but((".sum(0)", ""), ("grad.view(", "grad.view(len(x), ")),
+        likely="not summed",
     ),
     Mistake(
         "It forgot to sum over the batch, and to view the result as (C, O, kH, kW).",
@@ -646,6 +665,7 @@ conv_transpose2d_weight_grad.mistakes = (
         windows = unfold(grad_output, kernel_size, stride=stride, padding=padding)
         return x.flatten(2) @ windows.transpose(1, 2)
         """,
+        likely="not summed, not viewed",
     ),
     Mistake(
         "The sum is right, but it is not viewed as (C, O, kH, kW) at the end.",

@@ -124,19 +124,23 @@ concat_backward.mistakes = (
         "This is the way past f alone: the input also went through f, and that way has a "
         "gradient too. Add f.backward of the other channels.",
         "return grad_output[:, :channels]",
+        likely="past only",
     ),
     Mistake(
         "This is the way through f alone: the input also went past it, straight into the output. "
         "Add the first channels of grad_output.",
         "return f.backward(grad_output[:, channels:])",
+        likely="through f only",
     ),
     Mistake(
         "The two ways are averaged: a value that is used twice gets the sum of both gradients.",
         but(("past + f.backward(branch)", "(past + f.backward(branch)) / 2")),
+        likely="averaged",
     ),
     Mistake(
         "The two ways are subtracted: a value that is used twice gets the sum of both gradients.",
         but(("past +", "past -")),
+        likely="subtracted",
     ),
     Mistake(
         "The two ways are subtracted, the wrong way round too: a value that is used twice gets "
@@ -146,6 +150,7 @@ concat_backward.mistakes = (
     Mistake(
         "The two ways are multiplied: a value that is used twice gets the sum of both gradients.",
         but(("past +", "past *")),
+        likely="multiplied",
     ),
     Mistake(
         "The two ways are put beside each other. Forward concatenates; backward adds, since both "
@@ -254,6 +259,7 @@ receptive_field.mistakes = (
         "The strides are ignored: after a layer of stride s two neighbouring places are s times "
         "as far apart in the picture, so later windows reach further.",
         but(("    distance *= stride\n", "")),
+        likely="strides ignored",
     ),
     Mistake(
         "The stride of a layer counts too early: its own window still lies on the places before "
@@ -264,15 +270,18 @@ receptive_field.mistakes = (
                 "    distance *= stride\n    size += (kernel_size - 1) * distance",
             )
         ),
+        likely="stride too early",
     ),
     Mistake(
         "Only the stride of the layer before counts: the distance is the product of all strides "
         "so far.",
         but(("distance *= stride", "distance = stride")),
+        likely="last stride only",
     ),
     Mistake(
         "The strides are added up: the distance is their product.",
         but(("distance *= stride", "distance += stride")),
+        likely="strides added",
     ),
     Mistake(
         "The distance grows by s - 1 at each layer: it is multiplied with s.",
@@ -281,6 +290,7 @@ receptive_field.mistakes = (
     Mistake(
         "It starts with 0: a network without layers sees one pixel, so the size starts with 1.",
         but(("size, distance = 1, 1", "size, distance = 0, 1")),
+        likely="starts with 0",
     ),
     Mistake(
         "A window of k adds k - 1 steps to the size, not k: the first of its places was there "
@@ -430,22 +440,27 @@ self_ensemble.mistakes = (
         "This is the picture denoised once, as it is. It should be the mean over eight views. "
         "(Or are the views turned back before they are denoised?)",
         "return denoise(noisy)",
+        likely="once",
     ),
     Mistake(
         "The sum of the eight results is not divided by 8.",
         but((" / 8", "")),
+        likely="a sum",
     ),
     Mistake(
         "It is divided by 4, but there are 8 results.",
         but(("/ 8", "/ 4")),
+        likely="by four",
     ),
     Mistake(
         "The mirrored views are missing: these are the 4 quarter turns only.",
         but(("(False, True)", "(False,)"), ("/ 8", "/ 4")),
+        likely="turns only",
     ),
     Mistake(
         "These are the 4 mirrored views only: take the 4 that are not mirrored, too.",
         but(("(False, True)", "(True,)"), ("/ 8", "/ 4")),
+        likely="mirrored only",
     ),
     Mistake(
         "The turns by 90 degrees are missing: these are the 4 mirrorings, left-right and up-down.",
@@ -598,24 +613,29 @@ recorrupt.mistakes = (
         "Both copies get the noise with the same sign: then their noises grow together, and are "
         "not independent. The second one gets minus.",
         but(("noisy - noise", "noisy + noise")),
+        likely="same sign",
     ),
     Mistake(
         "The signs are exchanged: plus in the first copy, minus in the second. (Yours are "
         "independent too, but the text asks for the others.)",
         but(("noisy + alpha", "noisy - alpha"), ("noisy - noise", "noisy + noise")),
+        likely="signs exchanged",
     ),
     Mistake(
         "The two copies are returned in the wrong order: the first one has alpha times the noise.",
         but(("first, second\n", "second, first\n")),
+        likely="order",
     ),
     Mistake(
         "The second copy gets alpha times the noise: its covariance with the first is then (1 - "
         "alpha^2) sigma^2. Divide by alpha there.",
         but(("noise / alpha", "noise * alpha")),
+        likely="times in both",
     ),
     Mistake(
         "Both copies get the noise divided by alpha: the first one gets alpha times it.",
         but(("alpha * noise", "noise / alpha")),
+        likely="divided in both",
     ),
     Mistake(
         "alpha and 1 / alpha are exchanged: the first copy gets alpha times the noise.",

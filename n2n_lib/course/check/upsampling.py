@@ -52,10 +52,12 @@ upsample_forward.mistakes = (
         "The whole image is tiled: copies stand side by side. Each pixel should be next to its "
         "own copies: repeat_interleave instead of repeat.",
         "return x.repeat(1, 1, scale, scale)",
+        likely="tiled",
     ),
     Mistake(
         "Only the rows are repeated: the image should grow along both axes.",
         "return x.repeat_interleave(scale, dim=2)",
+        likely="rows only",
     ),
     Mistake(
         "Only the columns are repeated: the image should grow along both axes.",
@@ -63,10 +65,12 @@ upsample_forward.mistakes = (
         rows = x.repeat_interleave(scale, dim=2)
         return x.repeat_interleave(scale, dim=3)
         """,
+        likely="columns only",
     ),
     Mistake(
         "The scale is ignored: it is always 2.",
         "return x.repeat_interleave(2, 2).repeat_interleave(2, 3)",
+        likely="always 2",
     ),
     Mistake(
         "There are zeros between the pixels: fill the whole block with copies, not its first "
@@ -77,6 +81,7 @@ upsample_forward.mistakes = (
         output[:, :, ::scale, ::scale] = x
         return output
         """,
+        likely="zeros between",
     ),
     Mistake(
         "The pixels of a block share its value: they were divided by scale * scale. Every copy "
@@ -157,16 +162,19 @@ upsample_backward.mistakes = (
         "It is a mean over the block where a sum belongs: a pixel that was copied four times "
         "collects four gradients.",
         but(("sum((3, 5))", "mean((3, 5))")),
+        likely="mean",
     ),
     Mistake(
         "It takes the top left value of each block only: sum over the whole block, since every "
         "copy has a gradient.",
         "return grad_output[:, :, ::scale, ::scale]",
+        likely="top left",
     ),
     Mistake(
         "It takes the top left value of each block, times the size of the block: sum over the "
         "whole block, since every copy has a gradient of its own.",
         "return scale**2 * grad_output[:, :, ::scale, ::scale]",
+        likely="top left times the size of a block",
     ),
     Mistake(
         "It takes the bottom right value of each block only: add (`+=`) the values of the block, "
@@ -179,10 +187,12 @@ upsample_backward.mistakes = (
                 grad[:, :, i // scale, j // scale] = grad_output[:, :, i, j]
         return grad
         """,
+        likely="overwritten",
     ),
     Mistake(
         "It sums along one axis only, over the rows of a block: sum over its columns too.",
         "return grad_output.unflatten(2, (-1, scale)).sum(3)",
+        likely="rows only",
     ),
     Mistake(
         "It sums along one axis only, over the columns of a block: sum over its rows too.",
