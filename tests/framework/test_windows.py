@@ -18,7 +18,7 @@ from n2n_lib.framework.kernels.unfold import output_size
 
 
 @given(data=st.data())
-def test_cut_is_unfold(data: st.DataObject) -> None:
+def test_windows_are_those_of_unfold(data: st.DataObject) -> None:
     """Windows of any geometry, in many parts, copied at once or line by line."""
     draw = data.draw
 
@@ -31,7 +31,7 @@ def test_cut_is_unfold(data: st.DataObject) -> None:
     count, channels = pair(1, 3)
     x = torch.randn(count, channels, *size, generator=generator(1))
     grid = output_size(size, kernel, stride, padding, dilation)
-    at = windows.Windows(size, grid, kernel, stride, padding, dilation)
+    at = windows.Geometry(size, grid, kernel, stride, padding, dilation)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "LARGE", draw(st.sampled_from([0, 1 << 17])))
         patch.setattr(windows, "PART_BYTES", draw(st.sampled_from([64, 1000, 1 << 23])))

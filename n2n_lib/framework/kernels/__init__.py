@@ -1,8 +1,8 @@
 """The arithmetic under the layers, in interchangeable sets (lesson 11).
 
-``kernels.unfold`` is the report's: ``unfold``, one matrix product, ``fold``. ``kernels.fast``, the
-default, computes the same several times faster. Every set offers the same eight `FUNCTIONS`, so
-that one network with one set of weights runs on any of them.
+Every set offers the eight functions of `KernelSet`, so that one network with one set of weights
+runs on any of them. ``kernels.unfold`` is the report's: ``unfold``, one matrix product, ``fold``.
+``kernels.fast`` is the default.
 """
 
 from __future__ import annotations
@@ -10,28 +10,103 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from n2n_lib.framework.kernels import fast, unfold
+from n2n_lib.framework.kernels.unfold import HW
 
-FUNCTIONS = (
-    "conv2d_forward",
-    "conv2d_backward",
-    "nn_upsample_forward",
-    "nn_upsample_backward",
-    "upsample_conv2d_forward",
-    "upsample_conv2d_backward",
-    "conv_transpose2d_forward",
-    "conv_transpose2d_backward",
-)
-"""The functions of a kernel set; ``kernels.unfold`` documents what each takes and returns.
 
-All are pure. What a convolution's forward returns beside its output is for its own backward alone:
-each set keeps what it likes there.
-"""
+class KernelSet(Protocol):
+    """What a set of kernels must offer: a module, or any object with these eight functions.
 
-KernelSet = Any
-"""A module or another object with these functions."""
+    They are pure functions of tensors. Each ``forward`` of a layer returns its output and *saved*:
+    whatever its own ``backward`` wants to see again. Nobody else looks into it.
+
+    Shapes, here and below: images are ``(N, C, H, W)``, outputs ``(N, O, H', W')``, a bias is
+    ``(O,)`` or None. ``stride``, ``padding``, ``output_padding``, ``dilation`` and ``scale`` are
+    pairs (height, width). A ``backward`` gets the gradient of the output, in the output's shape,
+    and returns the gradients of the input, the weight and the bias, each in the shape of what it
+    belongs to; that of the input may be None where ``needs_input_grad`` is False. Arguments are
+    checked by the layers, before they call.
+    """
+
+    def conv2d_forward(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, stride: HW, padding: HW, dilation: HW
+    ) -> tuple[Tensor, Any]:
+        """Convolve with a ``weight`` of shape ``(O, C, kH, kW)``, as `framework.conv.Conv2d`."""
+
+    def conv2d_backward(
+        self,
+        grad_output: Tensor,
+        saved: Any,
+        weight: Tensor,
+        stride: HW,
+        padding: HW,
+        dilation: HW,
+        needs_input_grad: bool = True,
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate `conv2d_forward`."""
+
+    def nn_upsample_forward(self, x: Tensor, scale: HW) -> Tensor:
+        """Copy every pixel into a block: ``(N, C, sH H, sW W)``."""
+
+    def nn_upsample_backward(self, grad_output: Tensor, scale: HW) -> Tensor:
+        """Sum every block of gradients: ``(N, C, sH H, sW W)`` to ``(N, C, H, W)``."""
+
+    def upsample_conv2d_forward(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: HW,
+        padding: HW,
+        dilation: HW,
+        scale: HW,
+    ) -> tuple[Tensor, Any]:
+        """Upsample by ``scale``, then convolve: both steps in one, so that they may be merged."""
+
+    def upsample_conv2d_backward(
+        self,
+        grad_output: Tensor,
+        saved: Any,
+        weight: Tensor,
+        stride: HW,
+        padding: HW,
+        dilation: HW,
+        scale: HW,
+        needs_input_grad: bool = True,
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate `upsample_conv2d_forward`."""
+
+    def conv_transpose2d_forward(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: HW,
+        padding: HW,
+        output_padding: HW,
+        dilation: HW,
+    ) -> tuple[Tensor, Any]:
+        """Convolve, transposed, with a ``weight`` of shape ``(C, O, kH, kW)``."""
+
+    def conv_transpose2d_backward(
+        self,
+        grad_output: Tensor,
+        saved: Any,
+        weight: Tensor,
+        stride: HW,
+        padding: HW,
+        dilation: HW,
+        needs_input_grad: bool = True,
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate `conv_transpose2d_forward`."""
+
+
+FUNCTIONS = tuple(name for name in vars(KernelSet) if name.endswith(("_forward", "_backward")))
+"""Names of the eight functions."""
 
 KERNELS: dict[str, KernelSet] = {"fast": fast, "unfold": unfold}
 DEFAULT = "fast"
@@ -51,14 +126,15 @@ def use_kernels(kernels: str | KernelSet) -> Iterator[KernelSet]:
     Parameters
     ----------
     kernels : str or KernelSet
-        A key of `KERNELS`, or a set of your own.
+        A key of `KERNELS`, or a set of one's own: an object with the eight functions of
+        `KernelSet`.
 
     Raises
     ------
     ValueError
         If there is no set of that name.
     TypeError
-        If a set of your own lacks one of the `FUNCTIONS`.
+        If it lacks functions; they are named.
 
     Notes
     -----
@@ -66,21 +142,25 @@ def use_kernels(kernels: str | KernelSet) -> Iterator[KernelSet]:
 
     Examples
     --------
-    >>> with use_kernels("unfold"):  # doctest: +SKIP
-    ...     output = network(x)
+    >>> with use_kernels("unfold"):  # the arithmetic that the lessons derive
+    ...     output = network(images)
     """
+    token = _active.set(_find(kernels))
+    try:
+        yield _active.get()
+    finally:
+        _active.reset(token)
+
+
+def _find(kernels: str | KernelSet) -> KernelSet:
     if isinstance(kernels, str):
         if kernels not in KERNELS:
             raise ValueError(f"expected a kernel set out of {', '.join(KERNELS)}, got {kernels!r}")
-        kernels = KERNELS[kernels]
+        return KERNELS[kernels]
     missing = [name for name in FUNCTIONS if not callable(getattr(kernels, name, None))]
     if missing:
         raise TypeError(
-            f"expected a kernel set with {', '.join(FUNCTIONS)}, got one without "
-            f"{', '.join(missing)}"
+            f"expected a kernel set with {len(FUNCTIONS)} functions, got a "
+            f"{type(kernels).__name__} without {', '.join(missing)}"
         )
-    token = _active.set(kernels)
-    try:
-        yield kernels
-    finally:
-        _active.reset(token)
+    return kernels

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from n2n_lib.framework.kernels.product import product
-from n2n_lib.framework.kernels.unfold import Pair
+from n2n_lib.framework.kernels.unfold import HW
 from n2n_lib.framework.kernels.windows import (
     Part,
     add_up,
@@ -40,9 +40,7 @@ CHANNELS = 16
 _KINDS = ((1.0, 1.0, 1.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))  # sigma, w0, w2
 
 
-def applies(
-    shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, scale: Pair
-) -> bool:
+def applies(shape: tuple[int, ...], stride: HW, padding: HW, dilation: HW, scale: HW) -> bool:
     """Whether upsampling and a convolution with such a weight can, and should, be computed here."""
     out, channels, *kernel = shape
     plain = stride == dilation == padding == (1, 1) and scale == (2, 2) and kernel == [3, 3]
@@ -100,36 +98,20 @@ def _stages(like: Tensor, y: Tensor, products: Tensor) -> list[tuple]:
     return [width, height]
 
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Doubling]:
-    """Double and convolve ``(N, H, W, C)``: ``P = X V^T + b``, then `_spread` along both axes.
+class NineProducts(NamedTuple):
+    """Doubling and convolving in nine products a pixel: what its backward needs."""
 
-    The bias comes with the product of both sums, which every output holds once. Returns the output
-    and what backward needs.
-    """
-    (n, h, w, channels), out = x.shape, len(weight)
-    matrix = _kinds(weight.dtype, weight.device) @ weight.reshape(out * channels, 9).t()
-    matrix = matrix.view(9 * out, channels)
-    if bias is not None:
-        bias = torch.cat([bias, bias.new_zeros(8 * out)])
-    y = x.new_empty(n, 2 * h, 2 * w, out)
-    for images, _ in _parts(x, out):
-        pixels = take_images(x, images).reshape(-1, channels)
-        p = product(pixels, matrix, bias).view(-1, h, w, 3, 3, out)
-        for kinds, even, odd, axis in _stages(x, take_images(y, images), p):
-            _spread(kinds, even, odd, axis)
-    return y, Doubling(x, matrix)
-
-
-class Doubling(NamedTuple):
-    """What backward needs of a convolution of this kind."""
-
-    x: Tensor  # (N, H, W, C), not doubled
-    matrix: Tensor  # V, the nine sums of weights: (9 O, C)
+    x: Tensor  # (N, H, W, C)
+    matrix: Tensor  # (9 O, C): V, the nine sums of weights
 
     def backward(
         self, grad: Tensor, weight: Tensor, needs_input_grad: bool
     ) -> tuple[Tensor | None, Tensor, Tensor]:
-        """Differentiate: `_gather` turns ``dY`` into ``dP``; ``dX = dP V`` and ``dV = dP^T X``."""
+        """Differentiate: `_gather` makes ``dP`` of ``dY``, then ``dX = dP V`` and ``dV = dP^T X``.
+
+        Takes ``dY`` as ``(N, 2 H, 2 W, O)`` and returns the gradients of the input
+        ``(N, H, W, C)``, the weight ``(O, C, 3, 3)`` and the bias ``(O,)``.
+        """
         x, matrix = self
         (_, h, w, channels), out = x.shape, len(weight)
         grad_matrix, grad_input = [], []
@@ -146,3 +128,22 @@ class Doubling(NamedTuple):
         grad_weight = (grad_kinds @ _kinds(weight.dtype, weight.device)).view(weight.shape)
         grad_input = joined(grad_input).view(x.shape) if needs_input_grad else None
         return grad_input, grad_weight, bias_grad(grad)
+
+
+def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, NineProducts]:
+    """Double and convolve ``(N, H, W, C)``: ``P = X V^T + b``, then `_spread` along both axes.
+
+    The bias comes with the product of both sums, which every output holds once.
+    """
+    (n, h, w, channels), out = x.shape, len(weight)
+    matrix = _kinds(weight.dtype, weight.device) @ weight.reshape(out * channels, 9).t()
+    matrix = matrix.view(9 * out, channels)
+    if bias is not None:
+        bias = torch.cat([bias, bias.new_zeros(8 * out)])
+    y = x.new_empty(n, 2 * h, 2 * w, out)
+    for images, _ in _parts(x, out):
+        pixels = take_images(x, images).reshape(-1, channels)
+        p = product(pixels, matrix, bias).view(-1, h, w, 3, 3, out)
+        for kinds, even, odd, axis in _stages(x, take_images(y, images), p):
+            _spread(kinds, even, odd, axis)
+    return y, NineProducts(x, matrix)
