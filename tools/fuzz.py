@@ -281,6 +281,8 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a key that takes for ever to hash": lambda: around(
         b"\x80\x02}" + doubled(60, b")\x85", b"\x86")[2:] + b"K\x01s."
     ),
+    "a key too deep for the stack": lambda: around(b"\x80\x02})" + b"\x85" * 10**6 + b"K\x01s."),
+    "a key too deep to print": lambda: around(b"\x80\x02})" + b"\x85" * 10**4 + b"K\x01s."),
     "a list that takes for ever to print": lambda: around(
         b"\x80\x02}" + text("format") + doubled(60, b"]", b"\x86")[2:] + b"s."
     ),

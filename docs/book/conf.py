@@ -1,4 +1,4 @@
-"""Settings of Sphinx for the book; build.py prepares what it reads."""
+"""Settings of Sphinx for the book; make_book.py prepares what it reads."""
 
 import json
 import re
@@ -21,7 +21,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["README.md", "map.md", "downloads"]
+exclude_patterns = ["map.md", "downloads"]
 
 # Lessons: shown as they were executed, never run again.
 nb_execution_mode = "off"

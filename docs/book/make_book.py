@@ -18,7 +18,14 @@ from pathlib import Path
 import nbformat
 import torch
 from moving import hero, moving_pictures
-from pages import glossary_page, lesson_table, page_of, read_lesson, without_solutions
+from pages import (
+    glossary_page,
+    lesson_table,
+    library_files,
+    page_of,
+    read_lesson,
+    without_solutions,
+)
 from sphinx.cmd.build import main as sphinx
 
 from n2n_lib.course.notebooks import find_lessons
@@ -28,12 +35,16 @@ ROOT = BOOK.parents[1]
 MATHJAX = Path(*importlib.util.find_spec("sphinx-mathjax-offline").submodule_search_locations)
 
 
+GUIDES = ("results.md", "BENCHMARKS.md", "credits.md", "denoised.png", "speed.png")
+"""What the book takes from the folder above it."""
+
+
 def prepare(source: Path, *, student: bool) -> None:
     """Write everything that Sphinx reads into a fresh folder, laid out like the repository."""
     shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns("__pycache__", "training"))
-    for name in ("README.md", "BENCHMARKS.md", "docs/denoised.png", "docs/speed.png"):
-        (source / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, source / name)
+    (source / "docs").mkdir()
+    for name in GUIDES:
+        shutil.copy(ROOT / "docs" / name, source / "docs")
     _copy_mathjax(source / "_static" / "mathjax")
     table = lesson_table((ROOT / "README.md").read_text(encoding="utf-8"))
     (source / "lessons.json").write_text(json.dumps(table), encoding="utf-8")
@@ -44,10 +55,8 @@ def prepare(source: Path, *, student: bool) -> None:
     moving = moving_pictures(BOOK / "training", pictures)
     for path in find_lessons(ROOT / "notebooks"):
         _write_lesson(path, source, student=student, moving=moving.get(path.stem, {}))
-    guide = ROOT / "notebooks" / "README.md"
-    if guide.is_file():  # the full glossary; the book's own is a short one
-        page = glossary_page(guide.read_text(encoding="utf-8"))
-        (source / "glossary.md").write_text(page, encoding="utf-8")
+    guide = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    (source / "glossary.md").write_text(glossary_page(guide), encoding="utf-8")
     _write_map(table, source)
     _write_reference(table, source / "api")
 
@@ -88,14 +97,15 @@ def _write_map(table: list[dict], source: Path) -> None:
 
 
 def _write_reference(table: list[dict], folder: Path) -> None:
-    """Write one page of reference for each file, in the order of the lessons."""
+    """Write one page of reference for each file: in the order of the lessons, then the others."""
     folder.mkdir()
     derived: dict[str, list[str]] = {}
     for row in table:
         for file in row["files"]:
             link = f":doc:`{row['title']} </notebooks/{row['stem']}>`"
             derived.setdefault(file, []).append(link)
-    derived |= {file: [] for file in COMMON}
+    for file in library_files(ROOT / "n2n_lib"):
+        derived.setdefault(file, [])
     names = {file: file.removesuffix(".py").strip("/").replace("/", ".") for file in derived}
     for file, links in derived.items():
         lines = [file, "=" * len(file), ""]
@@ -106,9 +116,6 @@ def _write_reference(table: list[dict], folder: Path) -> None:
     pages = "\n".join(f"   {name}" for name in names.values())
     (folder / "index.rst").write_text(f"{REFERENCE}{pages}\n", encoding="utf-8")
 
-
-COMMON = ("torch_twin.py", "plots.py")
-"""Files that no lesson derives, and all use."""
 
 REFERENCE = """Reference
 =========

@@ -44,6 +44,22 @@ def lesson_table(readme: str) -> list[dict]:
     return [row | {"files": re.findall(r"`([^`]+)`", row["files"])} for row in rows]
 
 
+def library_files(library: Path) -> list[str]:
+    """List the files of the framework and of the denoiser, as `lesson_table` names them.
+
+    A package is named by its folder, ``framework/kernels/``; those two themselves are left out.
+
+    Parameters
+    ----------
+    library : Path
+        The folder ``n2n_lib``.
+    """
+    buildings = ("framework", "denoiser")
+    paths = [path for name in buildings for path in sorted((library / name).rglob("*.py"))]
+    names = [path.relative_to(library).as_posix().removesuffix("__init__.py") for path in paths]
+    return [name for name in names if name.strip("/") not in buildings]
+
+
 def glossary_page(guide: str) -> str:
     """Make a page of the symbols and the glossary that end the students' guide.
 

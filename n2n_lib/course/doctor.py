@@ -445,7 +445,7 @@ def _weights() -> Finding:
 
 
 def _name_and_bound(requirement: str) -> tuple[str, str] | None:
-    """Split ``"torch>=2.6"``, the only form that pyproject.toml has; None for an extra's."""
+    """Split ``"torch>=2.10"``, the only form that pyproject.toml has; None for an extra's."""
     found = re.fullmatch(r"([\w.-]+) *>=([\w.]+)", requirement)
     return (found[1], found[2]) if found else None
 

@@ -9,12 +9,15 @@ kind: 26 equations have one solution.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad  # noqa: TID251 (a function, not a module)
 
 from n2n_lib.denoiser.classical import check_images
+from n2n_lib.denoiser.images import to_unit
+from n2n_lib.denoiser.sampling import sample_pairs
 
 SIDE = 5
 """Height and width of the window."""
@@ -125,6 +128,28 @@ def fit(noisy1: Tensor, noisy2: Tensor) -> LinearFilter:
         raise ValueError("expected images that determine a filter, got too few or too even ones")
     theta = torch.linalg.solve(square, product)
     return LinearFilter(theta[:-1].view(SIDE, SIDE), theta[-1].item())
+
+
+def fitted(*, clean_targets: bool = False, seed: int = 0, **task: Any) -> LinearFilter:
+    """Fit the filter to pairs that are drawn for it: the row of a table under some noise.
+
+    Parameters
+    ----------
+    clean_targets : bool
+        Whether the targets are the clean images, for comparison.
+    seed : int
+        Seed of the pairs.
+    **task
+        Noise, size, scale and photographs as `sample_pairs` takes them; by default pixel sampling
+        of the training photographs.
+
+    Examples
+    --------
+    >>> denoise = fitted(noise="gaussian", sigma=25, size=64, scale=(1, 4))
+    """
+    pairs = sample_pairs(PAIRS, **task, generator=torch.Generator().manual_seed(seed))
+    target = pairs.clean if clean_targets else pairs.noisy2
+    return fit(to_unit(pairs.noisy1), to_unit(target))
 
 
 def _shifted(images: Tensor) -> list[Tensor]:

@@ -24,11 +24,11 @@ from n2n_lib.cli import main
 from n2n_lib.course.check import EXERCISES
 from n2n_lib.course.grading import run, submissions
 from n2n_lib.course.grading.judge import has_bubblewrap
-from n2n_lib.course.grading.lessons import read_lessons
 from n2n_lib.course.grading.needed import needed
-from n2n_lib.course.grading.report import write_feedback
+from n2n_lib.course.grading.results import write_feedback
 from n2n_lib.course.grading.run import Grade, Limits, Mark, grade
 from n2n_lib.course.grading.submissions import find_submissions, read_submission
+from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.course.grading.wire import decode, encode
 from n2n_lib.course.grading.worker import FORKS
 from n2n_lib.course.notebooks import find_lessons
@@ -169,7 +169,7 @@ def points(done: Grade) -> dict[str, float]:
 
 
 def test_every_exercise_is_graded_and_points_are_those_of_the_lessons():
-    tasks = [task for lesson in read_lessons(NOTEBOOKS) for task in lesson.tasks]
+    tasks = [task for lesson in read_assignments(NOTEBOOKS) for task in lesson.tasks]
     assert {task.exercise.name for task in tasks} == EXERCISES.keys()
     text = "".join(path.read_text(encoding="utf-8") for path in NOTEBOOKS.glob("*.ipynb"))
     assert sum(task.points for task in tasks) == sum(map(int, re.findall(r'"points": (\d+)', text)))
@@ -251,7 +251,7 @@ def test_bubblewrap_closes_the_answer_in(tmp_path: Path):
         "raise ValueError(f'{gone} {len(lines)}')"
     )
     hand_in(tmp_path / "one", (UPSAMPLING, notebook(UPSAMPLING, {"upsample-forward": body})))
-    lessons = [lesson for lesson in read_lessons(NOTEBOOKS) if lesson.name == UPSAMPLING]
+    lessons = [lesson for lesson in read_assignments(NOTEBOOKS) if lesson.name == UPSAMPLING]
     with Limits(closed=True).worker() as worker:
         done = run.grade_submission(
             read_submission(tmp_path / "one", [UPSAMPLING]), lessons, worker

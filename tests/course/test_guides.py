@@ -30,7 +30,7 @@ from n2n_lib.course.check import engine
 from n2n_lib.course.notebooks import find_lessons
 
 INSTRUCTORS, STUDENTS = ROOT / "docs" / "INSTRUCTORS.md", ROOT / "notebooks" / "README.md"
-GUIDES = [INSTRUCTORS, STUDENTS, ROOT / "README.md"]
+GUIDES = [ROOT / "README.md", STUDENTS, *sorted((ROOT / "docs").glob("*.md"))]
 every_guide = pytest.mark.parametrize(
     "guide", GUIDES, ids=lambda path: path.parent.name + path.name
 )

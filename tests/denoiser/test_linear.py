@@ -19,7 +19,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 @pytest.fixture(scope="module")
 def training():
     """Two noisy copies of training thumbnails and the clean ones, 0-1."""
-    return [to_unit(images) for images in sample_pairs(300, generator=seeded())]
+    return [to_unit(images) for images in sample_pairs(linear.PAIRS, generator=seeded())]
 
 
 def planes(images: Tensor) -> Tensor:
@@ -63,6 +63,8 @@ def test_noisy_and_clean_targets_teach_the_same_and_both_denoise(training):
     noisy, clean = to_unit(pairs.noisy1), to_unit(pairs.clean)
     from_noisy, from_clean = (linear.fit(training[0], target) for target in training[1:])
     assert (from_noisy.weight - from_clean.weight).abs().max() < 0.01
+    assert torch.equal(linear.fitted().weight, from_noisy.weight)
+    assert torch.equal(linear.fitted(clean_targets=True).weight, from_clean.weight)
     levels = [psnr(found(noisy), clean) for found in (from_noisy, from_clean)]
     assert levels[0] == pytest.approx(levels[1], abs=0.05)
     assert min(levels) > psnr(noisy, clean) + 3.9

@@ -1,7 +1,7 @@
 """Grading: ``n2n grade`` runs the checks of the lessons on what students handed in.
 
-The parts, in the order of the work: `lessons` reads the instructor's edition, `submissions` what
-was handed in, `judge` checks one answer, whose code runs in a `worker`, and `report` writes the
+The parts, in the order of the work: `tasks` reads the instructor's edition, `submissions` what
+was handed in, `judge` checks one answer, whose code runs in a `worker`, and `results` writes the
 table and the pages of feedback. `run.grade` does it all.
 
 What a student's code can and cannot do

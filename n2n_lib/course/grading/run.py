@@ -15,15 +15,14 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from n2n_lib.course.grading.judge import NoAnswer, Worker, has_bubblewrap
-from n2n_lib.course.grading.lessons import Lesson, Task, read_lessons
-from n2n_lib.course.grading.report import Grade, Mark, write_csv, write_feedback
+from n2n_lib.course.grading.results import Grade, Mark, write_csv, write_feedback
 from n2n_lib.course.grading.submissions import (
     Submission,
     answer_of,
     find_submissions,
     read_submission,
 )
-from n2n_lib.course.notebooks import find_lessons
+from n2n_lib.course.grading.tasks import Assignment, Task, read_assignments
 from n2n_lib.support.files import check_writable, write_atomically
 
 
@@ -83,7 +82,7 @@ def grade(
     ValueError
         If there is nothing to grade, or not by these lessons, or another run writes to `out`.
     """
-    lessons, paths = read_lessons(source), find_submissions(submissions)
+    assignments, paths = read_assignments(source), find_submissions(submissions)
     limits, out = limits or Limits(), Path(out)
     check_writable(out.parent)
     if feedback is not None:
@@ -91,11 +90,11 @@ def grade(
         check_writable(feedback)
     try:
         with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
-            _check_solutions(lessons, source, limits)
-            journal = _Journal(out.with_name(f"{out.name}.journal"), lessons, limits)
+            _check_solutions(assignments, limits)
+            journal = _Journal(out.with_name(f"{out.name}.journal"), assignments, limits)
             grades = []
             with tqdm(total=len(paths), unit="student", disable=not progress) as bar:
-                for done in _each(paths, lessons, limits, jobs, journal):
+                for done in _each(paths, assignments, limits, jobs, journal):
                     grades.append(done)
                     if feedback is not None:
                         write_feedback(Path(feedback, f"{done.student}.html"), done)
@@ -109,7 +108,7 @@ def grade(
 
 def grade_submission(
     submission: Submission,
-    lessons: Sequence[Lesson],
+    assignments: Sequence[Assignment],
     worker: Worker,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Grade:
@@ -117,8 +116,8 @@ def grade_submission(
 
     Parameters
     ----------
-    submission, lessons
-        See `read_submission` and `read_lessons`.
+    submission, assignments
+        See `read_submission` and `read_assignments`.
     worker : Worker
         For the student's code.
     stopped : callable
@@ -129,40 +128,46 @@ def grade_submission(
     KeyboardInterrupt
         If `stopped` says so.
     """
-    done = Grade(submission.student, submission.digest, {}, list(submission.remarks))
-    for lesson in lessons:
-        cells = submission.notebooks.get(lesson.name)
-        for task in lesson.tasks:
+    marks = {}
+    for assignment in assignments:
+        cells = submission.notebooks.get(assignment.name)
+        for task in assignment.tasks:
             if stopped():
                 raise KeyboardInterrupt
-            done.marks[task.column] = _mark(task, cells, worker, done.remarks)
-    return done
+            marks[task.column] = _mark(task, cells, worker)
+    return Grade(submission.student, submission.digest, marks, submission.remarks)
 
 
-def _mark(task: Task, cells: list[dict] | None, worker: Worker, remarks: list[str]) -> Mark:
-    """Judge one answer, and say in a remark why points are missing."""
+def _mark(task: Task, cells: list[dict] | None, worker: Worker) -> Mark:
+    """Judge one answer."""
+    mark = Mark(0, task.points, "missing")
     if cells is None:
-        return Mark(0, task.points, "missing")
+        return mark
     answer = answer_of(task, cells)
-    remarks += [f"{task.column}: {remark}" for remark in answer.remarks]
+    mark.code, mark.remarks = answer.shown, answer.remarks
     try:
         verdict = worker.judge(task.exercise, answer.cells, task.function)
     except NoAnswer as reason:
-        remarks.append(f"{task.column}: {reason}")
-        message = f"{task.function}: {reason}."
-        return Mark(0, task.points, "no result", message, code=answer.shown)
+        mark.result, mark.message = "no result", f"{task.function}: {reason}."
+        mark.remarks = [*answer.remarks, str(reason)]
+        return mark
     if verdict.right:
-        return Mark(task.points, task.points, "right", code=answer.shown)
-    result = "wrong" if verdict.table else "not written"
-    remarks.append(f"{task.column}: {result}")
-    return Mark(0, task.points, result, verdict.message, verdict.table, answer.shown)
+        mark.result, mark.points = "right", task.points
+    else:
+        mark.result = "wrong" if verdict.table else "not written"
+        mark.message, mark.table = verdict.message, verdict.table
+    return mark
 
 
 def _each(
-    paths: Sequence[Path], lessons: Sequence[Lesson], limits: Limits, jobs: int, journal: _Journal
+    paths: Sequence[Path],
+    assignments: Sequence[Assignment],
+    limits: Limits,
+    jobs: int,
+    journal: _Journal,
 ) -> Iterator[Grade]:
     """Yield the grades as they are ready, those of unchanged submissions from the journal."""
-    stop, workers, names = Event(), set(), [lesson.name for lesson in lessons]
+    stop, workers, names = Event(), set(), [assignment.name for assignment in assignments]
 
     def one(path: Path) -> Grade:
         submission = read_submission(path, names)
@@ -170,7 +175,7 @@ def _each(
             return known
         with limits.worker() as worker:
             workers.add(worker)
-            return grade_submission(submission, lessons, worker, stop.is_set)
+            return grade_submission(submission, assignments, worker, stop.is_set)
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
@@ -185,12 +190,12 @@ def _each(
             pool.shutdown(cancel_futures=True)
 
 
-def _check_solutions(lessons: Sequence[Lesson], source: object, limits: Limits) -> None:
+def _check_solutions(assignments: Sequence[Assignment], limits: Limits) -> None:
     """Raise unless the instructor's own solutions get all points."""
-    folder = find_lessons(source)[0].parent
-    solutions = read_submission(folder, [lesson.name for lesson in lessons])
+    folder = assignments[0].path.parent
+    solutions = read_submission(folder, [assignment.name for assignment in assignments])
     with limits.worker() as worker:
-        own = grade_submission(solutions, lessons, worker)
+        own = grade_submission(solutions, assignments, worker)
     wrong = {column: mark for column, mark in own.marks.items() if mark.points != mark.maximum}
     if wrong:
         column, mark = next(iter(wrong.items()))
@@ -203,8 +208,8 @@ def _check_solutions(lessons: Sequence[Lesson], source: object, limits: Limits) 
 class _Journal:
     """The grades so far, a line each, for the lessons and limits that the first line names."""
 
-    def __init__(self, path: Path, lessons: Sequence[Lesson], limits: Limits) -> None:
-        key = _digest(lessons, limits)
+    def __init__(self, path: Path, assignments: Sequence[Assignment], limits: Limits) -> None:
+        key = _digest(assignments, limits)
         self._path, self._known = path, {}
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         if lines and lines[0] == key:
@@ -237,9 +242,12 @@ class _Journal:
         self._known[grade.student] = grade
 
 
-def _digest(lessons: Sequence[Lesson], limits: Limits) -> str:
+def _digest(assignments: Sequence[Assignment], limits: Limits) -> str:
     """Describe all but the submissions that grades depend on: lessons, limits, library."""
-    asked = [[asdict(replace(task, exercise=None)) for task in lesson.tasks] for lesson in lessons]
+    asked = [
+        [asdict(replace(task, exercise=None)) for task in assignment.tasks]
+        for assignment in assignments
+    ]
     digest = hashlib.sha256(json.dumps([asked, asdict(limits)]).encode())
     for file in sorted(Path(__file__).parents[2].rglob("*.py")):
         digest.update(file.read_bytes())

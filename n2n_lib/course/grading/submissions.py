@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from n2n_lib.course.grading.lessons import Task, source_of
+from n2n_lib.course.grading.tasks import Task, source_of
 from n2n_lib.course.grading.wire import plain
 
 LARGEST = 16 * 2**20

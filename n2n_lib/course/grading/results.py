@@ -31,6 +31,8 @@ class Mark:
         What the check says.
     code : str
         The student's cell.
+    remarks : list of str
+        What was done to the check, and why there is no result.
     """
 
     points: float
@@ -39,16 +41,45 @@ class Mark:
     message: str = ""
     table: str = ""
     code: str = ""
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Grade:
-    """The marks of a student, by exercise (``03/conv2d-forward``), and remarks."""
+    """What a student gets.
+
+    Attributes
+    ----------
+    student : str
+        Name.
+    digest : str
+        Of what was handed in, see `Submission`.
+    marks : dict of str to Mark
+        By exercise, ``03/conv2d-forward``.
+    unread : list of str
+        What could not be read, and why.
+    """
 
     student: str
     digest: str
     marks: dict[str, Mark]
-    remarks: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+    @property
+    def remarks(self) -> list[str]:
+        """All that an instructor should know beside the points."""
+        found = list(self.unread)
+        for column, mark in self.marks.items():
+            found += [f"{column}: {remark}" for remark in mark.remarks]
+            if mark.result in ("wrong", "not written"):
+                found.append(f"{column}: {mark.result}")
+        return found
+
+    @property
+    def notes(self) -> list[str]:
+        """The remarks without the results, for a page that shows these in a table."""
+        marks = self.marks.items()
+        return self.unread + [f"{column}: {each}" for column, m in marks for each in m.remarks]
 
     @property
     def total(self) -> float:
@@ -106,10 +137,5 @@ def write_feedback(path: str | os.PathLike, done: Grade) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    in_table = {f"{column}: {mark.result}" for column, mark in done.marks.items()}
-    page = environment.get_template("feedback.html").render(
-        done=done,
-        remarks=[remark for remark in done.remarks if remark not in in_table],
-        longest=LONGEST,
-    )
+    page = environment.get_template("feedback.html").render(done=done, longest=LONGEST)
     return write_atomically(path, lambda file: file.write(page.encode(errors="replace")))

@@ -51,20 +51,28 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A lesson with exercises: its name ``NN_name`` and the tasks in their order."""
+class Assignment:
+    """What is asked in one lesson.
 
-    name: str
+    Attributes
+    ----------
+    path : Path
+        The instructor's notebook.
+    tasks : tuple of Task
+        In their order.
+    """
+
+    path: Path
     tasks: tuple[Task, ...]
 
     @property
-    def number(self) -> str:
-        """``NN``."""
-        return self.name[:2]
+    def name(self) -> str:
+        """``NN_name``."""
+        return self.path.stem
 
 
-def read_lessons(folder: str | os.PathLike | None = None) -> list[Lesson]:
-    """Read all lessons of a folder that have exercises.
+def read_assignments(folder: str | os.PathLike | None = None) -> list[Assignment]:
+    """Read what the lessons of a folder ask, those that have exercises.
 
     Parameters
     ----------
@@ -78,14 +86,14 @@ def read_lessons(folder: str | os.PathLike | None = None) -> list[Lesson]:
     ValueError
         If there is no such folder, or no lesson with exercises in it.
     """
-    lessons = [_read(path) for path in find_lessons(folder)]
-    lessons = [lesson for lesson in lessons if lesson.tasks]
-    if not lessons:
+    assignments = [_read(path) for path in find_lessons(folder)]
+    assignments = [assignment for assignment in assignments if assignment.tasks]
+    if not assignments:
         raise ValueError(f"expected a folder of lessons with exercises, got {folder}")
-    return lessons
+    return assignments
 
 
-def _read(path: Path) -> Lesson:
+def _read(path: Path) -> Assignment:
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         code = [cell for cell in cells if cell["cell_type"] == "code"]
@@ -103,7 +111,7 @@ def _read(path: Path) -> Lesson:
             f"{path}: expected a lesson of the instructor's edition, got "
             f"{type(error).__name__}: {error}"
         ) from None
-    return Lesson(path.stem, tuple(tasks))
+    return Assignment(path, tuple(tasks))
 
 
 def _task(lesson: str, exercise: str | None, cell: dict, before: Sequence[str]) -> Task:
