@@ -108,6 +108,12 @@ class Task:
         """The model of the noise."""
         return make_noise(self.noise, self.sigma) if isinstance(self.noise, str) else self.noise
 
+    @property
+    def level(self) -> float | None:
+        """The one level of gaussian noise in grey levels of 255, if there is one."""
+        model = self.noise_model
+        return model.sigma if isinstance(model, Gaussian) and not model.varies else None
+
     def check_images(self, images: Images) -> list[Tensor]:
         """Return photographs in a row, on the CPU.
 

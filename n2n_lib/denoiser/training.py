@@ -75,6 +75,8 @@ class Batches:
         What decides on the batches; a checkpoint with other ones belongs to another run.
     pixels : int
         Pixels of a batch.
+    count : int or None
+        Number of pairs; None where they are drawn without end.
     generator : torch.Generator
         Source of the order, whose state a checkpoint keeps.
     """
@@ -83,6 +85,7 @@ class Batches:
     epoch_steps: int
     settings: dict
     pixels: int
+    count: int | None = None
     generator: torch.Generator = field(default_factory=torch.Generator)
 
     @classmethod
@@ -110,8 +113,8 @@ class Batches:
             "seed": recipe.seed,
             "data": _fingerprint(noisy1, noisy2),
         }
-        pixels = recipe.batch_size * noisy1[0, 0].numel()
-        return cls(batches, recipe.steps_per_epoch(len(noisy1)), settings, pixels, generator)
+        count, pixels = len(noisy1), recipe.batch_size * noisy1[0, 0].numel()
+        return cls(batches, recipe.steps_per_epoch(count), settings, pixels, count, generator)
 
     @classmethod
     def of_stream(cls, stream: BatchStream, recipe: Recipe) -> Batches:
