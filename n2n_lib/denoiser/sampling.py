@@ -13,7 +13,7 @@ from torch import Tensor
 from n2n_lib.denoiser.images import described
 from n2n_lib.denoiser.noise import Gaussian, PixelSampling, make_noise
 from n2n_lib.denoiser.photographs import SPLITS, listed, photographs
-from n2n_lib.support.arguments import check_integer
+from n2n_lib.support.arguments import check_integer, check_number
 from n2n_lib.support.threads import threads
 
 BLOCKS = (4, 13)
@@ -99,7 +99,7 @@ class Task:
             got = type(self.noise).__name__
             raise TypeError(f"expected a noise name or model, got {got}")
         samples_pixels = isinstance(self.noise_model, PixelSampling)
-        _check_share("jitter", self.jitter)
+        check_number("jitter", self.jitter, 0, 1)
         if self.jitter and samples_pixels:
             raise ValueError(f"expected jitter 0 for pixel sampling, got {self.jitter}")
 
@@ -326,7 +326,7 @@ def jitter_colours(patches: Tensor, strength: float, generator: torch.Generator)
     -----
     The operations of torchvision's ``ColorJitter``, without the turn of the hue.
     """
-    _check_share("strength", strength)
+    check_number("strength", strength, 0, 1)
     draws = torch.rand(3, len(patches), 1, 1, 1, generator=generator).to(patches)
     brightness, contrast, saturation = 1 + strength * (2 * draws - 1)
     patches = patches * brightness
@@ -521,13 +521,6 @@ def _sources(images: Images, minimum: int) -> list[Tensor]:
                 f"got {height} x {width}"
             )
     return [image.cpu() for image in named.values()]
-
-
-def _check_share(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"expected {name} to be a number, got {value!r}")
-    if not 0 <= value <= 1:
-        raise ValueError(f"expected {name} from 0 to 1, got {value}")
 
 
 def _check_generator(generator: torch.Generator) -> None:

@@ -154,6 +154,7 @@ class PairStream(BatchStream):
         self.task = Task(noise, size, sigma, scale, jitter)
         self.size, self.clean_targets, self.augment = size, clean_targets, augment
         self._images = self.task.check_images(photographs("train") if images is None else images)
+        self._draw(1, torch.Generator())  # a noise that cannot be added raises now
 
     @property
     def description(self) -> str:

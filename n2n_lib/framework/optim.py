@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from n2n_lib.framework.module import Module
+from n2n_lib.support.arguments import check_number
 
 
 class Optimiser:
@@ -48,11 +49,9 @@ class Optimiser:
     """Names under which the rule remembers tensors, once it has counted a step."""
 
     def __init__(self, model: Module, lr: float) -> None:
-        if isinstance(lr, bool) or not isinstance(lr, (int, float)):
-            raise TypeError(f"expected the learning rate to be a number, got {lr!r}")
-        if not 0 < lr <= torch.finfo(torch.float32).max:
-            raise ValueError(f"expected a positive finite learning rate, got {lr}")
-        self.model, self.lr = model, lr
+        self.model, self.lr = model, check_number("learning rate", lr, above=0)
+        if lr > torch.finfo(torch.float32).max:
+            raise ValueError(f"expected a learning rate within torch.float32, got {lr}")
         self.steps = 0
         self._memory: dict[str, list[Tensor]] = {}
 
@@ -177,15 +176,15 @@ class SGD(Optimiser):
         nesterov: bool = False,
     ) -> None:
         super().__init__(model, lr)
-        _check_not_negative(momentum=momentum, weight_decay=weight_decay)
-        _check_number("dampening", dampening)
+        self.momentum = check_number("momentum", momentum, minimum=0)
+        self.dampening = check_number("dampening", dampening)
+        self.weight_decay = check_number("weight_decay", weight_decay, minimum=0)
+        self.nesterov = bool(nesterov)
         if nesterov and (momentum == 0 or dampening != 0):
             raise ValueError(
                 "expected momentum and no dampening with nesterov, got "
                 f"momentum={momentum}, dampening={dampening}"
             )
-        self.momentum, self.dampening = momentum, dampening
-        self.weight_decay, self.nesterov = weight_decay, bool(nesterov)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -261,12 +260,12 @@ class AdaGrad(Optimiser):
         eps: float = 1e-10,
     ) -> None:
         super().__init__(model, lr)
-        start = initial_accumulator_value
-        _check_not_negative(
-            lr_decay=lr_decay, weight_decay=weight_decay, initial_accumulator_value=start, eps=eps
+        self.lr_decay = check_number("lr_decay", lr_decay, minimum=0)
+        self.weight_decay = check_number("weight_decay", weight_decay, minimum=0)
+        self.initial_accumulator_value = check_number(
+            "initial_accumulator_value", initial_accumulator_value, minimum=0
         )
-        self.lr_decay, self.weight_decay, self.eps = lr_decay, weight_decay, eps
-        self.initial_accumulator_value = start
+        self.eps = check_number("eps", eps, minimum=0)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -330,12 +329,9 @@ class Adam(Optimiser):
         super().__init__(model, lr)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise TypeError(f"expected betas to be a pair of numbers, got {betas!r}")
-        for beta in betas:
-            _check_not_negative(betas=beta)
-            if beta >= 1:
-                raise ValueError(f"expected betas from 0 to below 1, got {betas}")
-        _check_not_negative(eps=eps, weight_decay=weight_decay)
-        self.betas, self.eps, self.weight_decay = tuple(betas), eps, weight_decay
+        self.betas = tuple(check_number("betas", beta, minimum=0, below=1) for beta in betas)
+        self.eps = check_number("eps", eps, minimum=0)
+        self.weight_decay = check_number("weight_decay", weight_decay, minimum=0)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -389,10 +385,8 @@ class WeightAverage:
     """
 
     def __init__(self, model: Module, decay: float = 0.999) -> None:
-        _check_not_negative(decay=decay)
-        if decay >= 1:
-            raise ValueError(f"expected decay from 0 to below 1, got {decay}")
-        self.model, self.decay, self.steps = model, decay, 0
+        self.decay = check_number("decay", decay, minimum=0, below=1)
+        self.model, self.steps = model, 0
         self.values = [parameter.clone() for parameter, _ in model.param()]
 
     @torch.no_grad()
@@ -433,20 +427,6 @@ class WeightAverage:
 
 def _decayed(parameter: Tensor, grad: Tensor, weight_decay: float) -> Tensor:
     return grad.add(parameter, alpha=weight_decay) if weight_decay else grad
-
-
-def _check_number(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"expected {name} to be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"expected {name} to be finite, got {value}")
-
-
-def _check_not_negative(**values: float) -> None:
-    for name, value in values.items():
-        _check_number(name, value)
-        if value < 0:
-            raise ValueError(f"expected {name} of at least 0, got {value}")
 
 
 OPTIMISERS: dict[str, Callable[[Module, float], Optimiser]] = {

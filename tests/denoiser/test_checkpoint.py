@@ -51,7 +51,7 @@ OTHER_OPTIMISERS = [
     (changed("optimiser", "SGD"), ValueError, "expected the state of Adam, got that of SGD"),
     (changed("settings", {"lr": 0.1}), ValueError, "expected the settings lr, betas"),
     (changed("settings", None), ValueError, "expected the settings"),
-    (changed("settings/lr", -1.0), ValueError, "positive finite learning rate, got -1.0"),
+    (changed("settings/lr", -1.0), ValueError, "a finite learning rate > 0, got -1.0"),
     (changed("settings/betas", (0.9, 1.5)), ValueError, "expected betas"),
     (changed("steps", -1), ValueError, "number of steps .*got -1"),
     (changed("steps", 1.5), TypeError, r"number of steps .*got 1\.5"),
