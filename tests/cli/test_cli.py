@@ -24,10 +24,9 @@ from reference import assert_same, generator
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import n2n_lib
-from n2n_lib.cli import inputs
-from n2n_lib.cli.train import HELD_OUT_SEED
 from n2n_lib.denoiser import bench as benchmark
 from n2n_lib.denoiser import plots
+from n2n_lib.denoiser import source as sources
 from n2n_lib.denoiser.metrics import PSNR_DEFINITIONS
 from n2n_lib.denoiser.model import PRETRAINED, WEIGHTS, Model
 from n2n_lib.denoiser.noise import Bernoulli, Gaussian, Poisson
@@ -60,7 +59,7 @@ def well(*arguments: object) -> Run:
 
 @pytest.fixture(autouse=True)
 def few_validation_images(monkeypatch):
-    monkeypatch.setattr(inputs, "VALIDATION_COUNT", COUNT)
+    monkeypatch.setattr(sources, "VALIDATION_COUNT", COUNT)
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -106,7 +105,7 @@ def trained(tmp_path_factory) -> tuple[Path, Run]:
     """One run of the default task, with --json."""
     out = tmp_path_factory.mktemp("trained") / "new" / "out"
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(inputs, "VALIDATION_COUNT", COUNT)
+        patch.setattr(sources, "VALIDATION_COUNT", COUNT)
         done = run("train", "--pairs", 64, "--epochs", 1, "--seed", 5, "--out", out, "--json", "-q")
     assert done.code == 0, done.err
     return out, done
@@ -131,7 +130,7 @@ def test_train_writes_everything(trained):
 
 
 def validation() -> tuple[torch.Tensor, torch.Tensor]:
-    source = generator(inputs.VALIDATION_SEED)
+    source = generator(sources.VALIDATION_SEED)
     drawn = n2n_lib.sample_pairs(COUNT, split="validation", generator=source)
     return drawn.noisy1, drawn.clean
 
@@ -330,7 +329,7 @@ def test_options_reach_the_training_on_fresh_pairs(tmp_path, monkeypatch):
         COUNT * 32 * 32 // 24**2,
         **task,
         split="validation",
-        generator=generator(HELD_OUT_SEED),
+        generator=generator(sources.HELD_OUT_SEED),
     )[:2]
     options = {"optimiser": "adam", "lr": 0.002, "schedule": "constant", "ema": 0.5}
     stream = PairStream(3, **task, jitter=0.25, seed=4)

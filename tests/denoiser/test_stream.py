@@ -13,7 +13,7 @@ from torch import Tensor
 
 from n2n_lib.denoiser import stream as module
 from n2n_lib.denoiser.noise import Gaussian
-from n2n_lib.denoiser.sampling import Pairs, sample_pairs
+from n2n_lib.denoiser.sampling import Pairs, Task, sample_pairs
 from n2n_lib.denoiser.stream import BatchStream, PairStream, RecorruptedStream
 
 
@@ -142,14 +142,14 @@ def test_noise_of_input_and_target_is_independent_with_the_clean_image_as_mean(n
 
 
 def test_no_clean_image_is_made_unless_asked_for(monkeypatch):
-    asked, draw = [], module.sample_pairs
+    asked, draw = [], Task.draw
 
-    def spy(count: int, **options) -> Pairs:
-        drawn = draw(count, **options)
+    def spy(*arguments, **options) -> Pairs:
+        drawn = draw(*arguments, **options)
         asked.append(drawn.clean is not None)
         return drawn
 
-    monkeypatch.setattr(module, "sample_pairs", spy)
+    monkeypatch.setattr(Task, "draw", spy)
     taken(stream(), 20)
     assert len(asked) >= 4 and not any(asked)
     asked.clear()
@@ -404,7 +404,7 @@ def test_other_streams_have_other_descriptions(change: dict):
         ({"seed": -1}, ValueError, "expected seed from 0 to .*, got -1"),
         ({"seed": 2**63}, ValueError, "expected seed from 0 to .*, got 9223372036854775808"),
         ({"seed": "1"}, TypeError, "expected seed to be an integer, got '1'"),
-        ({"size": 0}, ValueError, "expected size >= 1, got 0"),
+        ({"size": 0}, ValueError, "expected size of at least 1, got 0"),
         ({"size": 20}, ValueError, "of at least 80 x 80 pixels, got 70 x 90"),
         ({"noise": "salt"}, ValueError, "expected a noise among .*, got 'salt'"),
         ({"noise": 3}, TypeError, "expected a noise name or model, got int"),
