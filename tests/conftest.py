@@ -12,7 +12,7 @@ from hypothesis import settings
 for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):  # which Typer reads when it is loaded
     os.environ.pop(name, None)
 
-pytest.register_assert_rewrite("reference", "answer_checks")
+pytest.register_assert_rewrite("reference", "answers")
 
 # The same examples on every run and every machine; no time limit, since CI machines are shared.
 settings.register_profile("n2n", derandomize=True, deadline=None, max_examples=30, database=None)
@@ -31,19 +31,3 @@ def a_wide_terminal():
     """Commands print as in a wide terminal, wherever the tests run."""
     with mock.patch.dict(os.environ, COLUMNS="200"):
         yield
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give the tests of `answer_checks.AnswerChecks` their exercises and wrong answers."""
-    wrong = getattr(metafunc.cls, "wrong", None)
-    if wrong is None or "name" not in metafunc.fixturenames:
-        return
-    if "answer" not in metafunc.fixturenames:
-        metafunc.parametrize("name", sorted(wrong))
-        return
-    cases = [
-        pytest.param(name, answer, words, id=f"{name}: {what}")
-        for name, answers in wrong.items()
-        for what, answer, words in answers
-    ]
-    metafunc.parametrize("name, answer, words", cases)
