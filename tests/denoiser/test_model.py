@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,11 @@ from hypothesis import strategies as st
 from reference import assert_same, copy_values, generator, state, torch_report_network
 from torch import Tensor, nn
 
-import n2n_lib.denoiser.model
-from n2n_lib.denoiser import networks
+from n2n_lib.denoiser import networks, prediction
 from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.metrics import psnr
 from n2n_lib.denoiser.model import DivergedError, Model
-from n2n_lib.denoiser.networks import Network, report_network
+from n2n_lib.denoiser.networks import NetworkSpec, report_network
 from n2n_lib.denoiser.noise import Gaussian
 from n2n_lib.denoiser.photographs import photograph
 from n2n_lib.denoiser.sampling import sample_pairs
@@ -175,7 +173,7 @@ def test_images_of_a_batch_do_not_mix(monkeypatch):
     model, batch = lively(), images(21, 3, 8, 12)
     single = torch.stack([model.predict(image) for image in batch])
     whole = model.predict(batch)
-    monkeypatch.setattr(n2n_lib.denoiser.model, "TILE", 16)  # 2 images at a time
+    monkeypatch.setattr(prediction, "TILE", 16)  # 2 images at a time
     chunked = model.predict(batch)
     for other in (whole, chunked):
         assert (other - single).abs().max() < 255 * FLOAT32_ERROR
@@ -197,9 +195,9 @@ def test_predict_of_any_memory_layout(layout: str):
 def test_tiles_join_without_a_seam(network: str, size: tuple, monkeypatch):
     model, image = lively(network=network), images(2, 3, *size)
     whole = model.predict(image)
-    monkeypatch.setattr(n2n_lib.denoiser.model, "TILE", 64)
+    monkeypatch.setattr(prediction, "TILE", 64)
     assert (model.predict(image) - whole).abs().max() < 255 * FLOAT32_ERROR
-    model._halo = 0  # without a border around each tile there would be a seam
+    model.halo = 0  # without a border around each tile there would be a seam
     assert (model.predict(image) - whole).abs().max() > 255 * 10 * FLOAT32_ERROR
 
 
@@ -214,7 +212,7 @@ def test_a_network_of_ones_own_sees_the_whole_image(monkeypatch):
     """Nobody knows how far it looks, so it gets no tiles."""
     conv, image = Conv2d(3, 3, 9, padding=4, generator=generator(0)), images(3, 40, 50)
     expected = (conv(image / 255).clamp(0, 1) * 255).clone()
-    monkeypatch.setattr(n2n_lib.denoiser.model, "TILE", 16)
+    monkeypatch.setattr(prediction, "TILE", 16)
     assert (Model(conv).predict(image) - expected).abs().max() < 255 * FLOAT32_ERROR
 
 
@@ -228,11 +226,11 @@ def test_a_network_of_ones_own_sees_the_whole_image(monkeypatch):
 def test_images_grow_to_the_multiple_by_reflection(size: tuple, multiple: int):
     """As np.pad does; where there is too little to reflect, the edge is repeated."""
     model, unit = Model(), images(2, 3, *size) / 255
-    model._multiple = multiple
+    model.multiple = multiple
     bottom, right = (-n % multiple for n in size)
     mode = "reflect" if bottom < size[0] and right < size[1] else "edge"
     expected = np.pad(unit.numpy(), ((0, 0), (0, 0), (0, bottom), (0, right)), mode=mode)
-    assert np.array_equal(model._pad(unit).numpy(), expected)
+    assert np.array_equal(prediction.pad_to_multiple(unit, multiple).numpy(), expected)
 
 
 def small_unet(seed: int = 0) -> Model:
@@ -247,17 +245,19 @@ def test_the_unet_joins_its_tiles_at_any_size(height: int, width: int):
     model, image = small_unet(), images(3, height, width)
     whole = model.predict(image)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(n2n_lib.denoiser.model, "TILE", 48)
+        patch.setattr(prediction, "TILE", 48)
         tiled = model.predict(image)
     assert whole.shape == image.shape
     assert (whole - tiled).abs().max() < 255 * FLOAT32_ERROR
 
 
 MEMORY = """
-import sys, torch, n2n_lib.denoiser.model
+import sys, torch
+from n2n_lib import Model
+from n2n_lib.denoiser import prediction
 torch.set_num_threads(1)
-n2n_lib.denoiser.model.TILE = 64
-model = n2n_lib.denoiser.model.Model("unet", width=8, depth=3)
+prediction.TILE = 64
+model = Model("unet", width=8, depth=3)
 peaks = []
 for side in (256, 1024):
     image = torch.zeros(3, side, side, dtype=torch.uint8)
@@ -298,7 +298,7 @@ def test_an_ensemble_is_the_mean_of_eight_predictions(network: str, size: tuple)
     model, image = lively(network=network), images(2, 3, *size)
     single = model.predict(image)
     mean = torch.stack(
-        [turned_back(model._forward(turned(image / 255, *way)), *way) for way in EIGHT]
+        [turned_back(model.forward(turned(image / 255, *way)), *way) for way in EIGHT]
     ).mean(0)
     output = model.predict(image, ensemble=True)
     assert (output / 255 - mean.clamp(0, 1)).abs().max() < FLOAT32_ERROR
@@ -331,7 +331,7 @@ def test_an_ensemble_keeps_shape_dtype_range_and_input(shape: tuple, dtype: torc
 def test_an_ensemble_in_tiles(network: str, monkeypatch):
     model, image = lively(network=network), images(1, 3, 128, 192)
     whole = model.predict(image, ensemble=True)
-    monkeypatch.setattr(n2n_lib.denoiser.model, "TILE", 64)
+    monkeypatch.setattr(prediction, "TILE", 64)
     assert (model.predict(image, ensemble=True) - whole).abs().max() < 255 * FLOAT32_ERROR
 
 
@@ -1373,16 +1373,30 @@ def test_adapting_repeats_itself_and_leaves_the_image_alone():
     assert not torch.equal(weights(models[0])[0], weights(models[2])[0])
 
 
+class Copyist(Module):
+    """Give the input back; note it, and the target that the gradient of the loss tells."""
+
+    def __init__(self) -> None:
+        self.inputs, self.targets = [], []
+
+    def forward(self, input: Tensor) -> Tensor:
+        self.inputs.append(input.clone())
+        return input
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        # The loss is the mean of (input - target)^2, so its gradient is 2 (input - target) / n.
+        self.targets.append(self.inputs[-1] - grad_output * grad_output.numel() / 2)
+        return grad_output
+
+
 @pytest.mark.parametrize("sigma", [10.0, 40.0])
 @pytest.mark.parametrize("level", [None, 25.0])
-def test_adapting_shows_the_network_the_noise_that_it_was_trained_at(sigma, level, monkeypatch):
-    seen = []
-    monkeypatch.setattr(Model, "train_stream", lambda self, stream, *_, **__: seen.append(stream))
-    model = filter_model()
+def test_adapting_shows_the_network_the_noise_that_it_was_trained_at(sigma, level):
+    model = Model(Copyist())
     model.sigma = level
     flat = 100 + sigma * torch.randn(3, 200, 200, generator=generator(0))
-    model.adapt(flat, sigma, alpha=0.75)
-    inputs, targets = map(torch.cat, zip(*islice(seen[0].batches(ahead=0), 40), strict=True))
+    model.adapt(flat, sigma, 40, alpha=0.75, progress=False)
+    inputs, targets = 255 * torch.cat(model.network.inputs), 255 * torch.cat(model.network.targets)
     expected = sigma * math.sqrt(1 + 0.75**2) if level is None else level
     assert inputs.std() == pytest.approx(expected, rel=0.01)
     assert inputs.mean() / targets.mean() == pytest.approx(1, abs=0.01)
@@ -1513,7 +1527,7 @@ def toy(*, width: int = 2, generator: torch.Generator | None = None) -> Sequenti
 
 
 def test_the_file_says_which_network_it_is_with_its_arguments(tmp_path: Path, monkeypatch):
-    monkeypatch.setitem(networks.NETWORKS, "toy", Network(toy, multiple=2, halo=4))
+    monkeypatch.setitem(networks.NETWORKS, "toy", NetworkSpec(toy, multiple=2, halo=4))
     saved = Model("toy", width=5, seed=3)
     saved.save_model(tmp_path / "model.pth")
     content = torch.load(tmp_path / "model.pth", weights_only=True)
@@ -1521,13 +1535,11 @@ def test_the_file_says_which_network_it_is_with_its_arguments(tmp_path: Path, mo
     for loaded in (Model(), Model("toy"), Model(ReLU())):
         loaded.load_pretrained_model(tmp_path / "model.pth")
         assert (loaded.network_name, loaded.arguments) == ("toy", {"width": 5})
-        monkeypatch.setattr(
-            n2n_lib.denoiser.model, "TILE", 16
-        )  # multiple and halo are the toy's too
+        monkeypatch.setattr(prediction, "TILE", 16)  # multiple and halo are the toy's too
         image = images(3, 37, 21)
         assert torch.equal(loaded.predict(image), saved.predict(image))
         monkeypatch.undo()
-        monkeypatch.setitem(networks.NETWORKS, "toy", Network(toy, multiple=2, halo=4))
+        monkeypatch.setitem(networks.NETWORKS, "toy", NetworkSpec(toy, multiple=2, halo=4))
     monkeypatch.delitem(networks.NETWORKS, "toy")
     assert_file_is_refused(tmp_path / "model.pth", "got", "'toy'")
 
