@@ -8,6 +8,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 from n2n_lib import cli
 
@@ -25,7 +26,8 @@ class Run(NamedTuple):
 def run(*arguments: object) -> Run:
     """Run the command line in this process. What is no user's mistake comes through."""
     out, err, code = io.StringIO(), io.StringIO(), 0
-    with redirect_stdout(out), redirect_stderr(err):
+    wide = mock.patch.dict(os.environ, COLUMNS="200")  # whatever terminal the tests run in
+    with wide, redirect_stdout(out), redirect_stderr(err):
         try:
             cli.main([str(argument) for argument in arguments])
         except SystemExit as end:

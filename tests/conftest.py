@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from unittest import mock
 
 import pytest
 import torch
@@ -23,11 +22,4 @@ settings.load_profile("n2n")
 def autograd_is_off():
     """The library must work without autograd; references that need it switch it on themselves."""
     with torch.set_grad_enabled(False):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def a_wide_terminal():
-    """Commands print as in a wide terminal, wherever the tests run."""
-    with mock.patch.dict(os.environ, COLUMNS="200"):
         yield

@@ -94,9 +94,8 @@ AdaptOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
-MODEL_HELP = (
-    f"A saved model, or one that is shipped: {', '.join(names_in('denoiser.model', 'PRETRAINED'))}."
-)
+PRETRAINED = names_in("denoiser.checkpoint", "PRETRAINED")
+MODEL_HELP = f"A saved model, or one that is shipped: {', '.join(PRETRAINED)}."
 
 
 def noise_level(

@@ -58,7 +58,7 @@ def test_no_verb_shows_the_help():
         ("train", "denoiser.networks", "NETWORKS"),
         ("train", "denoiser.noise", "NOISES"),
         ("denoise", "denoiser.noise", "NOISES"),
-        ("denoise", "denoiser.model", "PRETRAINED"),
+        ("denoise", "denoiser.checkpoint", "PRETRAINED"),
         ("evaluate", "denoiser.classical", "ALL_METHODS"),
     ],
 )
