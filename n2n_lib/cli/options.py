@@ -94,8 +94,8 @@ AdaptOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
-SHIPPED = ", ".join(names_in("denoiser.checkpoint", "PRETRAINED"))
-MODEL_HELP = f"A saved model, or one that is shipped: {SHIPPED}."
+PRETRAINED = names_in("denoiser.checkpoint", "PRETRAINED")
+MODEL_HELP = f"A saved model, or one that is shipped: {', '.join(PRETRAINED)}."
 
 
 def noise_level(
