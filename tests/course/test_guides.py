@@ -106,7 +106,9 @@ def with_part(text: str, name: str, part: str) -> str:
 @pytest.mark.parametrize("name", WRITTEN)
 def test_what_is_written_here_is_fresh(name: str):
     path, write = WRITTEN[name]
-    assert read(path) == with_part(read(path), name, write()), "see the top"
+    assert read(path) == with_part(read(path), name, write()), (
+        f"run PYTHONPATH=tests python {Path(__file__).relative_to(ROOT)}"
+    )
 
 
 def test_every_exercise_and_lesson_is_in_the_guide():
@@ -187,6 +189,13 @@ def test_links_resolve(guide: Path):
             titles = re.findall(r"^#+ +(.*)$", read(target), flags=re.MULTILINE)
             names = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
             assert anchor in names, link
+
+
+@every_guide
+def test_paths_exist(guide: Path):
+    for span in re.findall(r"`([^`\n]+)`", read(guide)):
+        path = re.fullmatch(r"(?:n2n_lib|tests|tools|docs|notebooks)/[\w./-]*", span)
+        assert not path or "NN" in span or (ROOT / span).exists(), span
 
 
 def test_the_students_guide_stands_alone():
