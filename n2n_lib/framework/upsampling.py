@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 
@@ -123,7 +121,7 @@ class Upsampling(KernelLayer):
         result = kernel_set.upsample_conv2d_forward(x, conv.weight, conv.bias, *geometry)
         return self._finish(input, kernel_set, result)
 
-    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
+    def _kernel_backward(self, kernel_set: kernels.KernelSet, grad: Tensor, saved: object) -> tuple:
         conv = self.conv
         geometry = (conv.stride, conv.padding, conv.dilation, self.scale_factor)
         return kernel_set.upsample_conv2d_backward(

@@ -36,7 +36,7 @@ def test_cut_is_unfold(data: st.DataObject) -> None:
         patch.setattr(windows, "LARGE", draw(st.sampled_from([0, 1 << 17])))
         patch.setattr(windows, "PART_BYTES", draw(st.sampled_from([64, 1000, 1 << 23])))
         parts = windows.split_batch(count, grid[0], grid[1] * kernel[0] * kernel[1] * channels)
-        rows = [part.clone() for part in windows.cut(windows.as_rows(x), at, parts)]
+        rows = [part.clone() for part in windows.windows(windows.as_rows(x), at, parts)]
     columns = unfold(pad(x, (padding[1],) * 2 + (padding[0],) * 2), kernel, dilation, 0, stride)
     expected = columns.view(count, channels, kernel[0] * kernel[1], -1).permute(0, 3, 2, 1)
     assert torch.equal(torch.cat(rows), expected.reshape(count * grid[0] * grid[1], -1))

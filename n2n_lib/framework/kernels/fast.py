@@ -6,8 +6,8 @@ tensor operations. Five ideas carry them:
 1. *Channels last.* Tensors are ``(N, C, H, W)`` to the outside and ``(N, H, W, C)`` in memory. A
    window is then a few runs of contiguous floats, and a copy of all windows is the left matrix of
    one large product, without `unfold`.
-2. *Unfold the narrow side.* Windows can be cut before the product or added up after it. Each axis
-   goes the way that moves fewer floats: ``kH kW C`` for each pixel with windows first,
+2. *Unfold the narrow side.* Windows can be copied before the product or added up after it. Each
+   axis goes the way that moves fewer floats: ``kH kW C`` for each pixel with windows first,
    ``kH kW O`` with the sums last, ``kW C + kH O`` with one axis each way.
 3. *Never upsample.* An upsampled image holds each number s^2 times. Its convolution is a sum over
    the small image with a kernel of ``k + s - 1``, see `upsample_conv2d_forward`.
@@ -17,7 +17,8 @@ tensor operations. Five ideas carry them:
    instead of six, see ``kernels.winograd``; after doubling an image, windows of 3 x 3 need nine
    products a pixel instead of 16, see ``kernels.doubling``.
 
-What these share, the parts of a batch, windows and their adjoint, is in ``kernels.windows``.
+What these share, the parts of a batch, windows and their adjoint, is in ``kernels.windows``. Each
+way of computing has a class of its own, which keeps what backward needs and knows the way back.
 
 Every function works for every stride, padding, dilation, kernel and scale. Where a shorter way does
 not apply, `_plan` and `upsample_conv2d_forward` say which way is taken instead.
@@ -28,6 +29,7 @@ Notation as in ``kernels.unfold``; ``x`` is ``(N, H, W, C)`` inside this file.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,20 +38,21 @@ from n2n_lib.framework.kernels import doubling, winograd
 from n2n_lib.framework.kernels.product import product
 from n2n_lib.framework.kernels.unfold import Pair, output_size, transposed_size
 from n2n_lib.framework.kernels.windows import (
+    Part,
     Windows,
-    add,
     add_up,
     as_images,
     as_rows,
+    bias_grad,
     canvas,
     correlate,
     crop,
-    cut,
     first_taps,
     joined,
     pixels,
+    shift_and_add,
     split_batch,
-    sums,
+    windows,
 )
 
 # ------------------------------------------------------------------ convolution
@@ -59,7 +62,7 @@ from n2n_lib.framework.kernels.windows import (
 def _plan(
     size: Pair, shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair
 ) -> tuple[Windows, Windows | None]:
-    r"""Decide which axes are cut before the product and which are added up after it.
+    r"""Decide which axes are copied before the product and which are added up after it.
 
     An axis of stride 1 can be turned around: with :math:`\kappa = k - 1 - u`,
 
@@ -76,7 +79,8 @@ def _plan(
     Returns
     -------
     Windows, Windows or None
-        What `cut` does to the input, and what `add` does to the products (None: nothing).
+        What `windows` copies of the input, and where `shift_and_add` adds the products (None: the
+        products are the output).
     """
     out, channels, kh, kw = shape
     grid = output_size(size, (kh, kw), stride, padding, dilation)
@@ -121,58 +125,86 @@ def _weight(matrix: Tensor, after: Windows | None, shape: tuple[int, ...]) -> Te
 
 def conv2d_forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair
-) -> tuple[Tensor, tuple]:
-    """Convolve: ``Z = cut(X) W^T`` and ``Y = add(Z) + b``, each axis as `_plan` chose."""
+) -> tuple[Tensor, winograd.Winograd | Convolution]:
+    """Convolve, by the shortest way: that of ``kernels.winograd``, or as `_plan` chose."""
     if winograd.applies(weight.shape, stride, padding, dilation):
-        x = as_rows(x)
-        return as_images(winograd.forward(x, weight, bias, padding)), (x,)
-    before, after = _plan(tuple(x.shape[2:]), tuple(weight.shape), stride, padding, dilation)
-    matrix = _matrix(weight, after)
-    x, out, grid = as_rows(x), len(weight), before.grid
-    parts = split_batch(len(x), grid[0], grid[1] * sum(matrix.shape))
-    windows = cut(x, before, parts)
-    if len(parts) == 1:
-        windows = list(windows)  # few enough to be kept for backward
-    saved = x, windows if len(parts) == 1 else None, before, after, matrix, parts
-    if after is None:
-        y = joined([product(rows, matrix, bias) for rows in windows])
-        return as_images(y.view(len(x), *grid, out)), saved
-    target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
-    for part, rows in zip(parts, windows, strict=True):
-        add(product(rows, matrix, taps), after, target, part)
-    return as_images(crop(target, after)), saved
+        y, saved = winograd.forward(as_rows(x), weight, bias, padding)
+    else:
+        before, after = _plan(tuple(x.shape[2:]), tuple(weight.shape), stride, padding, dilation)
+        y, saved = _convolve(as_rows(x), weight, bias, before, after)
+    return as_images(y), saved
 
 
 def conv2d_backward(
     grad_output: Tensor,
-    saved: tuple,
+    saved: winograd.Winograd | Convolution,
     weight: Tensor,
     stride: Pair,
     padding: Pair,
     dilation: Pair,
     needs_input_grad: bool = True,
 ) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Differentiate: ``dZ = cut(dY)``, ``dW = dZ^T cut(X)`` and ``dX = add(dZ W)``.
+    """Differentiate, by the way that the forward took."""
+    return _outside(saved.backward(as_rows(grad_output), weight, needs_input_grad))
 
-    What was added up on the way out is cut on the way back, and the other way round.
-    """
-    grad = as_rows(grad_output)
-    if len(saved) == 1:
-        grad_input, *others = winograd.backward(grad, *saved, weight, padding, needs_input_grad)
-        return None if grad_input is None else as_images(grad_input), *others
-    x, windows, before, after, matrix, parts = saved
-    grad_matrix = []
-    if needs_input_grad:
-        target = canvas(before, parts[0], len(x), x, None, x.shape[3])
-    turned = Windows(before.grid, before.grid, (1, 1)) if after is None else after
-    windows = windows or cut(x, before, parts)
-    for part, dz, rows in zip(parts, cut(grad, turned, parts), windows, strict=True):
-        grad_matrix.append(correlate(dz, rows))
+
+def _outside(gradients: tuple[Tensor | None, Tensor, Tensor]) -> tuple:
+    """Turn the gradient of the input, if there is one, back into ``(N, C, H, W)``."""
+    grad_input, grad_weight, grad_bias = gradients
+    return None if grad_input is None else as_images(grad_input), grad_weight, grad_bias
+
+
+def _convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, before: Windows, after: Windows | None
+) -> tuple[Tensor, Convolution]:
+    """Convolve ``(N, H, W, C)``: ``Z = windows(X) W^T`` and ``Y = shift_and_add(Z) + b``."""
+    matrix, out, grid = _matrix(weight, after), len(weight), before.grid
+    parts = split_batch(len(x), grid[0], grid[1] * sum(matrix.shape))
+    rows_of_parts = windows(x, before, parts)
+    if len(parts) == 1:
+        rows_of_parts = list(rows_of_parts)  # few enough to be kept for backward
+    kept = rows_of_parts if len(parts) == 1 else None
+    saved = Convolution(x, kept, before, after, matrix, parts)
+    if after is None:
+        y = joined([product(rows, matrix, bias) for rows in rows_of_parts])
+        return y.view(len(x), *grid, out), saved
+    target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
+    for part, rows in zip(parts, rows_of_parts, strict=True):
+        shift_and_add(product(rows, matrix, taps), after, target, part)
+    return crop(target, after), saved
+
+
+class Convolution(NamedTuple):
+    """What backward needs of a convolution by windows, before the product, after it, or both."""
+
+    x: Tensor  # (N, H, W, C)
+    rows: list[Tensor] | None  # the windows of x, where they are few enough to be kept
+    before: Windows
+    after: Windows | None
+    matrix: Tensor  # W, the weight as `_matrix` laid it out
+    parts: list[Part]
+
+    def backward(
+        self, grad: Tensor, weight: Tensor, needs_input_grad: bool
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate: ``dZ = windows(dY)``, ``dW = dZ^T windows(X)``, ``dX`` from ``dZ W``.
+
+        What was added up on the way out is copied on the way back, and the other way round: ``dX``
+        is ``shift_and_add(dZ W)``.
+        """
+        x, rows_of_parts, before, after, matrix, parts = self
+        grad_matrix = []
         if needs_input_grad:
-            add(product(dz, matrix.t()), before, target, part)
-    grad_weight = _weight(add_up(grad_matrix), after, weight.shape)
-    grad_input = as_images(crop(target, before)) if needs_input_grad else None
-    return grad_input, grad_weight, sums(grad)
+            target = canvas(before, parts[0], len(x), x, None, x.shape[3])
+        turned = Windows(before.grid, before.grid, (1, 1)) if after is None else after
+        rows_of_parts = rows_of_parts or windows(x, before, parts)
+        for part, dz, rows in zip(parts, windows(grad, turned, parts), rows_of_parts, strict=True):
+            grad_matrix.append(correlate(dz, rows))
+            if needs_input_grad:
+                shift_and_add(product(dz, matrix.t()), before, target, part)
+        grad_weight = _weight(add_up(grad_matrix), after, weight.shape)
+        grad_input = crop(target, before) if needs_input_grad else None
+        return grad_input, grad_weight, bias_grad(grad)
 
 
 # ------------------------------------------------------------------ upsampling
@@ -215,7 +247,7 @@ def upsample_conv2d_forward(
     padding: Pair,
     dilation: Pair,
     scale: Pair,
-) -> tuple[Tensor, tuple]:
+) -> tuple[Tensor, doubling.Doubling | UpsampledFirst | SummedTaps]:
     r"""Convolve the upsampled image without making it.
 
     The convolution reads pixel :math:`m = j + u d - p` of the upsampled image, which is the small
@@ -226,39 +258,27 @@ def upsample_conv2d_forward(
 
     where :math:`\kappa` runs over :math:`K = (k - 1) d + s` values. The weights of equal
     :math:`\kappa` are summed first: :math:`v = E w` with `_boxes`. For k = 3 and s = 2 that is 16
-    products for each small pixel instead of 9 for each of its 4 copies. ``Y = add(X V^T) + b``.
+    products for each small pixel instead of 9 for each of its 4 copies, see `_add_windows`.
     """
     if doubling.applies(weight.shape, stride, padding, dilation, scale):
-        x = as_rows(x)
-        y, matrix = doubling.forward(x, weight, bias)
-        return as_images(y), (x, matrix)
+        y, saved = doubling.forward(as_rows(x), weight, bias)
+        return as_images(y), saved
     after = _upsample_plan(tuple(x.shape[2:]), tuple(weight.shape[2:]), padding, dilation, scale)
     if stride != (1, 1) or min(after.padding) < 0:  # no shorter way: upsample, then convolve
         big = nn_upsample_forward(x, scale)
         y, saved = conv2d_forward(big, weight, bias, stride, padding, dilation)
-        return y, (saved,)
+        return y, UpsampledFirst(saved, scale)
     x, (out, channels, *kernel) = as_rows(x), weight.shape
     boxes = _boxes(tuple(kernel), scale, dilation, weight.dtype, weight.device)
     matrix = (boxes @ weight.reshape(out * channels, -1).t()).view(-1, channels)  # (KH KW O, C)
     parts = split_batch(len(x), after.grid[0], after.grid[1] * len(matrix))
-    target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
-    for part in parts:
-        add(product(pixels(x, part), matrix, taps), after, target, part)
-    return as_images(crop(target, after)), (x, after, matrix, boxes, parts)
-
-
-@lru_cache(maxsize=256)
-def _upsample_plan(size: Pair, kernel: Pair, padding: Pair, dilation: Pair, scale: Pair) -> Windows:
-    """Return what `add` does to the products in `upsample_conv2d_forward`."""
-    reach = tuple((k - 1) * d + s for k, d, s in zip(kernel, dilation, scale, strict=True))
-    shift = tuple((k - 1) * d - p for k, d, p in zip(kernel, dilation, padding, strict=True))
-    big = tuple(m * s for m, s in zip(size, scale, strict=True))
-    return Windows(output_size(big, kernel, (1, 1), padding, dilation), size, reach, scale, shift)
+    y = _add_windows(x, matrix, bias, after, parts, out)
+    return as_images(y), SummedTaps(x, after, matrix, parts, boxes)
 
 
 def upsample_conv2d_backward(
     grad_output: Tensor,
-    saved: tuple,
+    saved: doubling.Doubling | UpsampledFirst | SummedTaps,
     weight: Tensor,
     stride: Pair,
     padding: Pair,
@@ -266,29 +286,83 @@ def upsample_conv2d_backward(
     scale: Pair,
     needs_input_grad: bool = True,
 ) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Differentiate: ``dZ = cut(dY)``, ``dX = dZ V``, ``dV = dZ^T X`` and ``dw = E^T dV``."""
-    if len(saved) == 1:  # upsampled, then convolved
-        grad, grad_weight, grad_bias = conv2d_backward(
-            grad_output, saved[0], weight, stride, padding, dilation, needs_input_grad
-        )
-        grad_input = nn_upsample_backward(grad, scale) if needs_input_grad else None
-        return grad_input, grad_weight, grad_bias
-    grad = as_rows(grad_output)
-    if len(saved) == 2:  # doubled, then convolved
-        grad_input, *others = doubling.backward(grad, *saved, weight, needs_input_grad)
-        return None if grad_input is None else as_images(grad_input), *others
-    x, after, matrix, boxes, parts = saved
+    """Differentiate, by the way that the forward took."""
+    return _outside(saved.backward(as_rows(grad_output), weight, needs_input_grad))
+
+
+@lru_cache(maxsize=256)
+def _upsample_plan(size: Pair, kernel: Pair, padding: Pair, dilation: Pair, scale: Pair) -> Windows:
+    """Return what `shift_and_add` does to the products in `upsample_conv2d_forward`."""
+    reach = tuple((k - 1) * d + s for k, d, s in zip(kernel, dilation, scale, strict=True))
+    shift = tuple((k - 1) * d - p for k, d, p in zip(kernel, dilation, padding, strict=True))
+    big = tuple(m * s for m, s in zip(size, scale, strict=True))
+    return Windows(output_size(big, kernel, (1, 1), padding, dilation), size, reach, scale, shift)
+
+
+class UpsampledFirst(NamedTuple):
+    """What backward needs where the image was upsampled and then convolved."""
+
+    convolution: winograd.Winograd | Convolution
+    scale: Pair
+
+    def backward(
+        self, grad: Tensor, weight: Tensor, needs_input_grad: bool
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate in the opposite order: the convolution first, then the copies."""
+        grad, *others = self.convolution.backward(grad, weight, needs_input_grad)
+        if grad is None:
+            return None, *others
+        return as_rows(nn_upsample_backward(as_images(grad), self.scale)), *others
+
+
+class SummedTaps(NamedTuple):
+    """What backward needs where the sums of weights ``V`` met the small image."""
+
+    x: Tensor  # (N, H, W, C), not upsampled
+    after: Windows
+    matrix: Tensor  # V: (KH KW O, C)
+    parts: list[Part]
+    boxes: Tensor  # E
+
+    def backward(
+        self, grad: Tensor, weight: Tensor, needs_input_grad: bool
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate: ``dX = dZ V``, ``dV = dZ^T X`` as `_copy_windows`, and ``dw = E^T dV``."""
+        grad_input, grad_matrix = _copy_windows(grad, *self[:4], needs_input_grad)
+        taps = grad_matrix.reshape(len(self.boxes), -1)  # (KH KW, O C)
+        grad_weight = torch.mm(taps.t(), self.boxes).view(weight.shape)
+        return grad_input, grad_weight, bias_grad(grad)
+
+
+# ------------------------------------------------------------------ every pixel times a window
+
+
+def _add_windows(
+    x: Tensor, matrix: Tensor, bias: Tensor | None, after: Windows, parts: list[Part], out: int
+) -> Tensor:
+    """Multiply every pixel by a window and add them up: ``Y = shift_and_add(X V^T) + b``."""
+    target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
+    for part in parts:
+        shift_and_add(product(pixels(x, part), matrix, taps), after, target, part)
+    return crop(target, after)
+
+
+def _copy_windows(
+    grad: Tensor,
+    x: Tensor,
+    after: Windows,
+    matrix: Tensor,
+    parts: list[Part],
+    needs_input_grad: bool,
+) -> tuple[Tensor | None, Tensor]:
+    """Differentiate `_add_windows`: ``dZ = windows(dY)``, ``dX = dZ V`` and ``dV = dZ^T X``."""
     grad_matrix, grad_input = [], []
-    for part, dz in zip(parts, cut(grad, after, parts), strict=True):
+    for part, dz in zip(parts, windows(grad, after, parts), strict=True):
         grad_matrix.append(correlate(dz, pixels(x, part)))
         if needs_input_grad:
             grad_input.append(product(dz, matrix.t()))
-    taps = add_up(grad_matrix).reshape(len(boxes), -1)  # (KH KW, O C)
-    grad_weight = torch.mm(taps.t(), boxes).view(weight.shape)
-    grad_bias = sums(grad)
-    if not needs_input_grad:
-        return None, grad_weight, grad_bias
-    return as_images(joined(grad_input).view(x.shape)), grad_weight, grad_bias
+    grad_input = joined(grad_input).view(x.shape) if needs_input_grad else None
+    return grad_input, add_up(grad_matrix)
 
 
 # ------------------------------------------------------------------ transposed convolution
@@ -302,36 +376,43 @@ def conv_transpose2d_forward(
     padding: Pair,
     output_padding: Pair,
     dilation: Pair,
-) -> tuple[Tensor, tuple]:
-    """Transpose the convolution: ``Y = add(X W) + b``, every pixel times the window around it."""
+) -> tuple[Tensor, Transposed]:
+    """Transpose the convolution: every pixel times the window around it, see `_add_windows`."""
     grid, kernel, (channels, out) = tuple(x.shape[2:]), tuple(weight.shape[2:]), weight.shape[:2]
     size = transposed_size(grid, kernel, stride, padding, output_padding, dilation)
     after = Windows(size, grid, kernel, stride, padding, dilation)
     x, matrix = as_rows(x), weight.permute(2, 3, 1, 0).reshape(-1, channels)  # (kH kW O, C)
     parts = split_batch(len(x), grid[0], grid[1] * len(matrix))
-    target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
-    for part in parts:
-        add(product(pixels(x, part), matrix, taps), after, target, part)
-    return as_images(crop(target, after)), (x, after, matrix, parts)
+    y = _add_windows(x, matrix, bias, after, parts, out)
+    return as_images(y), Transposed(x, after, matrix, parts)
 
 
 def conv_transpose2d_backward(
     grad_output: Tensor,
-    saved: tuple,
+    saved: Transposed,
     weight: Tensor,
     stride: Pair,
     padding: Pair,
     dilation: Pair,
     needs_input_grad: bool = True,
 ) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Differentiate: ``dZ = cut(dY)``, ``dX = dZ W^T`` and ``dW = X^T dZ``."""
-    x, after, matrix, parts = saved
-    grad, (channels, out), (kh, kw) = as_rows(grad_output), weight.shape[:2], after.kernel
-    grad_matrix, grad_input = [], []
-    for part, dz in zip(parts, cut(grad, after, parts), strict=True):
-        grad_matrix.append(correlate(dz, pixels(x, part)))
-        if needs_input_grad:
-            grad_input.append(product(dz, matrix.t()))
-    grad_weight = add_up(grad_matrix).reshape(kh, kw, out, channels).permute(3, 2, 0, 1)
-    grad_input = as_images(joined(grad_input).view(x.shape)) if needs_input_grad else None
-    return grad_input, grad_weight, sums(grad)
+    """Differentiate: a convolution gives the gradient of the input."""
+    return _outside(saved.backward(as_rows(grad_output), weight, needs_input_grad))
+
+
+class Transposed(NamedTuple):
+    """What backward needs of a transposed convolution."""
+
+    x: Tensor  # (N, H, W, C)
+    after: Windows
+    matrix: Tensor  # W: (kH kW O, C)
+    parts: list[Part]
+
+    def backward(
+        self, grad: Tensor, weight: Tensor, needs_input_grad: bool
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate: ``dX = dZ W`` and ``dW = dZ^T X``, as `_copy_windows`."""
+        (channels, out), (kh, kw) = weight.shape[:2], self.after.kernel
+        grad_input, grad_matrix = _copy_windows(grad, *self, needs_input_grad)
+        grad_weight = grad_matrix.reshape(kh, kw, out, channels).permute(3, 2, 0, 1)
+        return grad_input, grad_weight, bias_grad(grad)

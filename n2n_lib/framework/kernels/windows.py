@@ -56,7 +56,7 @@ def split_batch(count: int, lines: int, floats: int) -> list[Part]:
     return [(slice(n, n + 1), band) for n in range(count) for band in bands]
 
 
-def of(x: Tensor, images: slice) -> Tensor:
+def take_images(x: Tensor, images: slice) -> Tensor:
     """Return ``x[images]``; `x` itself where that is all of it, which saves a call."""
     return x if images.start == 0 and images.stop >= len(x) else x[images]
 
@@ -65,7 +65,7 @@ def pixels(x: Tensor, part: Part) -> Tensor:
     """Return the pixels of a part as rows ``(n h w, C)``: a view where they lie in one piece."""
     images, band = part
     if band.stop - band.start == x.shape[1]:
-        return of(x, images).reshape(-1, x.shape[3])
+        return take_images(x, images).reshape(-1, x.shape[3])
     return x[part].reshape(-1, x.shape[3])
 
 
@@ -77,7 +77,7 @@ def add_up(parts: list[Tensor]) -> Tensor:
     return total
 
 
-def sums(grad: Tensor) -> Tensor:
+def bias_grad(grad: Tensor) -> Tensor:
     """Add up all pixels of ``(N, H, W, C)``: the gradient of the bias ``(C,)``."""
     if grad.numel() < 1 << 16:
         return grad.sum((0, 1, 2))
@@ -136,7 +136,7 @@ def lines(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
     (height, width), (_, w), (kh, kw), (sh, sw), (ph, pw), (dh, dw) = at
     reach_w, frame = (w - 1) * sw + (kw - 1) * dw + 1, None
     for images, band in parts:
-        part = of(x, images)
+        part = take_images(x, images)
         top = band.start * sh - ph  # the first line that is needed, perhaps above the image
         bottom = top + (band.stop - band.start - 1) * sh + (kh - 1) * dh + 1
         if top >= 0 and bottom <= height and not pw and reach_w <= width:
@@ -153,7 +153,7 @@ def lines(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
         yield part
 
 
-def cut(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
+def windows(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
     """Copy windows into rows, ``(N, H, W, C)`` to ``(n h w, kH kW C)``, part after part.
 
     ``row[n, i, j][u, v, c] = x[n, i s + u d - p, j s + v d - p, c]``, zero outside the image.
@@ -178,10 +178,10 @@ def cut(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
 def canvas(
     at: Windows, part: Part, count: int, like: Tensor, bias: Tensor | None, c: int
 ) -> Tensor:
-    """Make ``(N, H', W', C)``, large enough for `add` and `crop`, for sums that start at the bias.
+    """Make ``(N, H', W', C)``, large enough for `crop`, for sums that start at the bias.
 
-    Where the first taps that `add` sets leave no gap, only the edges beyond them are filled: the
-    products bring the bias along, see `first_taps`.
+    Where the first taps that `shift_and_add` sets leave no gap, only the edges beyond them are
+    filled: the products bring the bias along, see `first_taps`.
     """
     h, w = (max((g - 1) * s + (k - 1) * d + 1, m + p) for m, g, k, s, p, d in zip(*at, strict=True))
     target = like.new_empty(count, h, w, c)
@@ -206,7 +206,7 @@ def _sets(at: Windows, part: Part) -> bool:
 
 
 def first_taps(at: Windows, part: Part, bias: Tensor | None) -> Tensor | None:
-    """Return the bias ``(KH KW O,)`` of the products: on the taps that `add` sets, else zero."""
+    """Return the bias ``(KH KW O,)`` of the products: zero but on taps that are set, not added."""
     if bias is None or not _sets(at, part):
         return None
     return (_is_first(at.kernel, at.stride, bias.dtype, bias.device) * bias).view(-1)
@@ -220,15 +220,15 @@ def _is_first(kernel: Pair, stride: Pair, dtype: torch.dtype, device: torch.devi
     return first.view(-1, 1)
 
 
-def add(rows: Tensor, at: Windows, target: Tensor, part: Part) -> None:
-    """Add every row where `cut` would have taken it: the adjoint of `cut`, as `fold` of `unfold`.
+def shift_and_add(rows: Tensor, at: Windows, target: Tensor, part: Part) -> None:
+    """Add every row where `windows` would have taken it: its adjoint, as `fold` is of `unfold`.
 
     ``target[n, i s + u d, j s + v d] += row[n, i, j][u, v]``, in coordinates of the padded image.
     Without dilation, the s x s taps that meet s x s different pixels are added at once, and the
     first of them are set (`canvas`).
     """
     images, band = part
-    target, sets = of(target, images), _sets(at, part)
+    target, sets = take_images(target, images), _sets(at, part)
     start = target.storage_offset() + band.start * at.stride[0] * target.stride(1)
     groups = _groups(at, band.stop - band.start, target.shape, target.stride())
     for number, (shape, row_strides, row_place, strides, place) in enumerate(groups):
@@ -244,7 +244,7 @@ def add(rows: Tensor, at: Windows, target: Tensor, part: Part) -> None:
 def _groups(
     at: Windows, h: int, target_shape: tuple[int, ...], target_strides: tuple[int, ...]
 ) -> list[tuple]:
-    """Return the groups of taps that `add` adds at once.
+    """Return the groups of taps that `shift_and_add` adds at once.
 
     Each is ``(shape, strides and place in the rows, strides and place in the target)``, where
     the shape is ``(n, h, w, taps up and down, taps left and right, C)``.

@@ -13,13 +13,14 @@ enough (Winograd, 1980; Lavin and Gray, 2016, section 4: :math:`F(2, 3)`):
     A^T = \begin{pmatrix} 1 & 1 & 1 & 0 \\ 0 & 1 & -1 & 1 \end{pmatrix}
 
 for four lines :math:`x` of the image, two apart from the next four. It is used along the height;
-along the width windows are cut as ever, so that each of the four products is a matrix product.
+along the width windows are copied as ever, so that each of the four products is a matrix product.
 Exact algebra; in float32 the rounding errors are about three times those of the plain sum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,7 +73,9 @@ def _plan(x: Tensor, weight: Tensor, padding: Pair) -> tuple[Windows, list[Part]
     return at, split_batch(n, at.grid[0], columns * (kernel[1] * channels + 3 * out))
 
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair) -> Tensor:
+def forward(
+    x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair
+) -> tuple[Tensor, Winograd]:
     """Convolve ``(N, H, W, C)``: ``Y = A^T [(G w) (B^T x)] + b``; the bias comes with product 1."""
     at, parts = _plan(x, weight, padding)
     matrices, (h, w), out = _weights(weight), at.grid, len(weight)
@@ -84,28 +87,37 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair) -> Te
         m = [rows.view(len(target), -1, w, out) for rows in m]
         torch.add(m[1], m[2], out=target[:, :, 0]).add_(m[0])
         torch.sub(m[1], m[2], out=target[:, :, 1]).add_(m[3])
-    return y.view(len(x), 2 * h, w, out)[:, : x.shape[1] + 2 * padding[0] - 2]
+    y = y.view(len(x), 2 * h, w, out)[:, : x.shape[1] + 2 * padding[0] - 2]
+    return y, Winograd(x, padding)
 
 
-def backward(
-    grad: Tensor, x: Tensor, weight: Tensor, padding: Pair, needs_input_grad: bool
-) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Differentiate: ``dw = G^T [(A dY)^T (B^T x)]``; ``dX`` is ``dY`` with ``w`` turned around."""
-    (at, parts), (out, channels, *kernel) = _plan(x, weight, padding), weight.shape
-    pairs = Windows(tuple(grad.shape[1:3]), at.grid, (2, 1), (2, 1))
-    grad_matrices, grad_bias = [], []
-    for four, g in zip(_transformed(x, at, parts), lines(grad, pairs, parts), strict=True):
-        upper, lower = (transposed(g[:, i::2].reshape(-1, out)) for i in (0, 1))  # (O, n h w)
-        both = upper + lower
-        grad_bias.append(both.sum(1))
-        scaled = (upper, both, upper - lower, lower)
-        grad_matrices.append(
-            torch.stack([product(d, v.t()) for d, v in zip(scaled, four, strict=True)])
-        )
-    grad_weight = weight.new_tensor(_G).t() @ add_up(grad_matrices).view(4, -1)
-    grad_weight = grad_weight.view(3, out, kernel[1], channels).permute(1, 3, 0, 2)
-    grad_input = None
-    if needs_input_grad:
-        opposite = tuple(k - 1 - p for k, p in zip(kernel, padding, strict=True))
-        grad_input = forward(grad, weight.flip(2, 3).transpose(0, 1), None, opposite)
-    return grad_input, grad_weight, add_up(grad_bias)
+class Winograd(NamedTuple):
+    """What backward needs of a convolution of this kind."""
+
+    x: Tensor  # (N, H, W, C)
+    padding: Pair
+
+    def backward(
+        self, grad: Tensor, weight: Tensor, needs_input_grad: bool
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate: ``dw = G^T [(A dY)^T (B^T x)]``; ``dX`` is ``dY`` with ``w`` turned."""
+        x, padding = self
+        (at, parts), (out, channels, *kernel) = _plan(x, weight, padding), weight.shape
+        pairs = Windows(tuple(grad.shape[1:3]), at.grid, (2, 1), (2, 1))
+        grad_matrices, grad_bias = [], []
+        for four, g in zip(_transformed(x, at, parts), lines(grad, pairs, parts), strict=True):
+            upper, lower = (transposed(g[:, i::2].reshape(-1, out)) for i in (0, 1))  # (O, n h w)
+            both = upper + lower
+            grad_bias.append(both.sum(1))
+            scaled = (upper, both, upper - lower, lower)
+            grad_matrices.append(
+                torch.stack([product(d, v.t()) for d, v in zip(scaled, four, strict=True)])
+            )
+        grad_weight = weight.new_tensor(_G).t() @ add_up(grad_matrices).view(4, -1)
+        grad_weight = grad_weight.view(3, out, kernel[1], channels).permute(1, 3, 0, 2)
+        grad_input = None
+        if needs_input_grad:
+            opposite = tuple(k - 1 - p for k, p in zip(kernel, padding, strict=True))
+            turned = weight.flip(2, 3).transpose(0, 1)
+            grad_input, _ = forward(grad, turned, None, opposite)
+        return grad_input, grad_weight, add_up(grad_bias)
