@@ -657,7 +657,7 @@ def prepare_images() -> Callable[[Path], None]:
 def prepare_notebook() -> Callable[[Path], None]:
     def load(path: Path) -> None:
         lesson = lessons.read_lesson(path)
-        lessons._normalise(lesson)
+        lessons.normalise(lesson)
         nbformat.validate(lesson)
         nbformat.writes(lesson).encode("utf-8")
 

@@ -119,7 +119,7 @@ def execute(
             lesson = read_lesson(path)
             run_lesson(lesson, path, timeout)
             _check_outputs(lesson, path)
-            _normalise(lesson)
+            normalise(lesson)
             _save(lesson, path)
 
 
@@ -281,7 +281,7 @@ def _machine_paths(path: Path) -> re.Pattern[str]:
     )
 
 
-def _normalise(lesson: NotebookNode) -> None:
+def normalise(lesson: NotebookNode) -> None:
     """Leave nothing in the notebook that tells when, where or by whom it was run."""
     lesson.metadata = nbformat.from_dict(METADATA)
     for cell in lesson.cells:
