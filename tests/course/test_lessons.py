@@ -21,11 +21,13 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbval.plugin import get_sanitize_patterns
+from notebook_files import code_cells, tags, write
 from PIL import Image
 
 import n2n_lib
+from n2n_lib.course.edition import BEGIN, END
 from n2n_lib.course.lessons import TOPICS, number_of, stem_of
 from n2n_lib.course.notebooks import METADATA, LessonError, execute, find_lessons
 
@@ -34,24 +36,7 @@ NOTEBOOKS = ROOT / "notebooks"
 LESSONS = find_lessons(NOTEBOOKS)
 
 
-def code_cells(lesson: NotebookNode) -> list[NotebookNode]:
-    return [cell for cell in lesson.cells if cell.cell_type == "code"]
-
-
-def tags(cell: NotebookNode) -> list[str]:
-    return cell.metadata.get("tags", [])
-
-
 # ---------------------------------------------------------------------- the runner
-
-
-def write(path: Path, *cells: NotebookNode | str, **metadata) -> Path:
-    """Write a notebook of code cells (strings) and ready-made cells."""
-    lesson = new_notebook(
-        cells=[new_code_cell(c) if isinstance(c, str) else c for c in cells], metadata=metadata
-    )
-    nbformat.write(lesson, path)
-    return path
 
 
 def run(*paths: Path, timeout: int = 60) -> None:
@@ -385,8 +370,18 @@ FIRST_LESSON = {
     "framework.kernels.winograd": "speed",
     "denoiser.stream": "unet",
     "framework.distributed": "scale",
+    # In the file of an earlier lesson, and derived in a later one:
+    "AdaGrad": "optimisers",
+    "Adam": "optimisers",
+    "he_std": "optimisers",
+    "he_normal_": "optimisers",
+    "he_uniform_": "optimisers",
+    "WeightAverage": "optimisers",
+    "Residual": "optimisers",
+    "Concat": "unet",
+    "unet": "unet",
 }
-"""The lesson from which on a file of the library may be imported; others may be from the first."""
+"""The lesson from which on a file or a name of the library may be used; others, from the first."""
 
 
 def test_names_of_notebooks_follow_from_the_table_of_topics():
@@ -410,7 +405,7 @@ def test_there_are_lessons_and_their_numbers_have_no_gap():
 
 
 def test_the_table_of_files_is_about_files_that_exist():
-    for name in FIRST_LESSON:
+    for name in (name for name in FIRST_LESSON if "." in name):
         assert importlib.util.find_spec(f"n2n_lib.{name}"), name
 
 
@@ -539,9 +534,6 @@ def test_answers_are_collapsed(lesson: NotebookNode):
     assert "<details>" in "".join(cell.source for cell in lesson.cells[-8:])
 
 
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-
-
 def region_errors(sources: list[str]) -> list[str]:
     """Return what is wrong with the exercise regions of some code cells, one line per mistake."""
     errors = []
@@ -650,111 +642,62 @@ def python(cell: NotebookNode) -> str:
     return "\n".join(re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in lines)
 
 
-def library_files(source: str) -> set[str]:
-    """Return the files of the library that some code imports or reaches through the package."""
-    names = set()
-    tree = ast.parse(source)
-    aliases = {"n2n_lib"}
-    for node in ast.walk(tree):
+FILES = {name: file for file, names in n2n_lib.PUBLIC.items() for name in names.split()}
+FILES |= n2n_lib.MODULES
+"""Which file of the library a name of the public face is, or comes from."""
+
+
+def library_uses(source: str) -> set[str]:
+    """Return the files and the names that some code takes from the library."""
+    uses, faces, bound = set(), {"n2n_lib"}, {"n2n_lib"}
+    nodes = list(ast.walk(ast.parse(source)))
+    for node in nodes:
         if isinstance(node, ast.Import):
             for item in node.names:
                 if item.name == "n2n_lib":
-                    aliases.add(item.asname or item.name)
+                    faces.add(item.asname or item.name)
                 elif item.name.startswith("n2n_lib."):
-                    names.add(item.name.removeprefix("n2n_lib."))
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "n2n_lib":
-                names |= {file_of(item.name) for item in node.names}
-            elif node.module.startswith("n2n_lib."):
-                names.add(node.module.removeprefix("n2n_lib."))
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and node.value.id in aliases
-            and not node.attr.startswith("__")
-        ):
-            names.add(file_of(node.attr))
-    return names
+                    uses.add(item.name.removeprefix("n2n_lib."))
+                    bound.add(item.asname or "n2n_lib")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "n2n_lib":
+            file = node.module.removeprefix("n2n_lib").removeprefix(".")
+            for item in node.names:  # a name, or a file out of a folder
+                uses |= {
+                    item.name,
+                    file,
+                    f"{file}.{item.name}" if file else FILES.get(item.name, ""),
+                }
+                bound.add(item.asname or item.name)
+    for node in (node for node in nodes if isinstance(node, ast.Attribute)):
+        whole = ast.unparse(node.value)
+        if whole in faces and node.attr in FILES:
+            uses.add(FILES[node.attr])
+        if whole.split(".")[0] in faces | bound:
+            uses.add(node.attr)
+    return uses
 
 
-def file_of(name: str) -> str:
-    """Return the file that a name of the public face is, or comes from."""
-    files = {name: file for file, names in n2n_lib.PUBLIC.items() for name in names.split()}
-    return (n2n_lib.MODULES | files)[name]
+def test_what_is_used_is_of_this_lesson_or_an_earlier_one(path: Path, lesson: NotebookNode):
+    used = library_uses("\n".join(python(cell) for cell in code_cells(lesson)))
+    first = {name: number_of(FIRST_LESSON[name]) for name in used & FIRST_LESSON.keys()}
+    assert {name for name in first if first[name] > int(path.name[:2])} == set()
 
 
-def later(used: set[str], first: dict[str, str], path: Path) -> set[str]:
-    """Return what a lesson uses, though `first` says that it belongs to a later one."""
-    return {name for name in used & first.keys() if number_of(first[name]) > int(path.name[:2])}
-
-
-def test_imports_are_of_this_lesson_or_earlier_ones(path: Path, lesson: NotebookNode):
-    used = library_files("\n".join(python(cell) for cell in code_cells(lesson)))
-    assert later(used, FIRST_LESSON, path) == set()
-
-
-def test_imports_are_found():
+def test_uses_are_found():
     source = (
         "import n2n_lib as n\nfrom n2n_lib import Conv2d, plots\n"
-        "from n2n_lib.framework.optim import SGD\nimport n2n_lib.framework.kernels.unfold\n"
-        "n.Model()\nimport torch\nprint(n.__name__)"
-    )
-    assert library_files(source) == {
-        "framework.conv",
-        "denoiser.plots",
-        "framework.optim",
-        "framework.kernels.unfold",
-        "denoiser.model",
-    }
-
-
-LATER_NAMES = {
-    "AdaGrad": "optimisers",
-    "Adam": "optimisers",
-    "he_std": "optimisers",
-    "he_normal_": "optimisers",
-    "he_uniform_": "optimisers",
-    "WeightAverage": "optimisers",
-    "Residual": "optimisers",
-    "Concat": "unet",
-    "unet": "unet",
-}
-"""What is in the file of an earlier lesson and derived in a later one."""
-
-
-def library_names(source: str) -> set[str]:
-    """Return the names that some code takes from the library, by import or by a dot."""
-    tree = ast.parse(source)
-    taken, prefixes = set(), {"n2n_lib"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "n2n_lib":
-            taken |= {item.name for item in node.names}
-            prefixes |= {item.asname or item.name for item in node.names}
-        elif isinstance(node, ast.Import):
-            for item in node.names:
-                if item.name.split(".")[0] == "n2n_lib" and item.asname:
-                    prefixes.add(item.asname)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            if re.split(r"\W", ast.unparse(node.value))[0] in prefixes:
-                taken.add(node.attr)
-    return taken
-
-
-def test_names_are_of_this_lesson_or_earlier_ones(path: Path, lesson: NotebookNode):
-    used = library_names("\n".join(python(cell) for cell in code_cells(lesson)))
-    assert later(used, LATER_NAMES, path) == set()
-
-
-def test_names_are_found():
-    source = (
-        "import n2n_lib as n\nimport n2n_lib.framework.init\nfrom n2n_lib.framework import optim\n"
-        "import torch\nfrom n2n_lib.framework.containers import Concat as Skip\nn.unet()\n"
-        "optim.Adam(net, 1)\n"
+        "from n2n_lib.framework.optim import SGD\nfrom n2n_lib.framework.kernels import fast\n"
+        "import n2n_lib.framework.kernels.unfold as library\nlibrary.forward(x)\n"
+        "n.Model()\nimport torch\nprint(n.__name__)\nimport n2n_lib.framework.init\n"
+        "from n2n_lib.framework.containers import Concat as Skip\n"
+        "from n2n_lib.framework import optim\noptim.Adam(net, 1)\n"
         "n2n_lib.framework.init.he_std(w)\ntorch.optim.AdaGrad(p)"
     )
-    assert library_names(source) & LATER_NAMES.keys() == {"Concat", "unet", "Adam", "he_std"}
+    files = "conv optim kernels kernels.fast kernels.unfold init containers".split()
+    expected = {"denoiser.plots", "denoiser.model", *(f"framework.{file}" for file in files)}
+    names = {"Conv2d", "SGD", "Model", "Concat", "Adam", "he_std", "forward"}
+    assert expected | names <= library_uses(source)
+    assert not {"AdaGrad", "torch"} & library_uses(source)
 
 
 def misspelt(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import re
@@ -19,7 +18,8 @@ from commands import run
 from hypothesis import given
 from hypothesis import strategies as st
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from notebook_files import tags, write
 
 from n2n_lib.course import check
 from n2n_lib.course.check import CheckFailed, engine, record
@@ -50,7 +50,7 @@ def pair(request: pytest.FixtureRequest, edition: Path) -> tuple[NotebookNode, N
 
 
 def kinds(cell: NotebookNode) -> set[str]:
-    return {"exercise", "check"} & set(cell.metadata.get("tags", []))
+    return {"exercise", "check"} & set(tags(cell))
 
 
 # ---------------------------------------------------------------------- no solution in it
@@ -175,16 +175,6 @@ def test_a_stub_raises_the_hint_and_keeps_the_docstring(
             spaces[name](*[None] * spaces[name].__code__.co_argcount)
         assert f"Hint: {caught.value}" in " ".join(spaces[name].__doc__.split())
         assert max(map(len, theirs.source.splitlines())) <= 100
-
-
-def write(path: Path, *cells: NotebookNode | str) -> Path:
-    """Write a notebook of code cells (strings) and ready-made cells, whose ids stay the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made = [new_code_cell(c) if isinstance(c, str) else copy.deepcopy(c) for c in cells]
-    for number, cell in enumerate(made):
-        cell.id = f"cell-{number}"
-    nbformat.write(new_notebook(cells=made), path)
-    return path
 
 
 def exercise(solution: str = "    return 2 * x", tags: tuple[str, ...] = ("exercise",)):
