@@ -24,6 +24,7 @@ from pages import (
     library_files,
     page_of,
     read_lesson,
+    topic_of,
     without_solutions,
 )
 from sphinx.cmd.build import main as sphinx
@@ -54,7 +55,9 @@ def prepare(source: Path, *, student: bool) -> None:
     (source / "hero.html").write_text(hero(pictures), encoding="utf-8")
     moving = moving_pictures(BOOK / "training", pictures)
     for path in find_lessons(ROOT / "notebooks"):
-        _write_lesson(path, source, student=student, moving=moving.get(path.stem, {}))
+        _write_lesson(path, source, student=student, moving=moving.pop(topic_of(path), {}))
+    if moving:
+        raise ValueError(f"expected lessons on {', '.join(moving)} for pictures, found none")
     guide = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
     (source / "glossary.md").write_text(glossary_page(guide), encoding="utf-8")
     _write_map(table, source)

@@ -350,14 +350,14 @@ def moving_pictures(frames_of_training: Path, to: Path) -> dict[str, dict[str, s
     Returns
     -------
     dict of dict of str
-        HTML by name of the lesson and id of the cell after which it stands.
+        HTML by topic of the lesson and id of the cell after which it stands.
     """
     return {
-        "03_convolution": {"toy-see": sliding_window()},
-        "08_training": {
+        "convolution": {"toy-see": sliding_window()},
+        "training": {
             "run-pictures-see": training(frames_of_training, to),
             "save-big-see": report_slider(to),
         },
-        "11_speed": {"phase-see": four_phases()},
-        "12_unet": {"goal-see": unet_slider(to)},
+        "speed": {"phase-see": four_phases()},
+        "unet": {"goal-see": unet_slider(to)},
     }

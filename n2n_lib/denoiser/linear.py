@@ -8,6 +8,7 @@ kind: 26 equations have one solution.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,9 @@ NAME = "26 numbers"
 
 PAIRS = 300
 """Noisy pairs that it is fitted to, as in lesson 01; more change nothing."""
+
+FULL_SIZE = {"size": 64, "scale": (1.0, 4.0)}
+"""Patches to fit it to for photographs at full size: those that ``unet`` learned from."""
 
 _CHUNK = 64  # images whose windows exist at one time: 40 MB for thumbnails
 
@@ -150,6 +154,22 @@ def fitted(*, clean_targets: bool = False, seed: int = 0, **task: Any) -> Linear
     pairs = sample_pairs(PAIRS, **task, generator=torch.Generator().manual_seed(seed))
     target = pairs.clean if clean_targets else pairs.noisy2
     return fit(to_unit(pairs.noisy1), to_unit(target))
+
+
+def row(**task: Any) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return the filter as a row of a table: its name, and a function of images 0-255.
+
+    Parameters
+    ----------
+    **task
+        As in `fitted`.
+
+    Examples
+    --------
+    >>> rows = evaluate(noisy, clean, row() | {"our network": model.predict})
+    """
+    denoise = fitted(**task)
+    return {NAME: lambda images: 255 * denoise(to_unit(images))}
 
 
 def _shifted(images: Tensor) -> list[Tensor]:

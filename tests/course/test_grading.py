@@ -112,9 +112,9 @@ def tampered() -> dict:
     """A wrong and a missing answer, and whatever might hide it."""
     content = notebook(UPSAMPLING, {"upsample-forward": "print('right')\nreturn x"})
     forge = (
-        "class check:\n    upsample_forward = print\nimport n2n_lib.course.check.engine as engine\n"
+        "class check:\n    upsample_forward = print\nimport n2n_lib.course.check.judge as judge\n"
     )
-    forge += "engine.judge = engine.run = lambda *_: engine.Verdict(True, 'right')"
+    forge += "judge.judge = judge.run = lambda *_: judge.Verdict(True, 'right')"
     content["cells"].insert(0, code_cell(forge))
     cell_of(content, "upsample-forward-check")["metadata"]["nbgrader"]["points"] = 100
     cell_of(content, "upsample-forward")["metadata"] = {}

@@ -22,7 +22,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from notebook_files import tags, write
 
 from n2n_lib.course import check
-from n2n_lib.course.check import CheckFailed, engine, record
+from n2n_lib.course.check import EXERCISES, CheckFailed, record
+from n2n_lib.course.check.judge import judge
 from n2n_lib.course.edition import REGION, fingerprint, make_edition, student_version
 from n2n_lib.course.lessons import number_of, stem_of
 from n2n_lib.course.notebooks import LessonError, find_lessons
@@ -275,7 +276,6 @@ def test_later_cells_do_not_depend_on_an_answer():
     assert list(names_used_later()) == []
 
 
-EXERCISES = {name: getattr(check, name.upper()) for name in check.EXERCISES}
 GOES_ON = sorted(
     set(re.findall(r"check\.go_on_with\((\w+)", "".join(p.read_text("utf-8") for p in LESSONS)))
 )
@@ -290,8 +290,8 @@ def test_the_library_version_passes_the_check_as_a_student_would_write_it(name: 
     exercise = EXERCISES[name]
     version = check.go_on_with(missing, name)
     assert capsys.readouterr().out == f"{name}: the library's version, until yours is right.\n"
-    assert engine.judge(exercise, version).right
-    named = engine.judge(
+    assert judge(exercise, version).right
+    named = judge(
         exercise, lambda *a: version(**dict(zip(exercise.cases[0].arguments, a, strict=True)))
     )
     assert named.right
@@ -578,7 +578,8 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / f"{CONVOLUTION}.new.ipynb").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(record, "_session", {})
-    monkeypatch.setattr(engine, "_failures", {})
+    for exercise in EXERCISES.values():
+        exercise.failures = 0
     return tmp_path
 
 
