@@ -577,7 +577,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / f"{CONVOLUTION}.ipynb").touch()
     (tmp_path / f"{CONVOLUTION}.new.ipynb").touch()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(record, "_session", {})
+    monkeypatch.setattr(record, "session", {})
     for exercise in EXERCISES.values():
         exercise.failures = 0
     return tmp_path
