@@ -266,13 +266,6 @@ def test_targets():
     assert phony and set(phony[1].split()) == set(TARGETS)
 
 
-def test_readme_names_only_targets_that_there_are():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code = re.findall(r"```.*?```|`[^`\n]+`", readme, flags=re.DOTALL)
-    named = {t for part in code for t in re.findall(r"(?m)(?:^|[`$;&\s])make ([a-z-]+)", part)}
-    assert named <= set(TARGETS)
-
-
 @with_make
 def test_the_commands_that_train_the_shipped_networks_know_their_options(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")

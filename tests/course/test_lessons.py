@@ -7,8 +7,6 @@ import importlib.util
 import json
 import re
 import statistics
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,9 +14,9 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell
+from nbformat.v4 import new_code_cell
 from nbval.plugin import get_sanitize_patterns
-from notebook_files import code_cells, tags, write
+from notebook_files import code_cells, tags
 
 import n2n_lib
 from n2n_lib.course.edition import BEGIN, END
@@ -428,22 +426,6 @@ def test_uses_are_found():
     names = {"Conv2d", "SGD", "Model", "Concat", "Adam", "he_std", "forward"}
     assert expected | names <= library_uses(source)
     assert not {"AdaGrad", "torch"} & library_uses(source)
-
-
-def misspelt(path: Path) -> str:
-    """Return what codespell finds, with the settings of the project."""
-    command = [sys.executable, "-m", "codespell_lib", "--toml", ROOT / "pyproject.toml", path]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
-
-
-def test_spelling(path: Path):
-    assert misspelt(path) == ""
-
-
-def test_wrong_spelling_is_found(tmp_path: Path):
-    wrong = "the"[::2] + "h"  # put together here, or codespell would find it in this file, too
-    cell = new_markdown_cell(f"The input of {wrong} layer.")
-    assert f"{wrong} ==> the" in misspelt(write(tmp_path / "01_wrong.ipynb", cell))
 
 
 def long_numbers(text: str) -> list[str]:
