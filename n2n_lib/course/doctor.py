@@ -144,22 +144,19 @@ def check() -> Iterator[Finding]:
         return
     yield check_python(project["Requires-Python"])
     checks: list[Callable[[], Finding]] = [
-        partial(check_package, *parts) for parts in map(name_and_bound, requirements) if parts
-    ]
-    checks += [
+        *(partial(check_package, *parts) for parts in map(name_and_bound, requirements) if parts),
         check_threads,
         check_memory,
         check_disk,
         check_current_folder,
         check_temporary_folder,
-        check_jupyter_folder,
-    ]
-    checks += [check_matplotlib_folder, check_kernel]
-    checks += [
+        partial(check_folders_of, "Jupyter", "jupyter-core", "JUPYTER_RUNTIME_DIR"),
+        partial(check_folders_of, "matplotlib", "matplotlib", "MPLCONFIGDIR"),
+        check_kernel,
         partial(check_probe, "gradient", "torch"),
         partial(check_probe, "figure", "matplotlib"),
+        check_weights,
     ]
-    checks += [check_weights]
     # Probes spend their time reading from the disk: two at a time. Findings come in their order.
     with ThreadPoolExecutor(max_workers=2) as pool:
         yield from pool.map(lambda one: one(), checks)
@@ -215,10 +212,10 @@ def _measure_memory() -> float:
     return psutil.virtual_memory().available / 1e9
 
 
-def _find_jupyter_folder() -> str:
+def _find_jupyter_folders() -> list[str]:
     from jupyter_core.paths import jupyter_runtime_dir
 
-    return jupyter_runtime_dir()
+    return [jupyter_runtime_dir()]
 
 
 def _find_matplotlib_folders() -> list[str]:
@@ -286,7 +283,7 @@ def _load_weights() -> str:
 PROBES: dict[str, Callable[[], Any]] = {
     "threads": _count_threads,
     "memory": _measure_memory,
-    "jupyter": _find_jupyter_folder,
+    "jupyter": _find_jupyter_folders,
     "matplotlib": _find_matplotlib_folders,
     "kernel": _ask_kernel,
     "gradient": compare_gradients,
@@ -379,23 +376,13 @@ def check_temporary_folder() -> Finding:
         return Finding(name, FAULT, str(error), mend)
 
 
-def check_jupyter_folder() -> Finding:
-    """Write into the folder in which Jupyter notes what runs."""
-    folder, error = probe("jupyter")
-    name = "Jupyter's folder"
+def check_folders_of(owner: str, package: str, variable: str) -> Finding:
+    """Write into the folders that a program keeps for itself, and that a variable can move."""
+    name = f"{owner}'s folder"
+    folders, error = probe(owner.lower())
     if error:
-        return Finding(name, FAULT, error, remedy(error, "jupyter-core"))
-    mend = "set the environment variable JUPYTER_RUNTIME_DIR to a folder that you may write to"
-    return _writable(name, folder, mend)
-
-
-def check_matplotlib_folder() -> Finding:
-    """Write into the folders of matplotlib's settings and of its cache."""
-    folders, error = probe("matplotlib")
-    name = "matplotlib's folder"
-    if error:
-        return Finding(name, FAULT, error, remedy(error, "matplotlib"))
-    mend = "set the environment variable MPLCONFIGDIR to a folder that you may write to"
+        return Finding(name, FAULT, error, remedy(error, package))
+    mend = f"set the environment variable {variable} to a folder that you may write to"
     # Where its own folder cannot be written to, matplotlib makes one for this process alone.
     stray = [f for f in folders if Path(f).name.startswith("matplotlib-")]
     if stray:
