@@ -331,7 +331,7 @@ def calls(project: Path) -> list[str]:
     return lines
 
 
-VENV = "tool -m venv .venv"
+VENV = "tool -m venv --clear .venv"
 INSTALL = "python -m pip install --quiet -c constraints.txt -e .[test,bench,grading]"
 
 
@@ -344,7 +344,7 @@ def test_setup_is_done_once_and_again_when_the_versions_change(project: Path):
     stamp = (project / ".venv/.complete").stat().st_mtime
     os.utime(project / "constraints.txt", (stamp + 10, stamp + 10))
     assert make("train", "PYTHON=./tool", folder=project).returncode == 0
-    assert calls(project) == [VENV, INSTALL, "n2n train"]
+    assert calls(project) == [VENV.replace("--clear ", ""), INSTALL, "n2n train"]
 
 
 @with_make

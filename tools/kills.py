@@ -38,6 +38,7 @@ from PIL import Image
 
 from n2n_lib import cli
 from n2n_lib.cli import inputs
+from n2n_lib.course.lessons import stem_of
 from n2n_lib.course.notebooks import execute, find_lessons
 from n2n_lib.denoiser import images
 from n2n_lib.denoiser.model import Model
@@ -206,7 +207,7 @@ def _edition(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in lessons}
 
 
-GRADED = "04_upsampling.ipynb"
+GRADED = f"{stem_of('upsampling')}.ipynb"
 
 
 def _put_submissions(folder: Path) -> None:

@@ -69,11 +69,6 @@ def course_file(path: Path | None, name: str, any_name: bool) -> Path | None:
     return sibling if sibling.is_file() else None
 
 
-def known_sigma(noise: Noise, sigma: float | tuple[float, float]) -> float | None:
-    """Return the noise level that classical methods may be told."""
-    return sigma if noise is Noise.gaussian and not isinstance(sigma, tuple) else None
-
-
 def clean_photographs(path: Path | None) -> dict[str, Tensor]:
     """Return clean photographs by name: those of a folder, or the two for validation."""
     if path is None:
@@ -91,7 +86,7 @@ def check_blocks(image: Tensor, name: object, noise: Noise | None, block: int) -
 
 
 def noisy_and_clean(
-    image: Tensor, noise: Noise, sigma: float, block: int, generator: torch.Generator
+    image: Tensor, noise: Noise, level: float | None, block: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Take an image for a clean one, 0-255, and return a noisy version and what it hides.
 
@@ -99,8 +94,8 @@ def noisy_and_clean(
     every block.
     """
     if noise is not Noise.pixels:
-        noisy = make_noise(noise.value, sigma)(to_unit(image), generator) * 255
-        return noisy, image
+        model = make_noise(noise.value) if level is None else make_noise(noise.value, level)
+        return model(to_unit(image), generator) * 255, image
     height, width = (n // block for n in image.shape[1:])
     crop = image[:, : height * block, : width * block]
     noisy = pixel_sampling(crop, block, generator)
@@ -115,10 +110,10 @@ def load_model(name: str | None, noise: Noise) -> Model:
     return model
 
 
-def adapted_model(model: Model, noisy: Tensor, sigma: float, steps: int) -> Model:
+def adapted_model(model: Model, noisy: Tensor, level: float | None, steps: int) -> Model:
     """A copy of the model that was adapted to an image, or the model itself with 0 steps."""
     if not steps:
         return model
     adapted = deepcopy(model)
-    adapted.adapt(noisy, sigma, steps)
+    adapted.adapt(noisy, level, steps)
     return adapted

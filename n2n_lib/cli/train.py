@@ -8,14 +8,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
-from rich.console import Console
-from torch import Tensor
 
-from n2n_lib.cli.inputs import course_file, known_sigma, validation_count, validation_images
 from n2n_lib.cli.options import (
     JsonOption,
     Noise,
@@ -31,24 +27,21 @@ from n2n_lib.cli.options import (
     check_positive,
     check_seed,
     find_device,
+    names_in,
+    noise_level,
     read_number,
     read_number_or_range,
     read_range,
     use_threads,
 )
-from n2n_lib.cli.tables import OURS, print_thumbnails, thumbnail_results
-from n2n_lib.denoiser import plots
-from n2n_lib.denoiser.evaluation import Row, evaluate
-from n2n_lib.denoiser.images import load_images, load_pairs
-from n2n_lib.denoiser.model import DivergedError, Model, check_training_pairs
-from n2n_lib.denoiser.networks import NETWORKS, find_network
-from n2n_lib.denoiser.noise import make_noise
-from n2n_lib.denoiser.photographs import photographs
-from n2n_lib.denoiser.sampling import sample_pairs
-from n2n_lib.denoiser.stream import PairStream
-from n2n_lib.framework.distributed import Group, processes
-from n2n_lib.framework.optim import OPTIMISERS, SCHEDULES, find_optimiser, find_schedule
-from n2n_lib.support import files
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from n2n_lib.denoiser.evaluation import Score
+    from n2n_lib.denoiser.model import Model
+    from n2n_lib.denoiser.stream import PairStream
+    from n2n_lib.framework.distributed import Group
 
 HELD_OUT_SEED = 1_000_004
 """Seed of the noisy pairs of the validation photographs that choose the best weights of a run."""
@@ -58,13 +51,12 @@ LEARNING_RATES = {"sgd": 4.0, "momentum": 0.4, "nesterov": 0.4, "adagrad": 1e-2,
 """Highest learning rate where none is given, for the report's network."""
 
 
-DTYPES = {
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-"""Precisions by name."""
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+"""Precisions, by PyTorch's names."""
+
+OPTIMISERS = names_in("framework.optim", "OPTIMISERS")
+SCHEDULES = names_in("framework.optim", "SCHEDULES")
+NETWORKS = names_in("denoiser.networks", "NETWORKS")
 
 
 def train(
@@ -85,7 +77,8 @@ def train(
         typer.Option(help="Highest learning rate.", show_default="4 for sgd, see the README"),
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help=f"How the learning rate changes: {', '.join(SCHEDULES)}.")
+        str,
+        typer.Option(help=f"How the learning rate changes: {', '.join(SCHEDULES)}."),
     ] = "cosine",
     ema: Annotated[
         float,
@@ -95,7 +88,8 @@ def train(
         ),
     ] = 0.0,
     network: Annotated[
-        str, typer.Option(help=f"Network to train: {', '.join(NETWORKS)}.")
+        str,
+        typer.Option(help=f"Network to train: {', '.join(NETWORKS)}."),
     ] = "report",
     network_options: Annotated[
         str,
@@ -113,7 +107,7 @@ def train(
         ),
     ] = None,
     noise: NoiseOption = Noise.pixels,
-    sigma: SigmaRangeOption = "25",
+    sigma: SigmaRangeOption = None,
     patch: Annotated[int, typer.Option(help="Height and width of the training images.")] = 32,
     scale: Annotated[
         str,
@@ -170,6 +164,17 @@ def train(
     With many processes: torchrun --nproc-per-node 2 -m n2n_lib train ... shares every batch among
     them; the weights are those of one process. Only the first one prints and writes.
     """
+    import torch
+
+    from n2n_lib.cli.console import make_console
+    from n2n_lib.cli.inputs import validation_images
+    from n2n_lib.cli.tables import OURS, print_thumbnails, thumbnail_results
+    from n2n_lib.denoiser.evaluation import evaluate
+    from n2n_lib.denoiser.model import check_training_pairs
+    from n2n_lib.framework.distributed import processes
+    from n2n_lib.framework.optim import find_optimiser, find_schedule
+    from n2n_lib.support import files
+
     for value, name in (
         (pairs, "--pairs"),
         (epochs, "--epochs"),
@@ -186,8 +191,8 @@ def train(
     lr = LEARNING_RATES[optimiser] if lr is None else lr
     check_positive(lr, "--lr")
     check_below_one(ema, "--ema")
-    level, scales = read_number_or_range(sigma, "--sigma"), read_range(scale, "--scale")
-    make_noise(noise.value, level)
+    level = noise_level(noise, None if sigma is None else read_number_or_range(sigma, "--sigma"))
+    scales = read_range(scale, "--scale")
     check_jitter(jitter, noise)
     device = find_device(device)
     if dtype not in DTYPES:
@@ -195,12 +200,12 @@ def train(
     model = _new_model(network, network_options, seed)
     if start is not None:
         model.load_pretrained_model(start)
-    model.to(DTYPES[dtype]).to(device)
+    model.to(getattr(torch, dtype)).to(device)
     use_threads(threads)
     with processes(device) as group:
-        console = Console(stderr=as_json, quiet=not group.leads)
+        console = make_console(stderr=as_json, quiet=not group.leads)
         started = time.perf_counter()
-        task = {"noise": noise.value, "sigma": level, "size": patch, "scale": scales}
+        task = {"noise": noise.value, "sigma": level or 25.0, "size": patch, "scale": scales}
         training = task | {"jitter": jitter}
         if steps is None:
             noisy1, noisy2, source = _training_pairs(data_path, pairs, training, seed)
@@ -240,14 +245,14 @@ def train(
         if not group.leads:
             return
         trained = sum(model.history.seconds)
-        if noise is Noise.gaussian and not isinstance(level, tuple):
-            model.sigma = level
+        one_level = None if isinstance(level, tuple) else level
+        model.sigma = one_level or model.sigma
         model.save_model(out / "model.pth")
 
         console.print(
             f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ..."
         )
-        rows = evaluate(noisy, clean, {OURS: model.predict}, sigma=known_sigma(noise, level))
+        rows = evaluate(noisy, clean, {OURS: model.predict}, sigma=one_level)
         _draw_training(model, rows, noisy, clean, out)
         results = thumbnail_results(rows) | {
             "seconds": round(trained, 3),
@@ -266,6 +271,7 @@ def train(
             "clean_targets": clean_targets,
             "seed": seed,
             **task,
+            "sigma": level,
         }
         files.write_atomically(
             out / "results.json", lambda file: file.write(json.dumps(results, indent=2).encode())
@@ -279,6 +285,8 @@ def train(
 @contextmanager
 def _weights_kept(model: Model, group: Group, out: Path) -> Iterator[None]:
     """Save what a diverging run had reached before, and say where it is."""
+    from n2n_lib.denoiser.model import DivergedError
+
     try:
         yield
     except DivergedError as error:
@@ -289,9 +297,12 @@ def _weights_kept(model: Model, group: Group, out: Path) -> Iterator[None]:
 
 
 def _draw_training(
-    model: Model, rows: Sequence[Row], noisy: Tensor, clean: Tensor, out: Path
+    model: Model, rows: Sequence[Score], noisy: Tensor, clean: Tensor, out: Path
 ) -> None:
     """Draw the loss and the PSNR beside those of `rows`, and some denoised images."""
+    from n2n_lib.cli.tables import OURS
+    from n2n_lib.denoiser import plots
+
     levels = {row.name: row.psnr for row in rows if row.name != OURS}
     history, few = model.history, slice(0, min(6, len(noisy)))
     plots.save_figure(
@@ -307,6 +318,13 @@ def _training_pairs(
     path: Path | None, count: int, task: dict, seed: int
 ) -> tuple[Tensor, Tensor, str]:
     """Return two noisy batches and where they come from. No clean image is made."""
+    import torch
+
+    from n2n_lib.cli.inputs import course_file
+    from n2n_lib.denoiser.images import load_images, load_pairs
+    from n2n_lib.denoiser.photographs import photographs
+    from n2n_lib.denoiser.sampling import sample_pairs
+
     found = course_file(path, "train_data.pkl", any_name=True)
     if found is not None:
         first, second = load_pairs(found)
@@ -322,6 +340,10 @@ def _stream(
     path: Path | None, batch: int, task: dict, clean_targets: bool, seed: int
 ) -> PairStream:
     """Return an endless stream of pairs from photographs."""
+    from n2n_lib.cli.inputs import course_file
+    from n2n_lib.denoiser.images import load_images
+    from n2n_lib.denoiser.stream import PairStream
+
     if course_file(path, "train_data.pkl", any_name=True) is not None:
         raise UsageError(f"expected a folder of photographs with --steps, got pairs in {path}")
     images = None if path is None else load_images(path)
@@ -330,6 +352,11 @@ def _stream(
 
 def _held_out_pairs(task: dict) -> tuple[Tensor, Tensor]:
     """Return noisy pairs of the validation photographs. No clean image is made."""
+    import torch
+
+    from n2n_lib.cli.inputs import validation_count
+    from n2n_lib.denoiser.sampling import sample_pairs
+
     generator = torch.Generator().manual_seed(HELD_OUT_SEED)
     count = validation_count(task)
     drawn = sample_pairs(count, split="validation", **task, generator=generator, with_clean=False)
@@ -338,6 +365,10 @@ def _held_out_pairs(task: dict) -> tuple[Tensor, Tensor]:
 
 def _new_model(network: str, options: str, seed: int) -> Model:
     """Build a network; `options` are such as "width=48,depth=3"."""
+    from n2n_lib.denoiser.model import Model
+    from n2n_lib.denoiser.networks import find_network
+    from n2n_lib.support import files
+
     known = inspect.signature(find_network(network).build).parameters.keys() - {"generator"}
     arguments = {}
     for part in filter(None, options.split(",")):

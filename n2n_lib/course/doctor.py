@@ -58,7 +58,7 @@ TIME_LIMIT = 180
 """Seconds that one probe may take: a first import on a slow disk takes tens of them."""
 
 MEMORY_NEEDED, DISK_NEEDED = 2.5, 1.0
-"""Gigabytes that should be free: of memory lesson 08 takes 2.0 at its peak."""
+"""Gigabytes that should be free: of memory the lesson on training takes 2.0 at its peak."""
 
 TOO_LITTLE = 0.2
 """Share of these below which nothing works any more."""

@@ -1,4 +1,4 @@
-"""How fast are we? Our kernels beside PyTorch's, measured in turn (lesson 11)."""
+"""How fast are we? Our kernels compared with PyTorch's, measured in turn."""
 
 from __future__ import annotations
 
@@ -345,15 +345,20 @@ def peak_memory(row: str, case: Case) -> float | None:
     if not Path("/proc/self/clear_refs").exists() or not hasattr(ctypes.CDLL(None), "malloc_trim"):
         return None
     try:
-        return _apart(partial(_peak_memory, row, case))
-    except EOFError:
+        return _apart(partial(_peak_memory, row, case), case.name)
+    except ChildProcessError:
         return None
 
 
-def _apart(work: Callable[[], object]) -> object:
+def _apart(work: Callable[[], object], name: str) -> object:
     """Return what `work` returns in a new process, with as many threads as this one.
 
-    There no earlier case has left its holes in the heap. Raises EOFError if the process dies.
+    There no earlier case has left its holes in the heap.
+
+    Raises
+    ------
+    ChildProcessError
+        If the process ends before it has an answer: it was killed, or `work` raised.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -362,6 +367,12 @@ def _apart(work: Callable[[], object]) -> object:
     sender.close()
     try:
         return receiver.recv()
+    except EOFError:
+        process.join()
+        raise ChildProcessError(
+            f"expected a measurement of {name!r}, got none: its process ended with exit code "
+            f"{process.exitcode} (below 0: killed by that signal, 9 for want of memory)"
+        ) from None
     finally:
         process.join()
 
@@ -424,12 +435,17 @@ def run(
         Time for each case, about.
     progress : bool
         Whether to show a progress bar.
+
+    Raises
+    ------
+    ChildProcessError
+        If the process of a case dies.
     """
     rows = ROWS if compiled and can_compile() else ROWS[:-1]
     with tqdm(cases, disable=not progress, unit="case") as bar:
         for case in bar:
             bar.set_description(case.name)
-            result = _apart(partial(measure, case, rows, limits, seconds=seconds))
+            result = _apart(partial(measure, case, rows, limits, seconds=seconds), case.name)
             if memory:
                 for row in ROWS[:-1]:
                     megabytes = peak_memory(row, case)

@@ -97,6 +97,19 @@ def load_images(folder: str | os.PathLike) -> dict[str, Tensor]:
     ValueError
         If it holds no image, or one that cannot be read, which the message names.
     """
+    return {path.name: load_image(path) for path in find_images(folder)}
+
+
+def find_images(folder: str | os.PathLike) -> list[Path]:
+    """List the images of a folder, sorted by name, as `load_images` does; nothing is opened.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If it holds no image.
+    """
     folder = Path(folder)
     if not folder.exists():
         raise FileNotFoundError(f"expected a folder of images, got no such folder: {folder}")
@@ -112,7 +125,7 @@ def load_images(folder: str | os.PathLike) -> dict[str, Tensor]:
     if not paths:
         suffixes = ", ".join(IMAGE_SUFFIXES)
         raise ValueError(f"expected images ({suffixes}) in the folder, got none: {folder}")
-    return {path.name: load_image(path) for path in paths}
+    return paths
 
 
 def load_image(path: str | os.PathLike) -> Tensor:
@@ -162,7 +175,10 @@ def load_image(path: str | os.PathLike) -> Tensor:
             f"expected an image of 8 or 16 bits, got floating point: {path}"
         ) from error
     except Exception as error:  # Pillow's decoders fail on damaged files in many ways
-        raise ValueError(f"expected an image, got an unreadable file: {path}") from error
+        formats = ", ".join(_IMAGE_FORMATS)
+        raise ValueError(
+            f"expected an image, got an unreadable file: {path} (what can be read: {formats})"
+        ) from error
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
 

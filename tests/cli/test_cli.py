@@ -30,7 +30,7 @@ from n2n_lib.denoiser import bench as benchmark
 from n2n_lib.denoiser import plots
 from n2n_lib.denoiser.metrics import PSNR_DEFINITIONS
 from n2n_lib.denoiser.model import PRETRAINED, WEIGHTS, Model
-from n2n_lib.denoiser.noise import Gaussian, Poisson
+from n2n_lib.denoiser.noise import Bernoulli, Gaussian, Poisson
 from n2n_lib.denoiser.stream import PairStream
 from n2n_lib.framework.optim import SCHEDULES
 
@@ -417,11 +417,17 @@ def figures(monkeypatch) -> list[tuple]:
 
 
 @pytest.mark.parametrize(
-    ("noise", "model"), [("gaussian", Gaussian(50.0)), ("poisson", Poisson())], ids=str
+    ("noise", "model"),
+    [
+        (("--noise", "gaussian", "--sigma", 50), Gaussian(50.0)),
+        (("--noise", "poisson"), Poisson()),
+        (("--noise", "bernoulli"), Bernoulli()),
+    ],
+    ids=["gaussian", "poisson", "bernoulli"],
 )
-def test_denoise_with_noise_added_first(noise: str, model, model_file, tmp_path, monkeypatch):
+def test_denoise_with_noise_added_first(noise: tuple, model, model_file, tmp_path, monkeypatch):
     source, kept = photo(tmp_path / "photo.png", 120, 90), figures(monkeypatch)
-    options = ("--model", model_file, "--noise", noise, "--sigma", 50, "--seed", 3)
+    options = ("--model", model_file, *noise, "--seed", 3)
     well("denoise", source, *options, "--out", tmp_path / "a")
     well("denoise", source, *options, "--out", tmp_path / "b")
     assert tree(tmp_path / "a") == tree(tmp_path / "b")

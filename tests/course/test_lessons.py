@@ -26,6 +26,7 @@ from nbval.plugin import get_sanitize_patterns
 from PIL import Image
 
 import n2n_lib
+from n2n_lib.course.lessons import TOPICS, number_of, stem_of
 from n2n_lib.course.notebooks import METADATA, LessonError, execute, find_lessons
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -357,35 +358,39 @@ def test_everything_else_is_compared(text: str):
 # ---------------------------------------------------------------------- the lessons
 
 FIRST_LESSON = {
-    "denoiser.images": 1,
-    "denoiser.photographs": 1,
-    "denoiser.sampling": 1,
-    "denoiser.noise": 1,
-    "denoiser.metrics": 1,
-    "framework.module": 2,
-    "framework.gradcheck": 2,
-    "framework.conv": 3,
-    "framework.kernels": 3,  # the choice of kernels
-    "framework.kernels.unfold": 3,  # the report's, which lessons 03 and 04 derive
-    "framework.upsampling": 4,
-    "framework.activations": 5,
-    "framework.losses": 6,
-    "framework.containers": 6,
-    "framework.init": 7,
-    "framework.optim": 7,
-    "denoiser.model": 8,
-    "denoiser.networks": 8,
-    "framework.torch_twin": 8,
-    "framework.transposed": 9,
-    "framework.kernels.doubling": 11,
-    "framework.kernels.fast": 11,
-    "framework.kernels.product": 11,
-    "framework.kernels.windows": 11,
-    "framework.kernels.winograd": 11,
-    "denoiser.stream": 12,
-    "framework.distributed": 13,
+    "denoiser.images": "noise2noise",
+    "denoiser.photographs": "noise2noise",
+    "denoiser.sampling": "noise2noise",
+    "denoiser.noise": "noise2noise",
+    "denoiser.metrics": "noise2noise",
+    "framework.module": "gradients",
+    "framework.gradcheck": "gradients",
+    "framework.conv": "convolution",
+    "framework.kernels": "convolution",  # the choice of kernels
+    "framework.kernels.unfold": "convolution",  # the report's, which the lessons derive
+    "framework.upsampling": "upsampling",
+    "framework.activations": "activations",
+    "framework.losses": "loss_and_sequential",
+    "framework.containers": "loss_and_sequential",
+    "framework.init": "sgd",
+    "framework.optim": "sgd",
+    "denoiser.model": "training",
+    "denoiser.networks": "training",
+    "framework.torch_twin": "training",
+    "framework.transposed": "transposed_convolution",
+    "framework.kernels.doubling": "speed",
+    "framework.kernels.fast": "speed",
+    "framework.kernels.product": "speed",
+    "framework.kernels.windows": "speed",
+    "framework.kernels.winograd": "speed",
+    "denoiser.stream": "unet",
+    "framework.distributed": "scale",
 }
 """The lesson from which on a file of the library may be imported; others may be from the first."""
+
+
+def test_names_of_notebooks_follow_from_the_table_of_topics():
+    assert [path.stem for path in LESSONS] == [stem_of(topic) for topic in TOPICS]
 
 
 @pytest.fixture(params=LESSONS, ids=[path.stem for path in LESSONS])
@@ -564,7 +569,7 @@ def test_exercises_say_what_they_want_and_are_what_is_checked(path: Path, lesson
         assert "Hint: " in (ast.get_docstring(function) or ""), cell.source
         assert cell.source.index("Hint: ") < cell.source.index(BEGIN), "the hint stays outside"
         assert re.search(rf"\bcheck\.\w+\({function.name}\b", following.source), cell.source
-    if int(path.name[:2]) not in (1, 8):
+    if path.stem not in (stem_of("noise2noise"), stem_of("training")):
         assert 2 <= exercises <= 4
 
 
@@ -679,9 +684,14 @@ def file_of(name: str) -> str:
     return (n2n_lib.MODULES | files)[name]
 
 
+def later(used: set[str], first: dict[str, str], path: Path) -> set[str]:
+    """Return what a lesson uses, though `first` says that it belongs to a later one."""
+    return {name for name in used & first.keys() if number_of(first[name]) > int(path.name[:2])}
+
+
 def test_imports_are_of_this_lesson_or_earlier_ones(path: Path, lesson: NotebookNode):
     used = library_files("\n".join(python(cell) for cell in code_cells(lesson)))
-    assert {name for name in used if FIRST_LESSON.get(name, 0) > int(path.name[:2])} == set()
+    assert later(used, FIRST_LESSON, path) == set()
 
 
 def test_imports_are_found():
@@ -700,15 +710,15 @@ def test_imports_are_found():
 
 
 LATER_NAMES = {
-    "AdaGrad": 10,
-    "Adam": 10,
-    "he_std": 10,
-    "he_normal_": 10,
-    "he_uniform_": 10,
-    "WeightAverage": 10,
-    "Residual": 10,
-    "Concat": 12,
-    "unet": 12,
+    "AdaGrad": "optimisers",
+    "Adam": "optimisers",
+    "he_std": "optimisers",
+    "he_normal_": "optimisers",
+    "he_uniform_": "optimisers",
+    "WeightAverage": "optimisers",
+    "Residual": "optimisers",
+    "Concat": "unet",
+    "unet": "unet",
 }
 """What is in the file of an earlier lesson and derived in a later one."""
 
@@ -734,9 +744,7 @@ def library_names(source: str) -> set[str]:
 
 def test_names_are_of_this_lesson_or_earlier_ones(path: Path, lesson: NotebookNode):
     used = library_names("\n".join(python(cell) for cell in code_cells(lesson)))
-    assert {
-        name for name in used & LATER_NAMES.keys() if LATER_NAMES[name] > int(path.name[:2])
-    } == set()
+    assert later(used, LATER_NAMES, path) == set()
 
 
 def test_names_are_found():

@@ -22,14 +22,17 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from n2n_lib.course import check
-from n2n_lib.course.check import CheckFailed, engine, record
+from n2n_lib.course.check import EXERCISES, CheckFailed, record
+from n2n_lib.course.check.judge import judge
 from n2n_lib.course.edition import REGION, fingerprint, make_edition, student_version
+from n2n_lib.course.lessons import number_of, stem_of
 from n2n_lib.course.notebooks import LessonError, find_lessons
 from n2n_lib.denoiser import plots
 from tools import untouched
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LESSONS = find_lessons(NOTEBOOKS)
+CONVOLUTION = stem_of("convolution")
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +57,9 @@ def kinds(cell: NotebookNode) -> set[str]:
 # ---------------------------------------------------------------------- no solution in it
 
 SHOWN = {
-    # Lesson 02 writes the gradient of one example before it asks for that of a batch.
+    # The lesson on gradients writes the gradient of one example before it asks for that of a batch.
     "grad_output @ weight",
-    # The hint of lesson 02 names this call.
+    # The hint of the lesson on gradients names this call.
     "function().item()",
     # Lesson 10 shows Nesterov's step, which begins like the step that was asked for before.
     "for (parameter, grad), velocity in zip(params, velocities, strict=True):",
@@ -115,7 +118,7 @@ def test_there_is_something_to_find():
 
 @pytest.mark.parametrize("place", ["source", "output", "metadata", "attachment", "notebook"])
 def test_a_line_that_was_left_is_found(place: str):
-    lesson = student_version(LESSONS[2])
+    lesson = student_version(NOTEBOOKS / f"{CONVOLUTION}.ipynb")
     line = "    x = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1  # so\n"
     cell = lesson.cells[2]
     if place == "source":
@@ -235,15 +238,14 @@ def test_a_solution_that_could_not_be_taken_out_is_refused(tmp_path: Path, cell:
 # ---------------------------------------------------------------------- it runs
 
 
-@pytest.mark.parametrize("number", ["03", "05"])
-def test_an_untouched_lesson_stops_in_exercises_and_checks_alone(edition: Path, number: str):
-    (path,) = edition.glob(f"{number}_*.ipynb")
-    assert untouched.complaints(path) == []
+@pytest.mark.parametrize("topic", ["convolution", "activations"])
+def test_an_untouched_lesson_stops_in_exercises_and_checks_alone(edition: Path, topic: str):
+    assert untouched.complaints(edition / f"{stem_of(topic)}.ipynb") == []
     assert not (edition / record.PROGRESS).exists(), "what is not written has not been tried"
 
 
 def test_what_an_untouched_lesson_must_not_do_is_found(edition: Path, tmp_path: Path):
-    (path,) = edition.glob("05_*.ipynb")
+    path = edition / f"{stem_of('activations')}.ipynb"
     lesson = nbformat.read(path, as_version=4)
     by_id = {cell.id: cell for cell in lesson.cells}
     by_id["relu-backward-check"].source = "pass"
@@ -284,7 +286,6 @@ def test_later_cells_do_not_depend_on_an_answer():
     assert list(names_used_later()) == []
 
 
-EXERCISES = {name: getattr(check, name.upper()) for name in check.EXERCISES}
 GOES_ON = sorted(
     set(re.findall(r"check\.go_on_with\((\w+)", "".join(p.read_text("utf-8") for p in LESSONS)))
 )
@@ -299,8 +300,8 @@ def test_the_library_version_passes_the_check_as_a_student_would_write_it(name: 
     exercise = EXERCISES[name]
     version = check.go_on_with(missing, name)
     assert capsys.readouterr().out == f"{name}: the library's version, until yours is right.\n"
-    assert engine.judge(exercise, version).right
-    named = engine.judge(
+    assert judge(exercise, version).right
+    named = judge(
         exercise, lambda *a: version(**dict(zip(exercise.cases[0].arguments, a, strict=True)))
     )
     assert named.right
@@ -583,11 +584,12 @@ def test_what_cannot_be_done_is_one_clear_error(course, tmp_path: Path):
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder of a kernel in a student edition."""
     (tmp_path / record.EDITION).write_text('{"files": {}}')
-    (tmp_path / "03_convolution.ipynb").touch()
-    (tmp_path / "03_convolution.new.ipynb").touch()
+    (tmp_path / f"{CONVOLUTION}.ipynb").touch()
+    (tmp_path / f"{CONVOLUTION}.new.ipynb").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(record, "_session", {})
-    monkeypatch.setattr(engine, "_failures", {})
+    for exercise in EXERCISES.values():
+        exercise.failures = 0
     return tmp_path
 
 
@@ -668,7 +670,8 @@ def test_the_picture_names_lessons_exercises_and_their_state(kernel: Path, capsy
         check.conv2d_forward(lambda *arguments: 0)
     texts = [text.get_text() for text in check.progress().axes[0].texts]
     assert set(check.EXERCISES) <= set(texts)
-    assert "03 convolution" in texts and "lesson 09" in texts
+    other = f"lesson {number_of('transposed_convolution'):02}"
+    assert CONVOLUTION.replace("_", " ") in texts and other in texts
     assert {"right: 1", "tried: 1", f"not tried: {len(check.EXERCISES) - 2}"} <= set(texts)
     signs = dict(zip(texts[1:], texts, strict=False))  # the sign comes before its name
     assert signs["output_size"] == "✓" and signs["conv2d_forward"] == "…"

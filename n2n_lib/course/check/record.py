@@ -70,13 +70,14 @@ def state(entry: Any) -> str:
     return "right" if entry.get("right") else "tried"
 
 
-def lesson_titles() -> dict[int, str]:
-    """Return the titles of the lessons in the working folder by number: ``{3: "03 convolution"}``.
+def lesson_titles() -> dict[str, str]:
+    """Return the titles of the lessons in the working folder by topic.
 
-    A title is the name of the file, of the oldest if several have one number.
+    A title is the name of the file, with the number that the lesson has in this folder:
+    ``{"convolution": "03 convolution"}``.
     """
-    stems = sorted((path.stem for path in Path.cwd().glob("[0-9][0-9]_*.ipynb")), reverse=True)
-    return {int(stem[:2]): stem.partition(".")[0].replace("_", " ") for stem in stems}
+    names = (path.name.partition(".")[0] for path in Path.cwd().glob("[0-9][0-9]_*.ipynb"))
+    return {name[3:]: name.replace("_", " ") for name in sorted(names, reverse=True)}
 
 
 def _add(entries: dict[str, Any], name: str, right: bool) -> None:

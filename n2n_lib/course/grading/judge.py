@@ -19,7 +19,8 @@ from typing import Any
 import matplotlib
 import psutil
 
-from n2n_lib.course.check.engine import Exercise, Verdict, judge, tensors_in
+from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.judge import Verdict, judge, tensors_in
 from n2n_lib.course.grading.wire import decode, plain, receive, send
 from n2n_lib.course.grading.worker import FORKS
 
