@@ -156,19 +156,13 @@ def fitted(*, clean_targets: bool = False, seed: int = 0, **task: Any) -> Linear
     return fit(to_unit(pairs.noisy1), to_unit(target))
 
 
-def row(**task: Any) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Return the filter as a row of a table: its name, and a function of images 0-255.
-
-    Parameters
-    ----------
-    **task
-        As in `fitted`.
+def row(denoise: LinearFilter) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return a filter as a row of a table: its name, and a function of images 0-255.
 
     Examples
     --------
-    >>> rows = evaluate(noisy, clean, row() | {"our network": model.predict})
+    >>> scores = evaluate(noisy, clean, row(fitted()) | {"our network": model.predict})
     """
-    denoise = fitted(**task)
     return {NAME: lambda images: 255 * denoise(to_unit(images))}
 
 
