@@ -715,9 +715,9 @@ class Camera:
         """
         raw = self.sense(clean)
         first, second = (self._finished(clean, raw, generator) for _ in range(2))
-        return first, second, self.noise_free(clean)
+        return first, second, self.finish(self._developed(clean, raw))
 
-    def noise_free(self, clean: Tensor, *, saved: bool = False) -> Tensor:
+    def noise_free(self, clean: Tensor, *, saved: bool = True) -> Tensor:
         """Develop a scene without noise.
 
         Parameters
@@ -725,20 +725,19 @@ class Camera:
         clean : Tensor
             As in `sense`.
         saved : bool
-            As in `finish`. The default is False, since noise blurs the steps of a file's
-            quantisation: the mean of many noisy JPEGs is nearer to the picture before it was
-            saved than to the JPEG of it.
+            As in `finish`. The mean of many noisy JPEGs is nearer to the JPEG of the picture where
+            chroma is subsampled or the noise small, nearer to the picture before it was saved
+            where noise carries details across the steps of the quantisation.
 
         Returns
         -------
         Tensor
             ``(..., 3, h, w)``, 0-1.
         """
-        raw = self.sense(clean)
-        return self.finish(clean if self.follows_edges else self.develop(raw), saved=saved)
+        return self.finish(self._developed(clean, self.sense(clean)), saved=saved)
 
     def bias(
-        self, clean: Tensor, copies: int, generator: torch.Generator, *, saved: bool = False
+        self, clean: Tensor, copies: int, generator: torch.Generator, *, saved: bool = True
     ) -> Tensor:
         """Return the mean of many exposures less `noise_free`: what Noise2Noise cannot know.
 
@@ -769,13 +768,16 @@ class Camera:
         total = sum(self.expose(clean, generator).double() for _ in range(copies))
         return (total / copies - self.noise_free(clean, saved=saved)).to(clean.dtype)
 
+    def _developed(self, clean: Tensor, raw: Tensor) -> Tensor:
+        """Return the scene `clean`, whose mosaic without noise is `raw`, as it is developed."""
+        return clean if self.follows_edges else self.develop(raw)
+
     def _finished(self, clean: Tensor, raw: Tensor, generator: torch.Generator) -> Tensor:
         """One exposure of the scene `clean`, whose mosaic without noise is `raw`."""
-        developed = self.develop(raw)
-        noise = self.develop(self.capture(raw, generator)) - developed
+        noise = self.develop(self.capture(raw, generator)) - self.develop(raw)
         if self.luma_blur or self.chroma_blur:
             noise = smooth_noise(noise, self.luma_blur, self.chroma_blur)
-        return self.finish((clean if self.follows_edges else developed) + noise)
+        return self.finish(self._developed(clean, raw) + noise)
 
 
 def draw_camera(
