@@ -172,7 +172,8 @@ def train(
     from n2n_lib.denoiser.evaluation import evaluate
     from n2n_lib.denoiser.model import check_training_pairs
     from n2n_lib.framework.distributed import processes
-    from n2n_lib.framework.optim import find_optimiser, find_schedule
+    from n2n_lib.framework.optim import find_optimiser
+    from n2n_lib.framework.schedules import find_schedule
     from n2n_lib.support import files
 
     for value, name in (

@@ -24,7 +24,8 @@ from n2n_lib.denoiser.stream import BatchStream, RecorruptedStream
 from n2n_lib.framework.distributed import GradientMean, Group, current
 from n2n_lib.framework.losses import MSELoss
 from n2n_lib.framework.module import Module
-from n2n_lib.framework.optim import Optimiser, WeightAverage, find_optimiser, find_schedule
+from n2n_lib.framework.optim import Optimiser, WeightAverage, find_optimiser
+from n2n_lib.framework.schedules import find_schedule
 from n2n_lib.support import files
 from n2n_lib.support.memory import keep_freed
 
@@ -334,7 +335,7 @@ class Model:
         optimiser : str
             A name out of ``optim.OPTIMISERS``.
         schedule : str
-            A name out of ``optim.SCHEDULES``: how the learning rate changes over the run.
+            A name out of ``schedules.SCHEDULES``: how the learning rate changes over the run.
         ema : float
             Share of the running mean of the weights that stays from one step to the next, see
             ``optim.WeightAverage``; the mean is what is validated and returned. 0: no mean.

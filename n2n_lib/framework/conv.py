@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 
 from n2n_lib.framework import init, kernels
+from n2n_lib.framework.kernels import KernelSet
 from n2n_lib.framework.module import Module, as_batch, as_pair
 
 
@@ -18,7 +17,7 @@ class KernelLayer(Module):
     kernel's other half.
     """
 
-    def _finish(self, input: Tensor, kernel_set: ModuleType, result: tuple) -> Tensor:
+    def _finish(self, input: Tensor, kernel_set: KernelSet, result: tuple) -> Tensor:
         """Remember what backward needs; one image comes back as one image."""
         output, saved = result
         output = output if input.dim() == 4 else output[0]
@@ -45,7 +44,7 @@ class KernelLayer(Module):
             return grad_input
         return grad_input[0]
 
-    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
+    def _kernel_backward(self, kernel_set: KernelSet, grad: Tensor, saved: object) -> tuple:
         """Return the gradients of input, weight and bias."""
         raise NotImplementedError(f"{type(self).__name__} does not define _kernel_backward")
 
@@ -161,7 +160,7 @@ class Conv2d(KernelLayer):
         result = kernel_set.conv2d_forward(x, self.weight, self.bias, *geometry)
         return self._finish(input, kernel_set, result)
 
-    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
+    def _kernel_backward(self, kernel_set: KernelSet, grad: Tensor, saved: object) -> tuple:
         geometry = (self.stride, self.padding, self.dilation)
         return kernel_set.conv2d_backward(
             grad, saved, self.weight, *geometry, self.needs_input_grad

@@ -60,7 +60,7 @@ class Group:
     def add_up(self, tensor: Tensor) -> None:
         """Replace a tensor by the sum over all processes."""
         if self.size > 1:
-            with _losses_named():
+            with _report_lost_process():
                 dist.all_reduce(tensor)
 
     def tell_all(self, content: object) -> object:
@@ -68,7 +68,7 @@ class Group:
         if self.size == 1:
             return content
         box = [content]
-        with _losses_named():
+        with _report_lost_process():
             dist.broadcast_object_list(box, src=0)
         return box[0]
 
@@ -102,7 +102,7 @@ def processes(device: str = "cpu", patience: float = 1800.0) -> Iterator[Group]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Group()
         return
-    with _losses_named():
+    with _report_lost_process():
         backend = "nccl" if device.startswith("cuda") else "gloo"
         dist.init_process_group(backend, timeout=timedelta(seconds=patience))
     try:
@@ -112,7 +112,7 @@ def processes(device: str = "cpu", patience: float = 1800.0) -> Iterator[Group]:
 
 
 @contextmanager
-def _losses_named() -> Iterator[None]:
+def _report_lost_process() -> Iterator[None]:
     """Turn what ``torch.distributed`` says when a process is gone into one sentence."""
     try:
         yield
@@ -212,7 +212,7 @@ class GradientMean:
         return watched
 
     def _send(self) -> None:
-        with _losses_named():
+        with _report_lost_process():
             self._buckets[self._sent].send(self._weight)
         self._sent += 1
 
@@ -232,7 +232,7 @@ class GradientMean:
         yield
         while self._sent < len(self._buckets):  # all processes send the same buckets
             self._send()
-        with _losses_named():
+        with _report_lost_process():
             for bucket in self._buckets:
                 bucket.receive()
 

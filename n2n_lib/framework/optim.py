@@ -1,4 +1,4 @@
-"""Optimisers linked to a network, and learning rates that change over time (lessons 07 and 10).
+"""Optimisers linked to a network (lessons 07 and 10); the learning rate is in ``schedules``.
 
 An optimiser holds what its rule remembers of earlier steps: nothing for plain SGD, a running mean
 of the gradients for momentum, sums or means of their squares for AdaGrad and Adam. `state_dict`
@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from n2n_lib.framework.module import Module
+from n2n_lib.framework.schedules import constant, cosine  # noqa: F401  (lessons import them here)
+from n2n_lib.support.arguments import check_number
 
 
 class Optimiser:
@@ -48,11 +50,9 @@ class Optimiser:
     """Names under which a rule that counts its steps remembers tensors."""
 
     def __init__(self, model: Module, lr: float) -> None:
-        if isinstance(lr, bool) or not isinstance(lr, (int, float)):
-            raise TypeError(f"expected the learning rate to be a number, got {lr!r}")
-        if not 0 < lr <= torch.finfo(torch.float32).max:
-            raise ValueError(f"expected a positive finite learning rate, got {lr}")
-        self.model, self.lr = model, lr
+        self.model, self.lr = model, check_number("learning rate", lr, above=0)
+        if lr > torch.finfo(torch.float32).max:
+            raise ValueError(f"expected a learning rate within torch.float32, got {lr}")
         self.steps = 0
         self._memory: dict[str, list[Tensor]] = {}
 
@@ -195,15 +195,15 @@ class SGD(Optimiser):
         nesterov: bool = False,
     ) -> None:
         super().__init__(model, lr)
-        _check_not_negative(momentum=momentum, weight_decay=weight_decay)
-        _check_number("dampening", dampening)
+        self.momentum = check_number("momentum", momentum, minimum=0)
+        self.dampening = check_number("dampening", dampening)
+        self.weight_decay = check_number("weight_decay", weight_decay, minimum=0)
+        self.nesterov = bool(nesterov)
         if nesterov and (momentum == 0 or dampening != 0):
             raise ValueError(
                 "expected momentum and no dampening with nesterov, got "
                 f"momentum={momentum}, dampening={dampening}"
             )
-        self.momentum, self.dampening = momentum, dampening
-        self.weight_decay, self.nesterov = weight_decay, bool(nesterov)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -279,12 +279,12 @@ class AdaGrad(Optimiser):
         eps: float = 1e-10,
     ) -> None:
         super().__init__(model, lr)
-        start = initial_accumulator_value
-        _check_not_negative(
-            lr_decay=lr_decay, weight_decay=weight_decay, initial_accumulator_value=start, eps=eps
+        self.lr_decay = check_number("lr_decay", lr_decay, minimum=0)
+        self.weight_decay = check_number("weight_decay", weight_decay, minimum=0)
+        self.initial_accumulator_value = check_number(
+            "initial_accumulator_value", initial_accumulator_value, minimum=0
         )
-        self.lr_decay, self.weight_decay, self.eps = lr_decay, weight_decay, eps
-        self.initial_accumulator_value = start
+        self.eps = check_number("eps", eps, minimum=0)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -348,12 +348,9 @@ class Adam(Optimiser):
         super().__init__(model, lr)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise TypeError(f"expected betas to be a pair of numbers, got {betas!r}")
-        for beta in betas:
-            _check_not_negative(betas=beta)
-            if beta >= 1:
-                raise ValueError(f"expected betas from 0 to below 1, got {betas}")
-        _check_not_negative(eps=eps, weight_decay=weight_decay)
-        self.betas, self.eps, self.weight_decay = tuple(betas), eps, weight_decay
+        self.betas = tuple(check_number("betas", beta, minimum=0, below=1) for beta in betas)
+        self.eps = check_number("eps", eps, minimum=0)
+        self.weight_decay = check_number("weight_decay", weight_decay, minimum=0)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -407,10 +404,8 @@ class WeightAverage:
     """
 
     def __init__(self, model: Module, decay: float = 0.999) -> None:
-        _check_not_negative(decay=decay)
-        if decay >= 1:
-            raise ValueError(f"expected decay from 0 to below 1, got {decay}")
-        self.model, self.decay, self.steps = model, decay, 0
+        self.decay = check_number("decay", decay, minimum=0, below=1)
+        self.model, self.steps = model, 0
         self.values = [parameter.clone() for parameter, _ in model.param()]
 
     @torch.no_grad()
@@ -468,20 +463,6 @@ def _decayed(parameter: Tensor, grad: Tensor, weight_decay: float) -> Tensor:
     return grad.add(parameter, alpha=weight_decay) if weight_decay else grad
 
 
-def _check_number(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"expected {name} to be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"expected {name} to be finite, got {value}")
-
-
-def _check_not_negative(**values: float) -> None:
-    for name, value in values.items():
-        _check_number(name, value)
-        if value < 0:
-            raise ValueError(f"expected {name} of at least 0, got {value}")
-
-
 OPTIMISERS: dict[str, Callable[[Module, float], Optimiser]] = {
     "sgd": SGD,
     "momentum": partial(SGD, momentum=0.9),
@@ -503,133 +484,3 @@ def find_optimiser(name: str) -> Callable[[Module, float], Optimiser]:
     if name not in OPTIMISERS:
         raise ValueError(f"expected an optimiser out of {', '.join(OPTIMISERS)}, got {name!r}")
     return OPTIMISERS[name]
-
-
-# ------------------------------------------------------------------ learning-rate schedules
-
-
-def constant(lr: float, step: int, total: int) -> float:
-    """Return `lr`, whatever the step.
-
-    Parameters
-    ----------
-    lr : float
-        The rate.
-    step, total : int
-        Number of the step, from 0, and of all steps.
-    """
-    return lr
-
-
-def step_decay(
-    lr: float, step: int, total: int, *, step_size: int | None = None, gamma: float = 0.1
-) -> float:
-    r"""Return the learning rate of a step when it falls by a factor every `step_size` steps.
-
-    .. math:: \text{lr}\, \gamma^{\lfloor \text{step} / \text{step\_size} \rfloor}
-
-    Parameters
-    ----------
-    lr : float
-        Rate of step 0.
-    step, total : int
-        Number of the step, from 0, and of all steps.
-    step_size : int, optional
-        Steps between two falls; default is a third of `total`, rounded up.
-    gamma : float
-        The factor.
-
-    Raises
-    ------
-    ValueError
-        If `step_size` is not positive.
-
-    Notes
-    -----
-    ``torch.optim.lr_scheduler.StepLR``.
-    """
-    step_size = max(1, -(-total // 3)) if step_size is None else step_size
-    if step_size < 1:
-        raise ValueError(f"expected step_size of at least 1, got {step_size}")
-    return lr * gamma ** (step // step_size)
-
-
-def cosine(lr: float, step: int, total: int) -> float:
-    r"""Return the learning rate of a step when it falls from `lr` to 0 along half a cosine.
-
-    .. math:: \tfrac{1}{2}\,\text{lr}\,(1 + \cos(\pi\,\text{step} / \text{total}))
-
-    Parameters
-    ----------
-    lr : float
-        Rate of step 0.
-    step, total : int
-        Number of the step, from 0, and of all steps.
-
-    Notes
-    -----
-    Loshchilov and Hutter (2017), SGDR, equation 5 without restarts.
-    """
-    return 0.5 * lr * (1 + math.cos(math.pi * step / total))
-
-
-def warmup_cosine(
-    lr: float, step: int, total: int, *, warmup: int | None = None, start_factor: float = 0.01
-) -> float:
-    r"""Return the learning rate of a step when it first rises to `lr`, then falls along a cosine.
-
-    .. math::
-
-        \text{lr}\, \bigl(f + (1 - f)\, \text{step} / w\bigr) \quad \text{for step} < w,
-        \quad\text{then}\quad
-        \tfrac{1}{2}\,\text{lr}\, \Bigl(1 + \cos \pi \frac{\text{step} - w}{\text{total} - w}\Bigr)
-
-    Parameters
-    ----------
-    lr : float
-        Rate of step `warmup`, the highest.
-    step, total : int
-        Number of the step, from 0, and of all steps.
-    warmup : int, optional
-        Number w of rising steps; default is a twentieth of `total`, rounded down.
-    start_factor : float
-        The share f of `lr` that step 0 takes.
-
-    Raises
-    ------
-    ValueError
-        If `warmup` is not between 0 and below `total`.
-
-    Notes
-    -----
-    ``LinearLR``, then ``CosineAnnealingLR`` of ``torch.optim.lr_scheduler``. Adam's first steps
-    divide by means of few gradients; small ones do no harm.
-    """
-    warmup = total // 20 if warmup is None else warmup
-    if not 0 <= warmup < total:
-        raise ValueError(f"expected warmup from 0 to below the {total} steps, got {warmup}")
-    if step < warmup:
-        return lr * (start_factor + (1 - start_factor) * step / warmup)
-    return cosine(lr, step - warmup, total - warmup)
-
-
-SCHEDULES: dict[str, Callable[[float, int, int], float]] = {
-    "constant": constant,
-    "step": step_decay,
-    "cosine": cosine,
-    "warmup-cosine": warmup_cosine,
-}
-"""The schedules that training knows by name: functions of rate, step and number of steps."""
-
-
-def find_schedule(name: str) -> Callable[[float, int, int], float]:
-    """Return the entry of `SCHEDULES`.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
-    if name not in SCHEDULES:
-        raise ValueError(f"expected a schedule out of {', '.join(SCHEDULES)}, got {name!r}")
-    return SCHEDULES[name]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 
 from n2n_lib.framework import kernels
 from n2n_lib.framework.conv import Conv2d, KernelLayer, check_window_fits
+from n2n_lib.framework.kernels import KernelSet
 from n2n_lib.framework.module import Module, as_batch, as_pair
 
 
@@ -123,7 +122,7 @@ class Upsampling(KernelLayer):
         result = kernel_set.upsample_conv2d_forward(x, conv.weight, conv.bias, *geometry)
         return self._finish(input, kernel_set, result)
 
-    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
+    def _kernel_backward(self, kernel_set: KernelSet, grad: Tensor, saved: object) -> tuple:
         conv = self.conv
         geometry = (conv.stride, conv.padding, conv.dilation, self.scale_factor)
         return kernel_set.upsample_conv2d_backward(

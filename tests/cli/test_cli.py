@@ -32,7 +32,7 @@ from n2n_lib.denoiser.metrics import PSNR_DEFINITIONS
 from n2n_lib.denoiser.model import PRETRAINED, WEIGHTS, Model
 from n2n_lib.denoiser.noise import Bernoulli, Gaussian, Poisson
 from n2n_lib.denoiser.stream import PairStream
-from n2n_lib.framework.optim import SCHEDULES
+from n2n_lib.framework.schedules import SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[2]
 VERBS = ("train", "denoise", "evaluate", "notebooks", "student", "grade", "doctor", "bench")

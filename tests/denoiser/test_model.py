@@ -35,7 +35,8 @@ from n2n_lib.framework.activations import ELU, LeakyReLU, ReLU, Sigmoid
 from n2n_lib.framework.containers import Sequential
 from n2n_lib.framework.conv import Conv2d
 from n2n_lib.framework.module import Module
-from n2n_lib.framework.optim import SCHEDULES, SGD
+from n2n_lib.framework.optim import SGD
+from n2n_lib.framework.schedules import SCHEDULES
 from n2n_lib.framework.upsampling import NNUpsampling, Upsampling
 
 FLOAT32_ERROR = 1e-4  # on the scale 0-1

@@ -110,7 +110,7 @@ def test_activation_constants_must_be_finite(value: float) -> None:
 
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_elu_alpha_must_be_positive(value: float) -> None:
-    assert_refuses(lambda: ELU(value), ValueError, "positive alpha", f"got {value}")
+    assert_refuses(lambda: ELU(value), ValueError, "alpha > 0", f"got {value}")
 
 
 @pytest.mark.parametrize("value", [0, 0.0, -1, -1e-9, math.nan, math.inf, -math.inf])
