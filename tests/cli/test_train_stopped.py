@@ -18,7 +18,7 @@ from given import (
 )
 from reference import assert_same
 
-from n2n_lib.framework.optim import SCHEDULES
+from n2n_lib.framework.schedules import SCHEDULES
 
 
 def test_resume_with_other_settings(tmp_path):
