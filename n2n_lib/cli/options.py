@@ -32,7 +32,7 @@ def names_in(module: str, table: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> names_in("framework.optim", "SCHEDULES")
+    >>> names_in("framework.schedules", "SCHEDULES")
     ('constant', 'step', 'cosine', 'warmup-cosine')
     """
     found = importlib.util.find_spec(f"n2n_lib.{module}")
