@@ -61,7 +61,7 @@ def train(
     optimiser: Annotated[str, typer.Option(help=f"One of {', '.join(OPTIMISERS)}.")] = "sgd",
     lr: Annotated[
         float | None,
-        typer.Option(help="Highest learning rate.", show_default="4 for sgd, see the README"),
+        typer.Option(help="Highest learning rate.", show_default="4 for sgd, see docs/using.md"),
     ] = None,
     schedule: Annotated[
         str,
