@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from n2n_lib.framework.module import Module
-from n2n_lib.framework.schedules import constant, cosine  # noqa: F401  (lessons import them here)
+from n2n_lib.framework.schedules import constant, cosine  # noqa: F401 (older editions look here)
 from n2n_lib.support.arguments import check_number
 
 
