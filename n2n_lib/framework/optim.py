@@ -1,4 +1,4 @@
-"""Optimisers linked to a network (lessons 07 and 10); the learning rate is in ``schedules``.
+"""Optimisers linked to a network; how their learning rate changes is in ``schedules``.
 
 An optimiser holds what its rule remembers of earlier steps: nothing for plain SGD, a running mean
 of the gradients for momentum, sums or means of their squares for AdaGrad and Adam. `state_dict`

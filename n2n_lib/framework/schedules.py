@@ -1,4 +1,4 @@
-"""Learning rates that change over time (lessons 07 and 10).
+"""Learning rates that change over time.
 
 A schedule is a function of the highest rate, the number of the step, from 0, and the number of all
 steps; it returns the rate of this step:
