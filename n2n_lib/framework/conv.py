@@ -11,7 +11,7 @@ from n2n_lib.framework.module import Module, as_batch, as_pair
 
 
 class KernelLayer(Module):
-    """A layer whose arithmetic is a kernel: what `Conv2d`, `Upsampling` and `ConvTranspose2d` share.
+    """A layer whose arithmetic is a kernel: what `Conv2d` and the layers like it share.
 
     A layer calls its kernel in ``forward`` and ends with `_finish`; `_kernel_backward` calls the
     kernel's other half.
