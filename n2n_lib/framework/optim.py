@@ -1,4 +1,4 @@
-"""Optimisers linked to a network (lessons 07 and 10); the learning rate is in ``schedules``.
+"""Optimisers linked to a network; how their learning rate changes is in ``schedules``.
 
 An optimiser holds what its rule remembers of earlier steps: nothing for plain SGD, a running mean
 of the gradients for momentum, sums or means of their squares for AdaGrad and Adam. `state_dict`
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from n2n_lib.framework.module import Module
-from n2n_lib.framework.schedules import constant, cosine  # noqa: F401  (lessons import them here)
+from n2n_lib.framework.schedules import constant, cosine  # noqa: F401 (older editions look here)
 from n2n_lib.support.arguments import check_number
 
 

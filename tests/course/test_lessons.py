@@ -95,6 +95,7 @@ FIRST_LESSON = {
     "framework.containers": "loss_and_sequential",
     "framework.init": "sgd",
     "framework.optim": "sgd",
+    "framework.schedules": "sgd",
     "denoiser.model": "training",
     "denoiser.networks": "training",
     "framework.torch_twin": "training",
