@@ -329,7 +329,8 @@ def test_there_and_back_without_noise_is_the_photograph(pattern):
     )
     colour = torch.tensor([0.8, 0.3, 0.2], dtype=torch.float64)[:, None, None].expand(3, 8, 8)
     vivid = dataclasses.replace(camera, vividness=1.0)
-    torch.testing.assert_close(vivid.noise_free(colour, saved=False), colour.clone(), rtol=0, atol=1e-5)
+    developed = vivid.noise_free(colour, saved=False)
+    torch.testing.assert_close(developed, colour.clone(), rtol=0, atol=1e-5)
 
 
 def test_following_edges_leaves_the_scene_as_it_is():
