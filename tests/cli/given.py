@@ -11,8 +11,8 @@ from reference import generator
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import n2n_lib
-from n2n_lib.cli import inputs
 from n2n_lib.denoiser.model import Model
+from n2n_lib.denoiser.source import VALIDATION_SEED
 
 COUNT = 12  # validation thumbnails
 
@@ -69,7 +69,7 @@ def photo(path: Path, width: int = 500, height: int = 371) -> Path:
 
 
 def validation() -> tuple[torch.Tensor, torch.Tensor]:
-    source = generator(inputs.VALIDATION_SEED)
+    source = generator(VALIDATION_SEED)
     drawn = n2n_lib.sample_pairs(COUNT, split="validation", generator=source)
     return drawn.noisy1, drawn.clean
 

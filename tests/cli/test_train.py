@@ -25,9 +25,9 @@ from PIL import Image
 from reference import assert_same, generator
 
 import n2n_lib
-from n2n_lib.cli.train import HELD_OUT_SEED
 from n2n_lib.denoiser.metrics import PSNR_DEFINITIONS
 from n2n_lib.denoiser.model import Model
+from n2n_lib.denoiser.source import HELD_OUT_SEED
 from n2n_lib.denoiser.stream import PairStream
 
 
