@@ -37,10 +37,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from n2n_lib import cli
-from n2n_lib.cli import inputs
 from n2n_lib.course.lessons import stem_of
 from n2n_lib.course.notebooks import execute, find_lessons
-from n2n_lib.denoiser import images
+from n2n_lib.denoiser import images, source
 from n2n_lib.denoiser.model import Model
 from n2n_lib.support import files
 
@@ -118,7 +117,7 @@ def _call(folder: Path, *arguments: object) -> None:
     words = [*arguments, "--data", folder / "data", "--out", folder / "out", "--quiet"]
     try:
         with (
-            mock.patch.object(inputs, "VALIDATION_COUNT", 4),
+            mock.patch.object(source, "VALIDATION_COUNT", 4),
             mock.patch.object(Model, "train_stream", SHORT_EPOCHS),
         ):
             cli.main([str(word) for word in words])

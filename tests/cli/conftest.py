@@ -17,12 +17,12 @@ from given import (
 )
 from PIL import Image
 
-from n2n_lib.cli import inputs
+from n2n_lib.denoiser import source
 
 
 @pytest.fixture(autouse=True)
 def few_validation_images(monkeypatch):
-    monkeypatch.setattr(inputs, "VALIDATION_COUNT", COUNT)
+    monkeypatch.setattr(source, "VALIDATION_COUNT", COUNT)
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def trained(tmp_path_factory) -> tuple[Path, Run]:
     """One run of the default task, with --json."""
     out = tmp_path_factory.mktemp("trained") / "new" / "out"
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(inputs, "VALIDATION_COUNT", COUNT)
+        patch.setattr(source, "VALIDATION_COUNT", COUNT)
         done = run("train", "--pairs", 64, "--epochs", 1, "--seed", 5, "--out", out, "--json", "-q")
     assert done.code == 0, done.err
     return out, done

@@ -54,7 +54,7 @@ def test_no_verb_shows_the_help():
     ("verb", "module", "table"),
     [
         ("train", "framework.optim", "OPTIMISERS"),
-        ("train", "framework.optim", "SCHEDULES"),
+        ("train", "framework.schedules", "SCHEDULES"),
         ("train", "denoiser.networks", "NETWORKS"),
         ("train", "denoiser.noise", "NOISES"),
         ("denoise", "denoiser.noise", "NOISES"),
