@@ -27,12 +27,13 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from n2n_lib.support.arguments import check_integer, check_number
 
 PATTERNS = ("RGGB", "GRBG", "GBRG", "BGGR")
 """The colours of the upper left 2 x 2 pixels of a mosaic, row by row."""
@@ -546,24 +547,24 @@ class Camera:
 
     def __post_init__(self) -> None:
         for name in ("iso", "full_well", "scale"):
-            _check_number(name, getattr(self, name), above=0)
-        _check_number("red_gain", self.red_gain, 1)
-        _check_number("blue_gain", self.blue_gain, 1)
+            check_number(name, getattr(self, name), above=0)
+        check_number("red_gain", self.red_gain, 1)
+        check_number("blue_gain", self.blue_gain, 1)
         for name in ("read_noise", "luma_blur", "chroma_blur", "sharpening"):
-            _check_number(name, getattr(self, name), 0)
-        _check_number("vividness", self.vividness, 0, 1.2)
-        _check_number("contrast", self.contrast, 0, 1)
-        _check_integer("bits", self.bits, 1, 24)
-        _check_integer("black_level", self.black_level, 0, 2**self.bits - 2)
+            check_number(name, getattr(self, name), 0)
+        check_number("vividness", self.vividness, 0, 1.2)
+        check_number("contrast", self.contrast, 0, 1)
+        check_integer("bits", self.bits, 1, 24)
+        check_integer("black_level", self.black_level, 0, 2**self.bits - 2)
         if self.quality is not None:
-            _check_integer("quality", self.quality, 1, 100)
+            check_integer("quality", self.quality, 1, 100)
         _check_among("pattern", self.pattern, PATTERNS)
         _check_among("demosaicing", self.demosaicing, DEMOSAICINGS)
         _check_among("subsampling", self.subsampling, SUBSAMPLINGS)
         if not isinstance(self.grid, tuple) or len(self.grid) != 2:
             raise TypeError(f"expected grid as two integers, got {self.grid!r}")
         for offset in self.grid:
-            _check_integer("grid", offset, 0, 7)
+            check_integer("grid", offset, 0, 7)
 
     @property
     def white(self) -> float:
@@ -764,7 +765,7 @@ class Camera:
         TypeError, ValueError
             If `copies` is not a positive integer.
         """
-        _check_integer("copies", copies, 1)
+        check_integer("copies", copies, 1)
         total = sum(self.expose(clean, generator).double() for _ in range(copies))
         return (total / copies - self.noise_free(clean, saved=saved)).to(clean.dtype)
 
@@ -875,24 +876,3 @@ def _check_photograph(clean: Tensor) -> None:
 def _check_among(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise ValueError(f"expected {name} among {', '.join(known)}, got {value!r}")
-
-
-def _check_number(
-    name: str,
-    value: float,
-    least: float = -math.inf,
-    most: float = math.inf,
-    *,
-    above: float = -math.inf,
-) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"expected {name} to be a number, got {type(value).__name__}")
-    if not (math.isfinite(value) and least <= value <= most and value > above):
-        raise ValueError(f"expected a finite {name} within its range, got {value}")
-
-
-def _check_integer(name: str, value: int, least: int, most: float = math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"expected {name} to be an integer, got {type(value).__name__}")
-    if not least <= value <= most:
-        raise ValueError(f"expected {name} from {least} to {most}, got {value}")

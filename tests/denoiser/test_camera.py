@@ -329,8 +329,9 @@ def test_there_and_back_without_noise_is_the_photograph(pattern):
     )
     colour = torch.tensor([0.8, 0.3, 0.2], dtype=torch.float64)[:, None, None].expand(3, 8, 8)
     vivid = dataclasses.replace(camera, vividness=1.0)
-    developed = vivid.noise_free(colour, saved=False)
-    torch.testing.assert_close(developed, colour.clone(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        vivid.noise_free(colour, saved=False), colour.clone(), rtol=0, atol=1e-5
+    )
 
 
 def test_following_edges_leaves_the_scene_as_it_is():
@@ -481,15 +482,15 @@ def test_drawn_cameras_span_the_range():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"iso": 0}, ValueError, "iso within its range, got 0"),
+        ({"iso": 0}, ValueError, "finite iso > 0, got 0"),
         ({"iso": math.nan}, ValueError, "iso"),
-        ({"iso": "100"}, TypeError, "iso to be a number, got str"),
+        ({"iso": "100"}, TypeError, "iso to be a number, got '100'"),
         ({"read_noise": -1}, ValueError, "read_noise"),
         ({"red_gain": 0.5}, ValueError, "red_gain"),
         ({"vividness": 2}, ValueError, "vividness"),
         ({"contrast": 1.5}, ValueError, "contrast"),
         ({"bits": 0}, ValueError, "bits from 1 to 24"),
-        ({"bits": 12.0}, TypeError, "bits to be an integer, got float"),
+        ({"bits": 12.0}, TypeError, "bits to be an integer, got 12.0"),
         ({"bits": 8, "black_level": 255}, ValueError, "black_level from 0 to 254"),
         ({"quality": 101}, ValueError, "quality from 1 to 100"),
         ({"pattern": "XTRANS"}, ValueError, "pattern among"),
@@ -519,5 +520,5 @@ def test_bad_photographs(clean, error, message):
     for method in (Camera().expose, Camera().pair):
         with pytest.raises(error, match=message):
             method(clean, seeded())
-    with pytest.raises(ValueError, match="copies from 1"):
+    with pytest.raises(ValueError, match="copies of at least 1, got 0"):
         Camera().bias(torch.zeros(3, 4, 4), 0, seeded())
