@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-pytest.register_assert_rewrite("reference", "answers")
+pytest.register_assert_rewrite("reference", "small_models", "answers")
 
 # The same examples on every run and every machine; no time limit, since CI machines are shared.
 settings.register_profile("n2n", derandomize=True, deadline=None, max_examples=30, database=None)
