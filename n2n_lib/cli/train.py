@@ -42,7 +42,7 @@ DTYPES = ("float32", "float64", "bfloat16", "float16")
 """Precisions, by PyTorch's names."""
 
 OPTIMISERS = names_in("framework.optim", "OPTIMISERS")
-SCHEDULES = names_in("framework.optim", "SCHEDULES")
+SCHEDULES = names_in("framework.schedules", "SCHEDULES")
 NETWORKS = names_in("denoiser.networks", "NETWORKS")
 
 
@@ -61,7 +61,7 @@ def train(
     optimiser: Annotated[str, typer.Option(help=f"One of {', '.join(OPTIMISERS)}.")] = "sgd",
     lr: Annotated[
         float | None,
-        typer.Option(help="Highest learning rate.", show_default="4 for sgd, see the README"),
+        typer.Option(help="Highest learning rate.", show_default="4 for sgd, see docs/using.md"),
     ] = None,
     schedule: Annotated[
         str,

@@ -148,7 +148,7 @@ class Model(Denoiser):
         optimiser : str
             A name out of ``optim.OPTIMISERS``.
         schedule : str
-            A name out of ``optim.SCHEDULES``: how the learning rate changes over the run.
+            A name out of ``schedules.SCHEDULES``: how the learning rate changes over the run.
         ema : float
             Share of the running mean of the weights that stays from one step to the next, see
             ``optim.WeightAverage``; the mean is what is validated and returned. 0: no mean.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from n2n_lib.framework.optim import find_optimiser, find_schedule
+from n2n_lib.framework.optim import find_optimiser
+from n2n_lib.framework.schedules import find_schedule
 from n2n_lib.support.arguments import check_integer
 
 
@@ -32,7 +33,7 @@ class Recipe:
     optimiser : str
         A name out of ``optim.OPTIMISERS``.
     schedule : str
-        A name out of ``optim.SCHEDULES``: how the learning rate changes over the run.
+        A name out of ``schedules.SCHEDULES``: how the learning rate changes over the run.
     ema : float
         Share of the running mean of the weights that stays from one step to the next, see
         ``optim.WeightAverage``; the mean is what is validated and returned. 0: no mean.

@@ -27,7 +27,8 @@ from n2n_lib.denoiser.recipe import History, Recipe
 from n2n_lib.denoiser.stream import BatchStream
 from n2n_lib.framework.distributed import GradientMean, current
 from n2n_lib.framework.losses import MSELoss
-from n2n_lib.framework.optim import WeightAverage, find_optimiser, find_schedule
+from n2n_lib.framework.optim import WeightAverage, find_optimiser
+from n2n_lib.framework.schedules import find_schedule
 from n2n_lib.support import files
 from n2n_lib.support.arguments import check_integer
 from n2n_lib.support.memory import keep_freed

@@ -37,7 +37,7 @@ from n2n_lib.denoiser.photographs import photograph
 from n2n_lib.denoiser.stream import PairStream
 from n2n_lib.framework.conv import Conv2d
 from n2n_lib.framework.module import Module
-from n2n_lib.framework.optim import SCHEDULES
+from n2n_lib.framework.schedules import SCHEDULES
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])

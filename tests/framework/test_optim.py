@@ -24,15 +24,17 @@ from n2n_lib.framework.conv import Conv2d
 from n2n_lib.framework.losses import MSELoss
 from n2n_lib.framework.optim import (
     OPTIMISERS,
-    SCHEDULES,
     SGD,
     AdaGrad,
     Adam,
     Optimiser,
     WeightAverage,
+    find_optimiser,
+)
+from n2n_lib.framework.schedules import (
+    SCHEDULES,
     constant,
     cosine,
-    find_optimiser,
     find_schedule,
     step_decay,
     warmup_cosine,
