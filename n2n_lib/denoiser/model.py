@@ -399,7 +399,7 @@ class Model(Denoiser):
         Examples
         --------
         >>> Model.load("unet")
-        Model('unet', 421187 parameters)
+        Model('unet', 1732675 parameters)
         """
         saved, network = read_model(path)
         model = cls(network)

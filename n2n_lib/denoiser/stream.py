@@ -154,7 +154,8 @@ class PairStream(BatchStream):
         self.task = Task(noise, size, sigma, scale, jitter)
         self.size, self.clean_targets, self.augment = size, clean_targets, augment
         self._images = self.task.check_images(photographs("train") if images is None else images)
-        self._draw(1, torch.Generator())  # a noise that cannot be added raises now
+        # A noise that cannot be added raises now, not in the thread.
+        self.task.draw(1, self._images, torch.Generator(), with_clean=clean_targets)
 
     @property
     def description(self) -> str:

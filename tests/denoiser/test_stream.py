@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import queue
 import threading
 from itertools import islice
 
@@ -280,19 +281,19 @@ def test_the_thread_is_there_and_ends_when_the_iterator_is_closed():
     assert not pair_threads()
 
 
-def test_the_thread_computes_by_itself(monkeypatch):
+def test_the_thread_computes_by_itself():
     """With helpers of its own, those of the training would wait for each other in their sleep."""
-    seen, draw = [], module._augmented
+    seen = []
 
-    def spy(*arguments):
+    def noise(clean: Tensor, source: torch.Generator) -> Tensor:
         seen.append((threading.current_thread().name, torch.get_num_threads()))
-        return draw(*arguments)
+        return clean + 0.1
 
-    monkeypatch.setattr(module, "_augmented", spy)
-    threads = torch.get_num_threads()
+    pairs, threads = stream(noise=noise), torch.get_num_threads()
+    seen.clear()  # of the trial of the constructor
     torch.set_num_threads(2)
     try:
-        taken(stream(), 20)
+        taken(pairs, 20)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
@@ -313,26 +314,26 @@ def test_without_a_thread_there_is_none():
 
 
 def test_the_thread_is_at_most_as_far_ahead_as_it_may(monkeypatch):
-    drawn, stalled = [], threading.Event()
-    draw, put = PairStream._chunk, module.queue.Queue.put
+    drawn, stalled, draw, put = [], threading.Event(), Task.draw, queue.Queue.put
 
-    def chunk(self, number: int, per_chunk: int):
-        drawn.append(number)
-        return draw(self, number, per_chunk)
+    def counted(*arguments, **options) -> Pairs:
+        drawn.append(1)
+        return draw(*arguments, **options)
 
     def watched(self, item, *arguments, **options):
         try:
             return put(self, item, *arguments, **options)
-        except module.queue.Full:
+        except queue.Full:
             stalled.set()
             raise
 
-    monkeypatch.setattr(PairStream, "_chunk", chunk)
-    monkeypatch.setattr(module.queue.Queue, "put", watched)
-    batches = stream().batches(ahead=2)
+    pairs = stream()
+    monkeypatch.setattr(Task, "draw", counted)
+    monkeypatch.setattr(queue.Queue, "put", watched)
+    batches = pairs.batches(ahead=2)
     next(batches)
     assert stalled.wait(60)
-    assert drawn == [0, 1, 2, 3]  # one in use, two ready, one in the thread's hands
+    assert len(drawn) == 4  # one in use, two ready, one in the thread's hands
     batches.close()
 
 
