@@ -507,6 +507,7 @@ def full_run(
     if row == OURS:
         noisy = drawn.noisy1, drawn.noisy2
         options = {"batch_size": batch_size, "lr": lr, "seed": 0, "progress": False}
+        options["threads"] = torch.get_num_threads()  # as many as the twin has
         seconds = sum(model.train(*noisy, epochs, **options).seconds)
         denoised = to_unit(model.predict(held.noisy1))
     else:
