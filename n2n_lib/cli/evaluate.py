@@ -100,14 +100,15 @@ def _compare_on_thumbnails(
     from n2n_lib.cli.console import make_console
     from n2n_lib.cli.inputs import load_model
     from n2n_lib.cli.tables import print_thumbnails
-    from n2n_lib.denoiser import evaluation
+    from n2n_lib.denoiser import evaluation, linear
     from n2n_lib.denoiser.sampling import Task
     from n2n_lib.denoiser.source import VALIDATION_SEED, Source
 
     denoiser = load_model(model, noise)
     task = Task(noise.value) if level is None else Task(noise.value, sigma=level)
     noisy, clean = Source.open_validation(path).validation_images(task)
-    ways = {evaluation.OURS: partial(denoiser.predict, sigma=level, ensemble=ensemble)}
+    ways = linear.row(linear.fitted(**vars(task)))
+    ways[evaluation.OURS] = partial(denoiser.predict, sigma=level, ensemble=ensemble)
     scores = evaluation.evaluate(noisy, clean, ways, sigma=level)
     print_thumbnails(make_console(stderr=as_json), scores, f"{len(noisy)} images")
     if as_json:
@@ -135,7 +136,7 @@ def _compare_on_photographs(
     from n2n_lib.cli import inputs
     from n2n_lib.cli.console import make_console
     from n2n_lib.cli.tables import photograph_results, print_photographs
-    from n2n_lib.denoiser import plots
+    from n2n_lib.denoiser import linear, plots
     from n2n_lib.denoiser.evaluation import OURS, evaluate_photographs
     from n2n_lib.support import files
     from n2n_lib.support.memory import keep_freed
@@ -155,7 +156,9 @@ def _compare_on_photographs(
     for name, image in photographs.items():
         generator = torch.Generator().manual_seed(seed ^ zlib.crc32(name.encode()))
         pairs[name] = inputs.noisy_and_clean(image, noise, level, block, generator)
-    ways = {OURS: partial(denoiser.predict, sigma=level, ensemble=ensemble)}
+    at_level = {} if level is None else {"sigma": level}
+    ways = linear.row(linear.fitted(noise=noise.value, **at_level, **linear.FULL_SIZE))
+    ways[OURS] = partial(denoiser.predict, sigma=level, ensemble=ensemble)
     if adapt:
         ways[f"{OURS}, adapted"] = lambda image: inputs.adapted_model(
             denoiser, image, level, adapt

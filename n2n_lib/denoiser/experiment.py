@@ -14,8 +14,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from n2n_lib.denoiser import plots
+from n2n_lib.denoiser import linear, plots
 from n2n_lib.denoiser.evaluation import OURS, Score, evaluate, summary
+from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.recipe import Recipe
 from n2n_lib.denoiser.sampling import Task
@@ -101,6 +102,7 @@ def run(
     batches = _batches(source, task, recipe)
     held_out = None if recipe.num_steps is None else source.validation.held_out_pairs(plain)
     noisy, clean = source.validation.validation_images(plain)
+    ways = _linear_filter(source, plain, recipe) | {OURS: model.predict}
     files.make_writable(out)
     if (out / CHECKPOINT).exists() and not resume:
         say(f"Starting anew; {out / CHECKPOINT} of an earlier run will be replaced.")
@@ -118,7 +120,7 @@ def run(
     model.save_model(out / MODEL)
     trained = sum(history.seconds)
     say(f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ...")
-    scores = evaluate(noisy, clean, {OURS: model.predict}, sigma=task.level)
+    scores = evaluate(noisy, clean, ways, sigma=task.level)
     _draw(model, scores, noisy, clean, out)
     results = summary(scores) | {
         "seconds": round(trained, 3),
@@ -158,6 +160,15 @@ def _batches(source: Source, task: Task, recipe: Recipe) -> Batches:
         **vars(task),
     )
     return Batches.of_stream(stream, recipe)
+
+
+def _linear_filter(source: Source, task: Task, recipe: Recipe) -> dict:
+    """Return the row of the filter that a few of the noisy pairs determine, if they do."""
+    noisy1, noisy2 = source.training_pairs(task, linear.PAIRS, recipe.seed)
+    try:
+        return linear.row(linear.fit(to_unit(noisy1), to_unit(noisy2)))
+    except ValueError:  # images too few or too even
+        return {}
 
 
 @contextmanager
