@@ -69,6 +69,22 @@ def relative_error(value: Tensor, expected: Tensor) -> float:
     return difference / scale if scale > 0 else difference
 
 
+def reach(network: nn.Module, multiple: int, side: int) -> int:
+    """How far away the furthest input lies that an output pixel in the middle of an image sees.
+
+    Asked of every phase of the strides. The input is positive, so that nothing cancels where the
+    weights of a float64 network are.
+    """
+    start, furthest = side // 2 // multiple * multiple, 0
+    for row in range(start, start + multiple):
+        with torch.enable_grad():
+            x = random_values((1, 3, side, side), 1, torch.float64).abs().requires_grad_()
+            (gradient,) = torch.autograd.grad(network(x)[0, :, row, row].sum(), x)
+        seen = gradient[0].abs().sum(0).nonzero()
+        furthest = max(furthest, (seen - row).abs().max().item())
+    return furthest
+
+
 @dataclass
 class Result:
     """Output, gradient of the input, gradients of the parameters."""
