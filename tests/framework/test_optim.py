@@ -1,4 +1,4 @@
-"""Optimisers and schedules against torch.optim, step for step; interrupted against not."""
+"""Optimisers against torch.optim, step for step; interrupted against not."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import inspect
 import io
 import math
 import re
-from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import assert_same, generator, random_values, relative_error, small_chain, state
+from reference import assert_same, random_values, relative_error, small_chain, state
 from torch import Tensor, nn
-from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from n2n_lib.framework import init
 from n2n_lib.framework.activations import ReLU
 from n2n_lib.framework.containers import Sequential
 from n2n_lib.framework.conv import Conv2d
@@ -31,14 +28,7 @@ from n2n_lib.framework.optim import (
     WeightAverage,
     find_optimiser,
 )
-from n2n_lib.framework.schedules import (
-    SCHEDULES,
-    constant,
-    cosine,
-    find_schedule,
-    step_decay,
-    warmup_cosine,
-)
+from n2n_lib.framework.schedules import cosine
 
 # ------------------------------------------------------------------------------- torch.optim
 
@@ -402,6 +392,15 @@ def test_refused_decays(decay: object, error: type) -> None:
         WeightAverage(small_chain(), decay)
 
 
+def test_the_mean_follows_its_network_to_another_dtype() -> None:
+    network = Conv2d(1, 1, 1)
+    average = WeightAverage(network, 0.5)
+    average.update()
+    network.to(torch.float64)
+    average.update()
+    assert {mean.dtype for mean in average.values} == {torch.float64}
+
+
 # --------------------------------------------------------------------------------- bad input
 
 
@@ -495,163 +494,3 @@ def test_optimisers_by_name() -> None:
 def test_an_optimiser_must_define_step() -> None:
     with pytest.raises(NotImplementedError, match="Optimiser does not define step"):
         Optimiser(ReLU(), 0.1).step()
-
-
-# ---------------------------------------------------------------------------------- schedules
-
-
-def torch_rates(build: Callable, lr: float, steps: int) -> list[float]:
-    optimiser = torch.optim.SGD([torch.zeros(1)], lr=lr)
-    schedule, rates = build(optimiser), []
-    for _ in range(steps):
-        rates.append(schedule.get_last_lr()[0])
-        optimiser.step()
-        schedule.step()
-    return rates
-
-
-def torch_warmup_cosine(total: int, warmup: int, factor: float) -> Callable:
-    def build(optimiser):
-        cosine = lr_scheduler.CosineAnnealingLR(optimiser, T_max=total - warmup)
-        if warmup == 0:
-            return cosine
-        rise = lr_scheduler.LinearLR(optimiser, start_factor=factor, total_iters=warmup)
-        return lr_scheduler.SequentialLR(optimiser, [rise, cosine], milestones=[warmup])
-
-    return build
-
-
-@given(total=st.integers(1, 60), lr=st.floats(1e-4, 10))
-@settings(max_examples=20)
-def test_constant_and_cosine_equal_torch(total: int, lr: float) -> None:
-    expected = torch_rates(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=total), lr, total + 1)
-    assert [cosine(lr, step, total) for step in range(total + 1)] == pytest.approx(
-        expected, abs=1e-9 * lr
-    )
-    expected = torch_rates(lambda o: lr_scheduler.ConstantLR(o, factor=1.0), lr, total)
-    assert [constant(lr, step, total) for step in range(total)] == expected
-
-
-@given(
-    total=st.integers(1, 60),
-    step_size=st.integers(1, 40),
-    gamma=st.floats(0.1, 1.0),
-    lr=st.floats(1e-4, 10),
-)
-@settings(max_examples=20)
-def test_step_decay_equals_torch(total: int, step_size: int, gamma: float, lr: float) -> None:
-    expected = torch_rates(lambda o: lr_scheduler.StepLR(o, step_size, gamma), lr, total)
-    rates = [step_decay(lr, step, total, step_size=step_size, gamma=gamma) for step in range(total)]
-    assert rates == pytest.approx(expected, rel=1e-9)
-
-
-@given(
-    total=st.integers(2, 60),
-    share=st.floats(0, 0.99),
-    factor=st.floats(0.001, 1.0),
-    lr=st.floats(1e-4, 10),
-)
-@settings(max_examples=30)
-@pytest.mark.filterwarnings("ignore:The epoch parameter")
-def test_warmup_cosine_equals_torch(total: int, share: float, factor: float, lr: float) -> None:
-    warmup = int(share * total)
-    expected = torch_rates(torch_warmup_cosine(total, warmup, factor), lr, total)
-    rates = [
-        warmup_cosine(lr, step, total, warmup=warmup, start_factor=factor) for step in range(total)
-    ]
-    assert rates == pytest.approx(expected, abs=1e-9 * lr)
-
-
-@pytest.mark.parametrize("total", [1, 2, 3, 7, 100, 1000])
-def test_schedules_by_name_need_no_more_than_rate_step_and_total(total: int) -> None:
-    assert set(SCHEDULES) == {"constant", "step", "cosine", "warmup-cosine"}
-    for name, schedule in SCHEDULES.items():
-        assert find_schedule(name) is schedule
-        rates = [schedule(2.0, step, total) for step in range(total)]
-        assert all(0 < rate <= 2.0 for rate in rates) and max(rates) == 2.0
-    third = -(-total // 3)
-    assert step_decay(2.0, third - 1, total) == 2.0
-    assert step_decay(2.0, third, total) == pytest.approx(0.2)
-    assert warmup_cosine(2.0, total // 20, total) == 2.0
-    with pytest.raises(ValueError, match="expected a schedule out of constant, .*, got 'linear'"):
-        find_schedule("linear")
-
-
-def test_refused_schedule_arguments() -> None:
-    for warmup in (-1, 10, 11):
-        with pytest.raises(ValueError, match=f"expected warmup .* 10 steps, got {warmup}"):
-            warmup_cosine(1.0, 0, 10, warmup=warmup)
-    for step_size in (0, -3):
-        with pytest.raises(ValueError, match=f"expected step_size of at least 1, got {step_size}"):
-            step_decay(1.0, 0, 10, step_size=step_size)
-
-
-# -------------------------------------------------------------------------- He beside Xavier
-
-SHAPES = [(4, 3), (32, 3, 2, 2), (64, 32, 3, 5), (2, 7, 3), (1, 1, 1, 1)]
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("slope", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("mode", ["fan_in", "fan_out"])
-def test_he_draws_what_torch_draws(shape: tuple, slope: float, mode: str) -> None:
-    pairs = [
-        (init.he_normal_, nn.init.kaiming_normal_),
-        (init.he_uniform_, nn.init.kaiming_uniform_),
-    ]
-    for ours, theirs in pairs:
-        weight, expected = torch.empty(shape), torch.empty(shape)
-        assert ours(weight, slope, mode, generator=generator(7)) is weight
-        theirs(expected, a=slope, mode=mode, nonlinearity="leaky_relu", generator=generator(7))
-        assert torch.equal(weight, expected)
-
-
-@pytest.mark.parametrize("gain", [1.0, 0.5])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_xavier_uniform_draws_what_torch_draws(shape: tuple, gain: float) -> None:
-    ours, theirs = torch.empty(shape), torch.empty(shape)
-    assert init.xavier_uniform_(ours, gain, generator=generator(7)) is ours
-    nn.init.xavier_uniform_(theirs, gain, generator=generator(7))
-    assert torch.equal(ours, theirs)
-
-
-@pytest.mark.parametrize("draw, std", [(init.he_uniform_, "he"), (init.xavier_uniform_, "xavier")])
-def test_uniform_draws_have_the_documented_deviation(draw: Callable, std: str) -> None:
-    """Five standard errors around mean, deviation and the bounds."""
-    weight = draw(torch.empty(96, 32, 5, 5).double(), generator=generator(0))
-    expected = math.sqrt(2 / (32 * 25)) if std == "he" else math.sqrt(2 / ((32 + 96) * 25))
-    n, bound = weight.numel(), math.sqrt(3) * expected
-    assert abs(weight.mean().item()) < 5 * expected / math.sqrt(n)
-    # The variance of z**2 is 4/5 where z is uniform of variance 1.
-    assert abs(weight.square().mean().item() / expected**2 - 1) < 5 * math.sqrt(0.8 / n)
-    assert 0.999 * bound < weight.abs().max() <= bound
-
-
-@pytest.mark.parametrize("slope", [0.0, 0.3])
-def test_he_keeps_the_mean_square_through_leaky_relus(slope: float) -> None:
-    """Through ten layers, where Xavier's would leave (1 + slope**2)**10 / 2**10 of it."""
-    x = torch.randn(200, 1000, generator=generator(0), dtype=torch.float64)
-    for seed in range(1, 11):
-        weight = init.he_normal_(torch.empty(1000, 1000).double(), slope, generator=generator(seed))
-        y = x @ weight.t()
-        x = torch.where(y > 0, y, slope * y)
-    assert 0.7 < x.square().mean() < 1.4
-
-
-def test_refused_initialisations() -> None:
-    with pytest.raises(ValueError, match="expected the mode fan_in or fan_out, got 'fan_avg'"):
-        init.he_std(torch.empty(2, 2), mode="fan_avg")
-    for draw in (init.he_normal_, init.he_uniform_, init.xavier_uniform_):
-        weight = torch.ones(5)
-        with pytest.raises(ValueError, match=r"expected a weight of two or more .*, got \(5,\)"):
-            draw(weight)
-        assert torch.equal(weight, torch.ones(5))
-
-
-def test_the_mean_follows_its_network_to_another_dtype() -> None:
-    network = Conv2d(1, 1, 1)
-    average = WeightAverage(network, 0.5)
-    average.update()
-    network.to(torch.float64)
-    average.update()
-    assert {mean.dtype for mean in average.values} == {torch.float64}
