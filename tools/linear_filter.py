@@ -18,7 +18,7 @@ from torch import Tensor
 
 from n2n_lib import load_images, photographs, sample_pairs, to_unit
 from n2n_lib.denoiser import linear
-from n2n_lib.denoiser.evaluation import Row, evaluate, evaluate_photographs
+from n2n_lib.denoiser.evaluation import Score, evaluate, evaluate_photographs
 from n2n_lib.denoiser.noise import Gaussian
 
 THUMBNAILS, THUMBNAILS_SEED = 1000, 1_000_003
@@ -36,13 +36,13 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def thumbnails(drawn: int, **options: object) -> list[Row]:
+def thumbnails(drawn: int, **options: object) -> list[Score]:
     """Measure doing nothing and the filter on validation thumbnails of a seed."""
     pairs = sample_pairs(THUMBNAILS, split="validation", generator=seeded(drawn))
-    return evaluate(pairs.noisy1, pairs.clean, linear.row(**options), classical=())
+    return evaluate(pairs.noisy1, pairs.clean, linear.row(linear.fitted(**options)), classical=())
 
 
-def written(rows: list[Row]) -> list[list[str]]:
+def written(rows: list[Score]) -> list[list[str]]:
     """Write name, PSNR, SSIM and seconds."""
     return [[row.name, f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.seconds:.2f}"] for row in rows]
 
@@ -63,7 +63,7 @@ def whole(images: Mapping[str, Tensor], level: float) -> list[list[str]]:
         name: (255 * noise(to_unit(image), seeded(zlib.crc32(name.encode()))), image)
         for name, image in images.items()
     }
-    ways = linear.row(noise="gaussian", sigma=level, **linear.FULL_SIZE)
+    ways = linear.row(linear.fitted(noise="gaussian", sigma=level, **linear.FULL_SIZE))
     return [
         [row.image, row.name, f"{row.psnr:.2f}", f"{row.ssim:.3f}"]
         for row in evaluate_photographs(pairs, ways)

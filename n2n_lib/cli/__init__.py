@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if message:  # without a command there is none: the help has been shown instead
                 print(f"n2n: {message}{_given(error, arguments)}", file=sys.stderr)
             sys.exit(2)
-        from n2n_lib.denoiser.model import DivergedError
+        from n2n_lib.denoiser.training import DivergedError
 
         if not isinstance(error, DivergedError):
             raise  # a bug

@@ -98,20 +98,23 @@ def _compare_on_thumbnails(
 ) -> None:
     """Measure a model on thumbnails and print the table."""
     from n2n_lib.cli.console import make_console
-    from n2n_lib.cli.inputs import VALIDATION_SEED, load_model, validation_images
-    from n2n_lib.cli.tables import OURS, print_thumbnails, thumbnail_results
-    from n2n_lib.denoiser import evaluation
+    from n2n_lib.cli.inputs import load_model
+    from n2n_lib.cli.tables import print_thumbnails
+    from n2n_lib.denoiser import evaluation, linear
+    from n2n_lib.denoiser.sampling import Task
+    from n2n_lib.denoiser.source import VALIDATION_SEED, Source
 
     denoiser = load_model(model, noise)
-    task = {"noise": noise.value, "size": 32} | ({} if level is None else {"sigma": level})
-    noisy, clean = validation_images(path, task, path_is_validation=True)
-    ways = {OURS: partial(denoiser.predict, sigma=level, ensemble=ensemble)}
+    task = Task(noise.value) if level is None else Task(noise.value, sigma=level)
+    noisy, clean = Source.open_validation(path).validation_images(task)
+    ways = linear.row(linear.fitted(**vars(task)))
+    ways[evaluation.OURS] = partial(denoiser.predict, sigma=level, ensemble=ensemble)
     scores = evaluation.evaluate(noisy, clean, ways, sigma=level)
     print_thumbnails(make_console(stderr=as_json), scores, f"{len(noisy)} images")
     if as_json:
         seconds = round(scores[-1].seconds, 3)
         extra = {"seconds": seconds, "pairs": 0, "epochs": 0, "seed": VALIDATION_SEED}
-        print(json.dumps(thumbnail_results(scores) | extra))
+        print(json.dumps(evaluation.summary(scores) | extra))
 
 
 def _compare_on_photographs(
@@ -132,9 +135,9 @@ def _compare_on_photographs(
 
     from n2n_lib.cli import inputs
     from n2n_lib.cli.console import make_console
-    from n2n_lib.cli.tables import OURS, photograph_results, print_photographs
-    from n2n_lib.denoiser import plots
-    from n2n_lib.denoiser.evaluation import evaluate_photographs
+    from n2n_lib.cli.tables import photograph_results, print_photographs
+    from n2n_lib.denoiser import linear, plots
+    from n2n_lib.denoiser.evaluation import OURS, evaluate_photographs
     from n2n_lib.support import files
     from n2n_lib.support.memory import keep_freed
 
@@ -153,7 +156,9 @@ def _compare_on_photographs(
     for name, image in photographs.items():
         generator = torch.Generator().manual_seed(seed ^ zlib.crc32(name.encode()))
         pairs[name] = inputs.noisy_and_clean(image, noise, level, block, generator)
-    ways = {OURS: partial(denoiser.predict, sigma=level, ensemble=ensemble)}
+    at_level = {} if level is None else {"sigma": level}
+    ways = linear.row(linear.fitted(noise=noise.value, **at_level, **linear.FULL_SIZE))
+    ways[OURS] = partial(denoiser.predict, sigma=level, ensemble=ensemble)
     if adapt:
         ways[f"{OURS}, adapted"] = lambda image: inputs.adapted_model(
             denoiser, image, level, adapt

@@ -9,64 +9,10 @@ import torch
 from torch import Tensor
 
 from n2n_lib.cli.options import Noise, UsageError
-from n2n_lib.denoiser.images import load_images, load_pairs, to_unit
+from n2n_lib.denoiser.images import load_images, to_unit
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.noise import make_noise, pixel_sampling
 from n2n_lib.denoiser.photographs import photographs
-from n2n_lib.denoiser.sampling import sample_pairs
-
-VALIDATION_COUNT = 1000
-"""Thumbnails of the two validation photographs that a table is computed on."""
-
-VALIDATION_SEED = 1_000_003
-"""Seed of those thumbnails, the same whatever the training seed is."""
-
-
-def validation_count(task: dict) -> int:
-    """Return how many images of this size hold as many pixels as the thumbnails of the tables."""
-    return max(1, VALIDATION_COUNT * 32 * 32 // task["size"] ** 2)
-
-
-def validation_images(
-    path: Path | None, task: dict, path_is_validation: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Return noisy and clean images: the course's, or thumbnails of photographs.
-
-    When training, `path` is training data, and only a ``val_data.pkl`` beside it is looked for.
-    """
-    found = course_file(path, "val_data.pkl", any_name=path_is_validation)
-    if found is not None:
-        return load_pairs(found)
-    images = load_images(path) if path is not None and path_is_validation else None
-    generator = torch.Generator().manual_seed(VALIDATION_SEED)
-    drawn = sample_pairs(
-        validation_count(task), images=images, split="validation", **task, generator=generator
-    )
-    return drawn.noisy1, drawn.clean
-
-
-def course_file(path: Path | None, name: str, any_name: bool) -> Path | None:
-    """Return the file of pairs that `path` is, or that lies in the folder or beside the file.
-
-    Parameters
-    ----------
-    path : Path or None
-        A folder, or a .pkl file.
-    name : str
-        Name of the file that is wanted: ``train_data.pkl`` or ``val_data.pkl``.
-    any_name : bool
-        Whether a .pkl file that has neither of these names is taken for the wanted one.
-    """
-    if path is None:
-        return None
-    if path.is_dir():
-        return path / name if (path / name).is_file() else None
-    if path.suffix != ".pkl":
-        raise UsageError(f"expected a folder or a .pkl file, got {path}")
-    if path.name == name or (any_name and path.name not in ("train_data.pkl", "val_data.pkl")):
-        return path
-    sibling = path.with_name(name)
-    return sibling if sibling.is_file() else None
 
 
 def clean_photographs(path: Path | None) -> dict[str, Tensor]:
@@ -105,9 +51,7 @@ def noisy_and_clean(
 
 def load_model(name: str | None, noise: Noise) -> Model:
     """Load the model that was asked for, or else the shipped one that fits the noise."""
-    model = Model()
-    model.load_pretrained_model(name or ("bestmodel" if noise is Noise.pixels else "unet"))
-    return model
+    return Model.load(name or ("bestmodel" if noise is Noise.pixels else "unet"))
 
 
 def adapted_model(model: Model, noisy: Tensor, level: float | None, steps: int) -> Model:

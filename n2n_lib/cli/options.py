@@ -32,7 +32,7 @@ def names_in(module: str, table: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> names_in("framework.optim", "SCHEDULES")
+    >>> names_in("framework.schedules", "SCHEDULES")
     ('constant', 'step', 'cosine', 'warmup-cosine')
     """
     found = importlib.util.find_spec(f"n2n_lib.{module}")
@@ -94,9 +94,8 @@ AdaptOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
-MODEL_HELP = (
-    f"A saved model, or one that is shipped: {', '.join(names_in('denoiser.model', 'PRETRAINED'))}."
-)
+PRETRAINED = names_in("denoiser.checkpoint", "PRETRAINED")
+MODEL_HELP = f"A saved model, or one that is shipped: {', '.join(PRETRAINED)}."
 
 
 def noise_level(

@@ -14,7 +14,7 @@ from n2n_lib.cli.options import JsonOption
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from n2n_lib.course.edition import Report
+    from n2n_lib.course.edition import Changes
 
 
 def student(
@@ -44,23 +44,23 @@ def student(
     from n2n_lib.cli.console import make_console
     from n2n_lib.course.edition import make_edition
 
-    report = make_edition(folder, source, library=library)
-    _print_edition(make_console(stderr=as_json), report, folder)
+    changes = make_edition(folder, source, library=library)
+    _print_edition(make_console(stderr=as_json), changes, folder)
     if as_json:
-        print(json.dumps(asdict(report)))
+        print(json.dumps(asdict(changes)))
 
 
-def _print_edition(console: Console, report: Report, folder: Path) -> None:
+def _print_edition(console: Console, changes: Changes, folder: Path) -> None:
     """Say what became of each file, in one line for each kind of outcome."""
     from rich.table import Table
 
     console.print(f"Student edition in {folder}:", highlight=False)
     lines = {
-        "written": report.written,
-        "updated": report.updated,
-        "up to date": report.unchanged,
-        "yours, kept": report.kept,
-        "newer, beside yours": list(report.beside.values()),
+        "written": changes.written,
+        "updated": changes.updated,
+        "up to date": changes.unchanged,
+        "yours, kept": changes.kept,
+        "newer, beside yours": list(changes.beside.values()),
     }
     table = Table.grid(padding=(0, 2))
     for outcome, names in lines.items():

@@ -8,33 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from n2n_lib.cli.options import Noise
-from n2n_lib.denoiser.evaluation import DO_NOTHING, Score
+from n2n_lib.denoiser.evaluation import DO_NOTHING, OURS, Score
 from n2n_lib.denoiser.metrics import PSNR_DEFINITIONS
-
-OURS = "our network"
-
-
-def _rounded(score: Score, *measures: str) -> dict[str, float]:
-    """Return measures by name: decibels and SSIM to four digits, seconds to three."""
-    return {key: round(getattr(score, key), 3 if key == "seconds" else 4) for key in measures}
-
-
-def thumbnail_results(scores: Sequence[Score]) -> dict:
-    """Lay the table out for machines."""
-    rows = {
-        score.name: _rounded(score, "psnr", "psnr_pooled", "ssim", "seconds") for score in scores
-    }
-    nothing, ours = rows.pop(DO_NOTHING), rows.pop(OURS)
-    return {
-        "psnr_noisy": nothing["psnr"],
-        "psnr_denoised": ours["psnr"],
-        "psnr_definition": PSNR_DEFINITIONS["mean"],
-        "psnr_pooled_noisy": nothing["psnr_pooled"],
-        "psnr_pooled_denoised": ours["psnr_pooled"],
-        "ssim_noisy": nothing["ssim"],
-        "ssim_denoised": ours["ssim"],
-        "baselines": rows,
-    }
 
 
 def print_thumbnails(console: Console, scores: Sequence[Score], caption: str) -> None:
@@ -76,7 +51,7 @@ def photograph_results(
     images: dict[str, dict] = {}
     for score in scores:
         rows = images.setdefault(score.image, {})
-        rows[score.name] = _rounded(score, "psnr", "ssim", "seconds")
+        rows[score.name] = score.rounded("psnr", "ssim", "seconds")
     means = {
         name: {key: round(value, 4) for key, value in mean.items()}
         for name, mean in _means(scores).items()

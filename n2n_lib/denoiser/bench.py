@@ -30,7 +30,8 @@ from n2n_lib.framework.conv import Conv2d
 from n2n_lib.framework.kernels import use_kernels
 from n2n_lib.framework.kernels.product import product
 from n2n_lib.framework.losses import MSELoss
-from n2n_lib.framework.optim import SGD, cosine
+from n2n_lib.framework.optim import SGD
+from n2n_lib.framework.schedules import cosine
 from n2n_lib.framework.torch_twin import torch_twin
 from n2n_lib.framework.upsampling import Upsampling
 from n2n_lib.support.memory import keep_freed

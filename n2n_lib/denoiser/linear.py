@@ -30,14 +30,14 @@ PAIRS = 300
 """Noisy pairs that it is fitted to, as in lesson 01; more change nothing."""
 
 FULL_SIZE = {"size": 64, "scale": (1.0, 4.0)}
-"""Patches to fit it to for photographs at full size: those that ``unet`` learned from."""
+"""Patches to fit it to for whole photographs, those that ``unet`` learned from."""
 
 _CHUNK = 64  # images whose windows exist at one time: 40 MB for thumbnails
 
 
 @dataclass(frozen=True)
 class LinearFilter:
-    """A window of weights, shared by the colours, and a constant.
+    """A window of weights, shared by the colours, and a constant; call it with images.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ def fit(noisy1: Tensor, noisy2: Tensor) -> LinearFilter:
     TypeError
         If an argument is not a floating-point tensor.
     ValueError
-        If the shapes are others, a value is not finite, or the images determine no filter, as even
+        If the shapes are others, a value is not finite, or the images determine no filter, as flat
         ones do not.
 
     Examples
@@ -156,19 +156,13 @@ def fitted(*, clean_targets: bool = False, seed: int = 0, **task: Any) -> Linear
     return fit(to_unit(pairs.noisy1), to_unit(target))
 
 
-def row(**task: Any) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Return the filter as a row of a table: its name, and a function of images 0-255.
-
-    Parameters
-    ----------
-    **task
-        As in `fitted`.
+def row(denoise: LinearFilter) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return a filter as a row of a table: its name, and a function of images 0-255.
 
     Examples
     --------
-    >>> rows = evaluate(noisy, clean, row() | {"our network": model.predict})
+    >>> scores = evaluate(noisy, clean, row(fitted()) | {"our network": model.predict})
     """
-    denoise = fitted(**task)
     return {NAME: lambda images: 255 * denoise(to_unit(images))}
 
 

@@ -1,4 +1,4 @@
-"""Activation functions (lesson 05; section 2.4 of the report)."""
+"""Activation functions (section 2.4 of the report)."""
 
 from __future__ import annotations
 

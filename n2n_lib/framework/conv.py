@@ -1,4 +1,4 @@
-"""Two-dimensional convolution (lesson 03; section 2.2 of the report)."""
+"""Two-dimensional convolution (section 2.2 of the report)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from n2n_lib.framework.module import Module, as_batch, as_pair
 
 
 class KernelLayer(Module):
-    """A layer whose arithmetic is a kernel: what `Conv2d` and those of lessons 04 and 09 share.
+    """A layer whose arithmetic is a kernel: what `Conv2d` and the layers like it share.
 
     A layer calls its kernel in ``forward`` and ends with `_finish`; `_kernel_backward` calls the
     kernel's other half.
@@ -110,6 +110,15 @@ class Conv2d(KernelLayer):
     Notes
     -----
     Section 2.2 of the report. The arithmetic is in ``n2n_lib.framework.kernels``.
+
+    Examples
+    --------
+    >>> conv = Conv2d(3, 32, kernel_size=2, stride=2)
+    >>> y = conv(torch.rand(100, 3, 32, 32))
+    >>> y.shape
+    torch.Size([100, 32, 16, 16])
+    >>> conv.backward(torch.ones_like(y)).shape  # and conv.weight_grad, conv.bias_grad are filled
+    torch.Size([100, 3, 32, 32])
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-r"""Data-parallel training: many processes, one network (lesson 13).
+r"""Data-parallel training: many processes, one network.
 
 Every process holds the whole network and takes its share of each batch. A loss is a mean over the
 batch, so its gradient is the mean of the shares' gradients, weighted with their sizes:
@@ -163,6 +163,14 @@ class GradientMean:
         The network. Each module must run backwards once a step.
     group : Group
         The processes. In a group of one, nothing happens.
+
+    Examples
+    --------
+    >>> with processes() as group, GradientMean(network, group).watching() as mean:
+    ...     share = group.share(len(batch))
+    ...     criterion(network(batch[share]), targets[share])
+    ...     with mean.step(weight=len(batch[share]) / len(batch)):
+    ...         criterion.backward()  # afterwards the gradients are those of the whole batch
     """
 
     def __init__(self, network: Module, group: Group) -> None:
@@ -254,7 +262,7 @@ def _fill_buckets(grads: Sequence[Tensor]) -> list[_Bucket]:
 def step_seconds(
     processes: int, *, compute: float, size: float, bandwidth: float, latency: float
 ) -> float:
-    r"""Predict how long a training step takes on many processes (lesson 13).
+    r"""Predict how long a training step takes on many processes.
 
     .. math:: T(P) = \frac{c}{P} + 2 (P - 1) \left(\alpha + \frac{b}{P \beta}\right)
 

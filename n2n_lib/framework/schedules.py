@@ -1,13 +1,20 @@
-"""Learning rates that change over time (lessons 07 and 10).
+"""Learning rates that change over time.
 
 A schedule is a function of the highest rate, the number of the step, from 0, and the number of all
-steps; it returns the rate of this step.
+steps; it returns the rate of this step:
+
+>>> for step in range(4):
+...     optimiser.lr = cosine(0.1, step, total=4)  # 0.1, 0.0854, 0.05, 0.0146
+...     # forward, loss, backward
+...     optimiser.step()
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+
+from n2n_lib.support.arguments import check_integer
 
 
 def constant(lr: float, step: int, total: int) -> float:
@@ -43,16 +50,15 @@ def step_decay(
 
     Raises
     ------
-    ValueError
-        If `step_size` is not positive.
+    TypeError, ValueError
+        If `step_size` is not a positive integer.
 
     Notes
     -----
     ``torch.optim.lr_scheduler.StepLR``.
     """
     step_size = max(1, -(-total // 3)) if step_size is None else step_size
-    if step_size < 1:
-        raise ValueError(f"expected step_size of at least 1, got {step_size}")
+    check_integer("step_size", step_size, minimum=1)
     return lr * gamma ** (step // step_size)
 
 

@@ -1,4 +1,4 @@
-"""Transposed convolution (lesson 09; section 4 of the report)."""
+"""Transposed convolution (section 4 of the report)."""
 
 from __future__ import annotations
 

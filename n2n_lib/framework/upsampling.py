@@ -1,4 +1,4 @@
-"""Nearest-neighbour upsampling (lesson 04; section 2.3 of the report)."""
+"""Nearest-neighbour upsampling (section 2.3 of the report)."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ class NNUpsampling(Module):
     Notes
     -----
     Equations 1 (forward) and 2 (backward) of the report.
+
+    Examples
+    --------
+    >>> NNUpsampling(2)(torch.tensor([[[1.0, 2.0]]]))
+    tensor([[[1., 1., 2., 2.],
+             [1., 1., 2., 2.]]])
     """
 
     def __init__(self, scale_factor: int | tuple[int, int] = 2) -> None:
@@ -73,7 +79,12 @@ class Upsampling(KernelLayer):
     Notes
     -----
     Section 2.3 of the report. The two steps are one kernel call, so that a kernel set may merge
-    them (lesson 11).
+    them.
+
+    Examples
+    --------
+    >>> Upsampling(64, 32, kernel_size=3, padding=1)(torch.rand(100, 64, 8, 8)).shape
+    torch.Size([100, 32, 16, 16])
     """
 
     def __init__(

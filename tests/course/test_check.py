@@ -19,8 +19,7 @@ from torch.nn import functional
 from n2n_lib.course import check
 from n2n_lib.course.check import EXERCISES, CheckFailed
 from n2n_lib.course.check.convolution import LOOPS, SCATTER
-from n2n_lib.course.check.exercise import Answer, Edit, but
-from n2n_lib.course.check.judge import tensors_in
+from n2n_lib.course.check.exercise import Answer, Edit, but, tensors_in
 from n2n_lib.course.check.sgd import FANS
 from n2n_lib.course.lessons import TOPICS, number_of
 
@@ -729,6 +728,7 @@ def test_a_check_says_what_it_wants(name: str):
     """It is what ``check.NAME?`` shows."""
     call = f"Check ``{name}({', '.join(EXERCISES[name].cases[0].arguments)})"
     assert inspect.getdoc(getattr(check, name)).startswith(call)
+    assert repr(getattr(check, name)) == f"<check of {name}>"
 
 
 def is_right(name: str, function: Callable, capsys) -> None:

@@ -28,7 +28,7 @@ from reference import (
 from torch import Tensor, nn
 
 from n2n_lib.denoiser.model import Model
-from n2n_lib.denoiser.networks import NETWORKS, Network, find_network, unet
+from n2n_lib.denoiser.networks import NETWORKS, NetworkSpec, find_network, unet
 from n2n_lib.framework.activations import ELU, LeakyReLU, ReLU, Sigmoid
 from n2n_lib.framework.containers import Concat, Residual, Sequential
 from n2n_lib.framework.conv import Conv2d
@@ -451,7 +451,7 @@ def test_sizes_of_the_networks() -> None:
         network, m = entry.build(generator=generator(0)), entry.multiple
         x = torch.rand(1, 3, 3 * m, 2 * m, generator=generator(1))
         assert network(x).shape == x.shape
-    assert Network(unet, 2, 6).sizes(depth=7) == (2, 6), "without sizes_of they are fixed"
+    assert NetworkSpec(unet, 2, 6).sizes(depth=7) == (2, 6), "without sizes_of they are fixed"
     assert find_network("unet").sizes(depth=3, slope=0.0)[0] == 8
 
 

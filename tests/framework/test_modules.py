@@ -47,7 +47,8 @@ from n2n_lib.framework.conv import Conv2d
 from n2n_lib.framework.kernels import DEFAULT, KERNELS, active, use_kernels
 from n2n_lib.framework.losses import MSE, L1Loss, MSELoss
 from n2n_lib.framework.module import Module
-from n2n_lib.framework.optim import SGD, cosine
+from n2n_lib.framework.optim import SGD
+from n2n_lib.framework.schedules import cosine
 from n2n_lib.framework.torch_twin import copy_params, torch_twin
 from n2n_lib.framework.transposed import ConvTranspose2d
 from n2n_lib.framework.upsampling import (

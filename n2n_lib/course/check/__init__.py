@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from n2n_lib.course.check import (  # noqa: F401 (each file registers the exercises of its topic)
+from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers its exercises)
     activations,
     convolution,
     gradients,
     loss_and_sequential,
     optimisers,
     record,
+    registry,
     scale,
     sgd,
     speed,
@@ -27,7 +28,6 @@ from n2n_lib.course.check import (  # noqa: F401 (each file registers the exerci
     unet,
     upsampling,
 )
-from n2n_lib.course.check import exercise as _exercise
 from n2n_lib.course.check.exercise import Exercise
 from n2n_lib.course.check.judge import CheckFailed, right_or_library
 from n2n_lib.course.lessons import number_of
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EXERCISES: dict[str, Exercise] = dict(
-    sorted(_exercise.EXERCISES.items(), key=lambda item: number_of(item[1].topic))
+    sorted(registry.EXERCISES.items(), key=lambda item: number_of(item[1].topic))
 )
 """Every exercise by its name, in the order of the lessons."""
 

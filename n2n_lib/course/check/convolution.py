@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import fold, unfold  # noqa: TID251 (functions, not modules)
 
-from n2n_lib.course.check.exercise import Case, Mistake, but, exercise, values
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.registry import exercise
 
 # ------------------------------------------------------------------------------------- output_size
 
@@ -228,10 +229,7 @@ conv2d_forward.mistakes = (
     ),
     Mistake(
         "It forgot both the stride and the padding: hand them on to unfold.",
-        """
-        output = weight.flatten(1) @ unfold(x, weight.shape[2:]) + bias[:, None]
-        return output.unflatten(2, (x.shape[2] - weight.shape[2] + 1, -1))
-        """,
+        but((", stride=stride, padding=padding", ""), (" + 2 * padding", ""), (" // stride", "")),
         likely="stride and padding forgotten",
     ),
     Mistake(
@@ -405,18 +403,12 @@ conv2d_weight_grad.mistakes = (
     Mistake(
         "It is a mean over the batch where a sum belongs: every image pulls at the weight, so do "
         "not divide by N.",
-        """
-        products = grad_output.flatten(2) @ windows.transpose(1, 2)
-        return products.mean(0).view(weight_shape)
-        """,
+        but(("sum(0)", "mean(0)")),
         likely="mean over the batch",
     ),
     Mistake(
         "It forgot to sum over the batch: there is one gradient for each image.",
-        """
-        products = grad_output.flatten(2) @ windows.transpose(1, 2)
-        return products.view(-1, *weight_shape)
-        """,
+        but((".sum(0)", ""), ("weight_shape", "-1, *weight_shape")),
         likely="not summed, but reshaped",
     ),
     Mistake(
@@ -432,34 +424,24 @@ conv2d_weight_grad.mistakes = (
     Mistake(
         "The product is transposed: windows times grad_output is (C kH kW, O), and a reshape "
         "mixes it up. Let grad_output come first.",
-        """
-        grad = grad_output.flatten(2)
-        return (windows @ grad.transpose(1, 2)).sum(0).view(weight_shape)
-        """,
+        but(("grad @ windows.transpose(1, 2)", "windows @ grad.transpose(1, 2)")),
         likely="transposed product",
     ),
     Mistake(
         "The result is flipped: entry (u, v) belongs to pixel (u, v) of the window.",
-        """
-        products = grad_output.flatten(2) @ windows.transpose(1, 2)
-        return products.sum(0).view(weight_shape).flip(2, 3)
-        """,
+        but(("(weight_shape)", "(weight_shape).flip(2, 3)")),
     ),
     Mistake(
         "It is a mean over the places of the window where a sum belongs: do not divide by L.",
-        """
-        grad = grad_output.flatten(2)
-        grad = grad @ windows.transpose(1, 2) / grad.shape[2]
-        return grad.sum(0).view(weight_shape)
-        """,
+        but(
+            (".sum(0)", ".sum(0) / grad.shape[2]"),
+            ("return (grad", "return ((grad"),
+            ("[2].view", "[2]).view"),
+        ),
     ),
     Mistake(
         "It is a mean over the images and the places where a sum belongs.",
-        """
-        grad = grad_output.flatten(2)
-        grad = grad @ windows.transpose(1, 2) / grad.shape[2]
-        return grad.mean(0).view(weight_shape)
-        """,
+        but((".sum(0)", ".mean(0)"), ("return (grad", "return (grad / grad.shape[2]")),
     ),
     Mistake(
         "Only the first image counts: sum over the batch.",

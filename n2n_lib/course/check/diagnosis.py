@@ -11,17 +11,15 @@ import math
 import textwrap
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from n2n_lib.course.check.exercise import Case, Exercise
 from n2n_lib.course.check.known import known_mistake
+from n2n_lib.course.check.outcome import Outcome
 from n2n_lib.course.check.table import WIDTH, cut, describe
-
-if TYPE_CHECKING:
-    from n2n_lib.course.check.exercise import Case, Exercise
-    from n2n_lib.course.check.judge import Outcome
 
 ERRORS = (
     (

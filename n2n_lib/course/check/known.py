@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
 
-if TYPE_CHECKING:
-    from n2n_lib.course.check.exercise import Exercise
-    from n2n_lib.course.check.judge import Outcome
+from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.outcome import Outcome, call
 
 
 def known_mistake(
@@ -28,10 +27,20 @@ def known_mistake(
         the same, and that the student's function raises or returns a wrong shape wherever else the
         two differ.
     """
-    for sentence, known in exercise.known:
+    for sentence, known in _known_outcomes(exercise):
         if _fits(exercise, outcomes, known, effects, everywhere):
             return sentence
     return None
+
+
+@cache
+def _known_outcomes(exercise: Exercise) -> list[tuple[str, list[Outcome]]]:
+    """Return of every known mistake the sentence, and what it makes of each case."""
+    return [
+        (mistake.sentence, [call(exercise, case, function) for case in exercise.cases])
+        for mistake in exercise.mistakes
+        for function in map(exercise.function_of, mistake.answers)
+    ]
 
 
 def _fits(

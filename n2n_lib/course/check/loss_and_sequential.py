@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from n2n_lib.course.check.exercise import Case, Mistake, but, exercise, values
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.registry import exercise
 from n2n_lib.framework.module import Module
 
 # ------------------------------------------------------------------------------------ mse_backward
@@ -223,33 +224,24 @@ sequential_backward.mistakes = (
     Mistake(
         "The chain runs in forward order: the chain rule starts at the last module, so loop over "
         "reversed(modules).",
-        """
-        for module in modules:
-            grad_output = module.backward(grad_output)
-        return grad_output
-        """,
+        but(("reversed(modules)", "modules")),
         likely="forward order",
     ),
     Mistake(
         "This is the result of the first module alone. Every module gets the grad_output of the "
         "whole chain: hand on what the module after it has returned.",
-        """
-        grad = grad_output
-        for module in reversed(modules):
-            grad = module.backward(grad_output)
-        return grad
-        """,
+        but(
+            ("for module", "grad = grad_output\nfor module"),
+            ("    grad_output = ", "    grad = "),
+            ("return grad_output", "return grad"),
+        ),
         likely="not handed on",
     ),
     Mistake(
         "This is the result of the last module alone: is `return` inside the loop? (Or every "
         "module gets the grad_output of the whole chain: hand on what the one after it has "
         "returned.)",
-        """
-        for module in reversed(modules):
-            return module.backward(grad_output)
-        return grad_output
-        """,
+        but(("grad_output = module", "return module")),
         likely="return inside the loop",
     ),
     Mistake(
@@ -261,20 +253,12 @@ sequential_backward.mistakes = (
     Mistake(
         "The first module is left out: the gradient of the input is what comes out of its "
         "backward.",
-        """
-        for i in range(len(modules) - 1, 0, -1):
-            grad_output = modules[i].backward(grad_output)
-        return grad_output
-        """,
+        but(("reversed(modules)", "reversed(modules[1:])")),
         likely="first left out",
     ),
     Mistake(
         "The last module is left out: grad_output belongs to its output, so it comes first.",
-        """
-        for module in reversed(modules[:-1]):
-            grad_output = module.backward(grad_output)
-        return grad_output
-        """,
+        but(("reversed(modules)", "reversed(modules[:-1])")),
     ),
     Mistake(
         "It returns grad_output as it came: keep what each backward returns.",

@@ -22,7 +22,8 @@ DAMAGED = "progress.damaged.json"
 
 PATIENCE = 10.0  # seconds that another notebook may take to write its own entry
 
-_session: dict[str, Any] = {}  # outside a student edition: what this kernel has seen
+session: dict[str, Any] = {}
+"""Outside a student edition: what this kernel has seen."""
 
 
 def note(name: str, *, right: bool) -> None:
@@ -40,7 +41,7 @@ def note(name: str, *, right: bool) -> None:
     """
     folder = Path.cwd()
     if not (folder / EDITION).is_file():
-        _add(_session, name, right)
+        _add(session, name, right)
         return
     try:
         with FileLock(folder / f".{PROGRESS}.lock", timeout=PATIENCE):
@@ -59,7 +60,7 @@ def read() -> dict[str, Any]:
     """Return the entries by name of the exercise, none of a file that is missing or damaged."""
     folder = Path.cwd()
     if not (folder / EDITION).is_file():
-        return dict(_session)
+        return dict(session)
     return _load(folder / PROGRESS) or {}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from n2n_lib.course.check.exercise import Case, Mistake, but, exercise, values
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.registry import exercise
 
 # -------------------------------------------------------------------------------------- xavier_std
 
@@ -195,86 +196,53 @@ sgd_step.mistakes = (
     Mistake(
         "The two of a pair are swapped: each is (parameter, gradient), and your step changed the "
         "gradient.",
-        """
-        for grad, parameter in params:
-            parameter -= lr * grad
-        """,
+        but(("for parameter, grad", "for grad, parameter")),
     ),
     Mistake(
         "The parameters are right, but the gradients are zero now. Leave them: zero_grad is a "
         "step of its own.",
-        """
-        for parameter, grad in params:
-            parameter -= lr * grad
-            grad.zero_()
-        """,
+        but(("(lr * grad)", "(lr * grad)\n    grad.zero_()")),
     ),
     Mistake(
         "The gradients are set to zero before the step, so nothing is left to step along.",
-        """
-        for parameter, grad in params:
-            grad.zero_()
-            parameter -= lr * grad
-        """,
+        but(("lr * grad", "lr * grad.zero_()")),
     ),
     Mistake(
         "The parameters are right, but your function changed the gradient: it is multiplied by "
         "lr. Compute lr * gradient as a new tensor.",
-        """
-        for parameter, grad in params:
-            grad *= lr
-            parameter -= grad
-        """,
+        but(("lr * grad", "grad.mul_(lr)")),
     ),
     Mistake(
         "The gradient is averaged over each parameter: every value has a slope of its own, so do "
         "not take the mean of the gradient.",
-        """
-        for parameter, grad in params:
-            parameter -= lr * grad.mean()
-        """,
+        but(("grad)", "grad.mean())")),
     ),
     Mistake(
         "It goes uphill: the step is taken along the gradient (plus sign), and should go against "
         "it.",
-        """
-        for parameter, grad in params:
-            parameter += lr * grad
-        """,
+        but(("sub_", "add_")),
         likely="plus",
     ),
     Mistake(
         "The parameters did not change. `parameter = parameter - ...` makes a new tensor and "
         "leaves the one of the network alone; write in place, with `-=` or sub_.",
-        """
-        for parameter, grad in params:
-            parameter = parameter - lr * grad
-        """,
+        but(("parameter.sub_(lr * grad)", "parameter = parameter - lr * grad")),
         likely="not in place",
     ),
     Mistake(
         "It forgot lr: the step is lr * gradient.",
-        """
-        for parameter, grad in params:
-            parameter -= grad
-        """,
+        but(("lr * ", "")),
         likely="lr forgotten",
     ),
     Mistake(
         "It goes uphill and forgot lr: the step is lr * gradient, taken away from the parameter.",
-        """
-        for parameter, grad in params:
-            parameter += grad
-        """,
+        but(("sub_(lr * ", "add_(")),
         likely="uphill without lr",
     ),
     Mistake(
         "The learning rate is divided by the first size of each parameter: the gradient is that "
         "of a mean already, so use lr as it is.",
-        """
-        for parameter, grad in params:
-            parameter -= lr * grad / len(parameter)
-        """,
+        but(("grad)", "grad / len(parameter))")),
     ),
     Mistake(
         "The learning rate is divided by the number of values in each parameter: use lr as it is.",
@@ -286,27 +254,16 @@ sgd_step.mistakes = (
     ),
     Mistake(
         "Only the first parameter is updated: go through all pairs (is `return` inside the loop?).",
-        """
-        for parameter, grad in params:
-            parameter -= lr * grad
-            return
-        """,
+        but(("(lr * grad)", "(lr * grad)\n    return")),
         likely="return inside the loop",
     ),
     Mistake(
         "Only the last parameter is updated: is the step inside the loop?",
-        """
-        for parameter, grad in params:
-            step = lr * grad
-        parameter -= step
-        """,
+        but(("    parameter.sub_", "    pass\nparameter.sub_")),
     ),
     Mistake(
         "The parameters are replaced by the step: subtract it from what they were.",
-        """
-        for parameter, grad in params:
-            parameter.copy_(-lr * grad)
-        """,
+        but(("sub_(lr", "copy_(-lr")),
     ),
     Mistake(
         "The parameters are replaced by lr * gradient: subtract it from what they were.",
@@ -314,17 +271,11 @@ sgd_step.mistakes = (
     ),
     Mistake(
         "Only the sign of the gradient is used: the step is lr * gradient.",
-        """
-        for parameter, grad in params:
-            parameter -= lr * grad.sign()
-        """,
+        but(("grad)", "grad.sign())")),
     ),
     Mistake(
         "lr counts twice: the step is lr * gradient.",
-        """
-        for parameter, grad in params:
-            parameter.sub_(lr * grad, alpha=lr)
-        """,
+        but(("lr * ", "lr * lr * ")),
     ),
     Mistake(
         "It divides by lr: the step is lr * gradient.",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from n2n_lib.course.check.exercise import Exercise
-    from n2n_lib.course.check.judge import Outcome
+from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.outcome import Outcome
 
 WIDTH = 96
 """Of a line of a message, in characters."""

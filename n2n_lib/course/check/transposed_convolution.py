@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import fold, unfold  # noqa: TID251 (functions, not modules)
 
-from n2n_lib.course.check.exercise import Case, Mistake, but, exercise, values
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.registry import exercise
 
 # --------------------------------------------------------------------------------- transposed_size
 
@@ -525,13 +526,7 @@ conv_transpose2d_input_grad.mistakes = (
     ),
     Mistake(
         "It forgot the weight: these are the sums of grad_output over each window.",
-        """
-        kernel = weight.shape[2:]
-        windows = unfold(grad_output, kernel, stride=stride, padding=padding)
-        rows = (grad_output.shape[2] + 2 * padding - kernel[0]) // stride + 1
-        total = windows.sum(1, keepdim=True).repeat(1, len(weight), 1)
-        return total.unflatten(2, (rows, -1))
-        """,
+        but(("weight.flatten(1)", "torch.ones_like(weight).flatten(1)")),
     ),
     Mistake(
         "It is a mean over the batch: every image has a gradient of its own, so nothing is "
@@ -661,10 +656,7 @@ conv_transpose2d_weight_grad.mistakes = (
     ),
     Mistake(
         "It forgot to sum over the batch, and to view the result as (C, O, kH, kW).",
-        """
-        windows = unfold(grad_output, kernel_size, stride=stride, padding=padding)
-        return x.flatten(2) @ windows.transpose(1, 2)
-        """,
+        but((".sum(0)", ""), ("return grad.view", "return grad\ngrad.view")),
         likely="not summed, not viewed",
     ),
     Mistake(

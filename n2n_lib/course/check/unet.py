@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from n2n_lib.course.check.exercise import Case, Mistake, but, exercise, values
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.registry import exercise
 from n2n_lib.framework.module import Module
 
 # --------------------------------------------------------------------------------- concat_backward
@@ -115,10 +116,11 @@ concat_backward.mistakes = (
     Mistake(
         "The two parts are exchanged: forward puts the input first, so the first `channels` "
         "channels of grad_output belong to the input, the others to f.",
-        """
-        cut = grad_output.shape[1] - channels
-        return grad_output[:, cut:] + f.backward(grad_output[:, :cut])
-        """,
+        but(
+            ("past, branch", "cut = grad_output.shape[1] - channels\nbranch, past"),
+            (":channels", ":cut"),
+            ("channels:", "cut:"),
+        ),
     ),
     Mistake(
         "This is the way past f alone: the input also went through f, and that way has a "

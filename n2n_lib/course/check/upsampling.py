@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from n2n_lib.course.check.exercise import Case, Mistake, but, exercise, values
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.registry import exercise
 
 # -------------------------------------------------------------------------------- upsample_forward
 
@@ -61,10 +62,7 @@ upsample_forward.mistakes = (
     ),
     Mistake(
         "Only the columns are repeated: the image should grow along both axes.",
-        """
-        rows = x.repeat_interleave(scale, dim=2)
-        return x.repeat_interleave(scale, dim=3)
-        """,
+        "return x.repeat_interleave(scale, dim=3)",
         likely="columns only",
     ),
     Mistake(
@@ -201,10 +199,7 @@ upsample_backward.mistakes = (
     Mistake(
         "It adds pixels that are far apart, as if the image had been tiled. View grad_output as "
         "(N, C, H, scale, W, scale): the scale comes after H and after W.",
-        """
-        tiles = grad_output.unflatten(2, (scale, -1)).unflatten(4, (scale, -1))
-        return tiles.sum((2, 4))
-        """,
+        but(("(-1, scale)", "(scale, -1)"), ("(3, 5)", "(2, 4)")),
     ),
     Mistake(
         "It sums over the wrong two dimensions, the rows and columns of the image. In (N, C, H, "

@@ -1,4 +1,4 @@
-"""The arithmetic under the layers, in interchangeable sets (lesson 11).
+"""The arithmetic under the layers, in interchangeable sets.
 
 Every set offers the eight functions of `KernelSet`, so that one network with one set of weights
 runs on any of them. ``kernels.unfold`` is the report's: ``unfold``, one matrix product, ``fold``.

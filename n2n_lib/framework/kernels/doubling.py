@@ -1,4 +1,4 @@
-r"""Doubling an image, then convolving with windows of 3 x 3, in nine products a pixel (lesson 11).
+r"""Doubling an image, then convolving with windows of 3 x 3, in nine products a pixel.
 
 Along one axis the two outputs that belong to pixel :math:`i` of the small image are
 
@@ -9,9 +9,9 @@ Along one axis the two outputs that belong to pixel :math:`i` of the small image
 
 with :math:`\sigma = w_0 + w_1 + w_2` and zeros outside the image. The left forms need four products
 for each pixel, the right ones three: :math:`\sigma x_i`, :math:`w_0 x_i` and :math:`w_2 x_i`. With
-both axes there are nine, where the four phases of lesson 11 have 16, and PyTorch 36. This is
-summation by parts: sums of weights meet the image, weights meet its differences. Exact algebra; in
-float32 the rounding errors are about twice those of the plain sum.
+both axes there are nine, where the four phases of the lesson on speed have 16, and PyTorch 36. This
+is summation by parts: sums of weights meet the image, weights meet its differences. Exact algebra;
+in float32 the rounding errors are about twice those of the plain sum.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""Convolution and upsampling, fast: the arithmetic of lesson 11, and the default.
+r"""Convolution and upsampling, fast: the arithmetic of the lesson on speed, and the default.
 
 The same functions as in ``kernels.unfold``, with the same results, several times faster in plain
 tensor operations. Five ideas carry them:

@@ -1,4 +1,4 @@
-r"""Convolution and upsampling with ``unfold`` and ``fold``: the arithmetic of lessons 03, 04, 09.
+r"""Convolution and upsampling with ``unfold`` and ``fold``: the arithmetic of the lessons.
 
 This set is written to be read. Every function is pure: tensors in, tensors out. A ``forward``
 returns its output and a second value, *saved*, that its ``backward`` wants to see again. A

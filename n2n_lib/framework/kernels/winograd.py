@@ -1,4 +1,4 @@
-r"""Convolution with windows of three lines, in two thirds of the multiplications (lesson 11).
+r"""Convolution with windows of three lines, in two thirds of the multiplications.
 
 Two lines of output need :math:`2 \cdot 3` products of lines with lines of the kernel, but four are
 enough (Winograd, 1980; Lavin and Gray, 2016, section 4: :math:`F(2, 3)`):
