@@ -109,6 +109,7 @@ every_layer = pytest.mark.parametrize("layer", [Conv2d, Upsampling, ConvTranspos
 
 @every_kernel_set
 @every_layer
+@settings(max_examples=60)
 @given(data=st.data())
 def test_layer_equals_torch(kernel_set: str, layer: type, data: st.DataObject) -> None:
     case = data.draw(cases(layer))
@@ -134,6 +135,11 @@ COMMON_LAYERS = {
     "up 64 to 32, k2 p1": (Upsampling, (64, 32, 2, 1, 1), 8),
     "up 32 to 3, k3": (Upsampling, (32, 3, 3), 17),
     "3x3, p1": (Conv2d, (16, 16, 3, 1, 1), 12),
+    "3x3, p1, sums last": (Conv2d, (16, 3, 3, 1, 1), 12),
+    "3x3, p1, one axis each": (Conv2d, (8, 9, 3, 1, 1), 12),
+    "3x2, sums last": (Conv2d, (8, 1, (3, 2)), 12),
+    "3x3, p1 d2, sums last": (Conv2d, (8, 1, 3, 1, 1, 2), 12),
+    "3x3, p1 d2, one axis each": (Conv2d, (8, 9, 3, 1, 1, 2), 12),
     "1x1": (Conv2d, (16, 8, 1), 12),
     "up 3x3, p1": (Upsampling, (16, 8, 3, 1, 1), 9),
     "transposed k2 s2": (ConvTranspose2d, (64, 32, 2, 2), 8),
