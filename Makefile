@@ -18,11 +18,12 @@ help: ## say what can be made (ARGS="..." is handed to n2n: make train ARGS="--p
 
 setup: $(STAMP) ## create .venv with everything in it; the other targets do so by themselves
 
-# The stamp comes last: a setup that was interrupted leaves none, and is taken up again.
+# The stamp comes last: a setup that was interrupted leaves none, and begins anew, as does one over
+# a .venv that another Python made.
 $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up .venv, which takes some minutes ..."
 	@rm -f $(STAMP)
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv $(if $(wildcard $(STAMP)),,--clear) .venv
 	@PIP_USER=0 $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,bench,grading]'
 	@touch $(STAMP)
 

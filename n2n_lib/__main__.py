@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 
 def main() -> None:
     """Run the self-test, which needs no package, or else the command line."""
-    if sys.argv[1:2] == ["doctor"]:
-        from n2n_lib.course import doctor
+    with contextlib.suppress(AttributeError):  # a name that the encoding lacks stops nothing
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        if sys.argv[1:2] == ["doctor"]:
+            from n2n_lib.course import doctor
 
-        sys.exit(doctor.main(sys.argv[2:]))
-    from n2n_lib import cli  # with all the packages that may be missing
+            sys.exit(doctor.main(sys.argv[2:]))
+        from n2n_lib import cli  # with all the packages that may be missing
 
-    cli.main()
+        cli.main()
+    except KeyboardInterrupt:  # before the command line could catch it
+        print("n2n: stopped", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

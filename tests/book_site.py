@@ -38,6 +38,9 @@ with_browser = pytest.mark.skipif(CHROMIUM is None, reason=f"needs one of {', '.
 
 PAGES = sorted(path.relative_to(BOOK).as_posix() for path in BOOK.rglob("*.html"))
 LESSONS = find_lessons(ROOT / "notebooks")
+PAGE_OF = {pages.topic_of(path): f"notebooks/{path.stem}.html" for path in LESSONS}
+"""The page of the lesson on a topic."""
+
 LARGEST = 2_000_000
 """Bytes of a page with its figures."""
 
@@ -225,17 +228,17 @@ def test_page_is_accessible(tab, site: str, page: str, theme: str):
 
 @with_browser
 @pytest.mark.parametrize(
-    "word, page", [("adjoint", "03_convolution"), ("checkerboard", "09_transposed_convolution")]
+    "word, topic", [("adjoint", "convolution"), ("checkerboard", "transposed_convolution")]
 )
-def test_search_finds(tab, site: str, word: str, page: str):
+def test_search_finds(tab, site: str, word: str, topic: str):
     tab.goto(f"{site}search.html?q={word}")
-    tab.wait_for_selector(f"#search-results a[href*='{page}']")
+    tab.wait_for_selector(f"#search-results a[href*='{PAGE_OF[topic]}']")
 
 
 @with_browser
 def test_dark_mode_switches_and_figures_stay_on_white(tab, site: str):
     tab.emulate_media(color_scheme="light")
-    open_page(tab, f"{site}notebooks/03_convolution.html")
+    open_page(tab, site + PAGE_OF["convolution"])
     background = "getComputedStyle(document.body).backgroundColor"
     before, seen = tab.evaluate(background), set()
     for _ in range(3):  # automatic, light, dark
@@ -247,8 +250,19 @@ def test_dark_mode_switches_and_figures_stay_on_white(tab, site: str):
     assert before in seen and len(seen) == 2
 
 
-SLIDERS = ["index.html", "notebooks/08_training.html", "notebooks/12_unet.html"]
-FRAMES = {"03_convolution": 9, "08_training": 6, "11_speed": 4}
+def count(page: str, figure: str) -> int:
+    """Count the figures of a kind on a page, as it was built."""
+    return (BOOK / page).read_text(encoding="utf-8").count(f'class="{figure}"')
+
+
+SLIDERS = [page for page in PAGES if count(page, "compare")]
+FRAMES = {page: number for page in PAGES if (number := count(page, "frame"))}
+
+
+def test_pages_with_moving_pictures():
+    assert set(SLIDERS) == {"index.html", PAGE_OF["training"], PAGE_OF["unet"]}
+    assert set(FRAMES) == {PAGE_OF[topic] for topic in ("convolution", "training", "speed")}
+    assert all(number > 1 for number in FRAMES.values())
 
 
 @with_browser
@@ -271,26 +285,26 @@ def test_slider_moves_by_mouse_and_keyboard(tab, site: str, page: str):
 
 
 @with_browser
-@pytest.mark.parametrize("lesson, count", FRAMES.items())
-def test_frames_move_by_keyboard(tab, site: str, lesson: str, count: int):
-    open_page(tab, f"{site}notebooks/{lesson}.html")
+@pytest.mark.parametrize("page, number", FRAMES.items())
+def test_frames_move_by_keyboard(tab, site: str, page: str, number: int):
+    open_page(tab, site + page)
     control, seen = tab.locator(".frames input"), set()
     control.press("Home")
-    for _ in range(count):
+    for _ in range(number):
         shown = tab.locator(".frame:visible")
         assert shown.count() == 1
         seen.add(shown.inner_html())
         assert control.get_attribute("aria-valuetext") == shown.locator("p").inner_text()
         control.press("ArrowRight")
-    assert len(seen) == count
+    assert len(seen) == number
 
 
 @with_browser
-@pytest.mark.parametrize("lesson", [*FRAMES, "12_unet"])
-def test_without_scripts_a_still_frame_is_left(browser, site: str, lesson: str):
+@pytest.mark.parametrize("page", [*FRAMES, PAGE_OF["unet"]])
+def test_without_scripts_a_still_frame_is_left(browser, site: str, page: str):
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
-    tab.goto(f"{site}notebooks/{lesson}.html")
+    tab.goto(site + page)
     figures = tab.locator("figure.frames, figure.compare")
     assert figures.count() >= 1
     assert tab.locator(".frame:visible").count() == tab.locator("figure.frames").count()
@@ -303,6 +317,6 @@ def test_the_book_opens_from_a_folder(tab):
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))
     tab.on("request", lambda r: r.url.startswith(("file:", "data:")) or problems.append(r.url))
-    open_page(tab, (BOOK / "notebooks" / "03_convolution.html").as_uri())
+    open_page(tab, (BOOK / PAGE_OF["convolution"]).as_uri())
     assert tab.locator("mjx-container").count() > 50
     assert not problems

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from hypothesis import settings
 
-pytest.register_assert_rewrite("reference", "answer_checks")
+for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):  # which Typer reads when it is loaded
+    os.environ.pop(name, None)
+
+pytest.register_assert_rewrite("reference", "small_models", "answers")
 
 # The same examples on every run and every machine; no time limit, since CI machines are shared.
 settings.register_profile("n2n", derandomize=True, deadline=None, max_examples=30, database=None)
@@ -18,19 +23,3 @@ def autograd_is_off():
     """The library must work without autograd; references that need it switch it on themselves."""
     with torch.set_grad_enabled(False):
         yield
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give the tests of `answer_checks.AnswerChecks` their exercises and wrong answers."""
-    wrong = getattr(metafunc.cls, "wrong", None)
-    if wrong is None or "name" not in metafunc.fixturenames:
-        return
-    if "answer" not in metafunc.fixturenames:
-        metafunc.parametrize("name", sorted(wrong))
-        return
-    cases = [
-        pytest.param(name, answer, words, id=f"{name}: {what}")
-        for name, answers in wrong.items()
-        for what, answer, words in answers
-    ]
-    metafunc.parametrize("name, answer, words", cases)

@@ -21,6 +21,7 @@ from n2n_lib.framework.containers import Sequential
 from n2n_lib.framework.conv import Conv2d
 from n2n_lib.framework.kernels import KERNELS
 from n2n_lib.framework.module import Module
+from n2n_lib.framework.transposed import ConvTranspose2d
 from n2n_lib.framework.upsampling import Upsampling
 
 FLOAT32, FINITE_DIFFERENCES = 1e-5, 1e-6  # largest relative errors that count as equal
@@ -66,6 +67,22 @@ def relative_error(value: Tensor, expected: Tensor) -> float:
     difference = torch.linalg.vector_norm(value.double() - expected.double()).item()
     scale = torch.linalg.vector_norm(expected.double()).item()
     return difference / scale if scale > 0 else difference
+
+
+def reach(network: nn.Module, multiple: int, side: int) -> int:
+    """How far away the furthest input lies that an output pixel in the middle of an image sees.
+
+    Asked of every phase of the strides. The input is positive, so that nothing cancels where the
+    weights of a float64 network are.
+    """
+    start, furthest = side // 2 // multiple * multiple, 0
+    for row in range(start, start + multiple):
+        with torch.enable_grad():
+            x = random_values((1, 3, side, side), 1, torch.float64).abs().requires_grad_()
+            (gradient,) = torch.autograd.grad(network(x)[0, :, row, row].sum(), x)
+        seen = gradient[0].abs().sum(0).nonzero()
+        furthest = max(furthest, (seen - row).abs().max().item())
+    return furthest
 
 
 @dataclass
@@ -173,53 +190,46 @@ def assert_equals_finite_differences(module: Module, x: Tensor, seed: int) -> No
         assert error < FINITE_DIFFERENCES, f"gradient of {name}: relative error {error:.1e}"
 
 
+def as_pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def torch_layer(layer: type, *arguments, scale_factor=2, **named) -> nn.Module:
+    """What PyTorch has for `Conv2d`, `Upsampling` and `ConvTranspose2d`."""
+    if layer is ConvTranspose2d:
+        return nn.ConvTranspose2d(*arguments, **named)
+    conv = nn.Conv2d(*arguments, **named)
+    if layer is Conv2d:
+        return conv
+    return nn.Sequential(torch_upsampling(as_pair(scale_factor)), conv)
+
+
 @dataclass(frozen=True)
 class Case:
-    """One convolution, alone or after an upsampling, and the image that goes in."""
+    """One layer with a window, and the image that goes in."""
 
-    in_channels: int
-    out_channels: int
-    kernel_size: int | tuple[int, int]
-    stride: int | tuple[int, int]
-    padding: int | tuple[int, int]
-    dilation: int | tuple[int, int]
-    bias: bool
-    scale: int | tuple[int, int]
+    layer: type
+    arguments: dict
     batch: int | None  # None: one image without a batch dimension
     size: tuple[int, int]
     layout: str
     grad_layout: str
     seed: int
 
-    def _arguments(self) -> dict:
-        names = "in_channels out_channels kernel_size stride padding dilation bias".split()
-        return {name: getattr(self, name) for name in names}
+    def ours(self) -> Module:
+        return self.layer(**self.arguments, generator=generator(self.seed))
 
-    def conv(self) -> Conv2d:
-        return Conv2d(**self._arguments(), generator=generator(self.seed))
-
-    def upsampling(self) -> Upsampling:
-        scale, source = self.scale, generator(self.seed)
-        return Upsampling(**self._arguments(), scale_factor=scale, generator=source)
-
-    def torch_conv(self) -> nn.Conv2d:
-        return nn.Conv2d(**self._arguments())
-
-    def torch_upsampling(self) -> nn.Sequential:
-        return nn.Sequential(torch_upsampling(as_pair(self.scale)), self.torch_conv())
+    def theirs(self) -> nn.Module:
+        return torch_layer(self.layer, **self.arguments)
 
     def input(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        shape = (self.in_channels, *self.size)
+        shape = (self.arguments["in_channels"], *self.size)
         shape = shape if self.batch is None else (self.batch, *shape)
         return with_layout(random_values(shape, self.seed + 1, dtype), self.layout)
 
     def grad_for(self, output: Tensor) -> Tensor:
         v = random_values(tuple(output.shape), self.seed + 2, output.dtype)
         return with_layout(v, self.grad_layout)
-
-
-def as_pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return value if isinstance(value, tuple) else (value, value)
 
 
 def one_or_two(low: int, high: int) -> st.SearchStrategy:
@@ -229,23 +239,40 @@ def one_or_two(low: int, high: int) -> st.SearchStrategy:
 
 
 @st.composite
-def cases(draw: st.DrawFn, upsample: bool = False, channels: int = 4, extra: int = 4) -> Case:
-    """Draw a convolution and an image that its window fits into."""
-    kernel_size, dilation = draw(one_or_two(1, 4)), draw(one_or_two(1, 3))
-    padding, scale = draw(one_or_two(0, 2)), draw(one_or_two(1, 3)) if upsample else 1
-    smallest = [
-        max(1, math.ceil((d * (k - 1) + 1 - 2 * p) / s))
-        for k, d, p, s in zip(*map(as_pair, (kernel_size, dilation, padding, scale)), strict=True)
-    ]
+def cases(draw: st.DrawFn, layer: type, channels: int = 4, extra: int = 4) -> Case:
+    """Draw any geometry that PyTorch allows and an image that leaves an output."""
+    transposed = layer is ConvTranspose2d
+    kernel, stride = draw(one_or_two(1, 4)), draw(one_or_two(1, 3))
+    dilation, padding = draw(one_or_two(1, 3 + transposed)), draw(one_or_two(0, 2 + transposed))
+    arguments = {
+        "in_channels": draw(st.integers(1, channels)),
+        "out_channels": draw(st.integers(1, channels)),
+        "kernel_size": kernel,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "bias": draw(st.booleans()),
+    }
+    pairs = [as_pair(value) for value in (kernel, stride, padding, dilation)]
+    if transposed:  # also an output padding of a stride or more
+        limits = [max(s, d) for s, d in zip(pairs[1], pairs[3], strict=True)]
+        extras = tuple(draw(st.integers(0, limit - 1)) for limit in limits)
+        arguments["output_padding"] = extras
+        smallest = [  # (n - 1) s - 2 p + d (k - 1) + extra + 1 must be positive
+            max(1, 1 + math.ceil((2 * p - d * (k - 1) - more) / s))
+            for k, s, p, d, more in zip(*pairs, extras, strict=True)
+        ]
+    else:
+        scale = 1
+        if layer is Upsampling:
+            scale = arguments["scale_factor"] = draw(one_or_two(1, 3))
+        smallest = [  # the window must fit into the padded image
+            max(1, math.ceil((d * (k - 1) + 1 - 2 * p) / up))
+            for k, _, p, d, up in zip(*pairs, as_pair(scale), strict=True)
+        ]
     return Case(
-        in_channels=draw(st.integers(1, channels)),
-        out_channels=draw(st.integers(1, channels)),
-        kernel_size=kernel_size,
-        stride=draw(one_or_two(1, 3)),
-        padding=padding,
-        dilation=dilation,
-        bias=draw(st.booleans()),
-        scale=scale,
+        layer,
+        arguments,
         batch=draw(st.none() | st.integers(1, 3)),
         size=tuple(n + draw(st.integers(0, extra)) for n in smallest),
         layout=draw(st.sampled_from(LAYOUTS)),

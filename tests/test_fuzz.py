@@ -175,6 +175,7 @@ def refusal(content: bytes, folder: Path) -> str:
         ("a storage larger than its part", "RuntimeError"),
         ("a tensor larger than its storage", "repeats what it holds"),
         ("a key that takes for ever to hash", "it holds something twice"),
+        ("such a key under a name in capitals", "it holds something twice"),
         ("a key too deep for the stack", "it has more than 30000 tuples"),
         ("a key too deep to print", "RecursionError"),
         ("a list that holds itself", "it holds something twice"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import re
@@ -11,12 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from commands import Run, run
 
-from n2n_lib import cli
 from n2n_lib.denoiser.model import Model
 from n2n_lib.support import files
 from tools import kills
@@ -92,12 +90,13 @@ def test_loss_is_found(command: Command, message: str, monkeypatch):
 @linux_only
 def test_litter_is_found(monkeypatch):
     """An atomic writer that never removes what killed ones left."""
-    write = files.write_atomically
 
     def once(folder: Path) -> None:
-        write(folder / "x.txt", lambda file: time.sleep(0.1))
+        unfinished = folder / f".x.txt.{os.getpid()}.part"
+        unfinished.touch()
+        time.sleep(0.1)
+        unfinished.replace(folder / "x.txt")
 
-    monkeypatch.setattr(files, "_remove_litter", lambda path, now: None)
     monkeypatch.setitem(COMMANDS, "careless", careless(once))
     with pytest.raises(Lost, match="expected old litter to be removed, found .x.txt"):
         torment("careless", 40)
@@ -119,21 +118,15 @@ def test_old_litter_of_the_same_file_is_removed_and_nothing_else(tmp_path: Path)
 # ---------------------------------------------------------------------- no room, no permission
 
 
-def train(folder: Path, out: Path, *options: object) -> tuple[int, str]:
-    """Run a short training; return its exit code and what it wrote to stderr."""
-    err = io.StringIO()
-    words = ["train", "--data", folder / "data", "--out", out, "--epochs", 3, "--quiet", *options]
-    with redirect_stdout(io.StringIO()), redirect_stderr(err):
-        try:
-            cli.main([str(word) for word in words])
-        except SystemExit as end:
-            return end.code or 0, err.getvalue()
-    raise AssertionError("main did not exit")
+def train(folder: Path, out: Path, *options: object) -> Run:
+    """Run a short training."""
+    words = ["--data", folder / "data", "--out", out, "--epochs", 3, "--quiet"]
+    return run("train", *words, *options)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    kills._put_pairs(tmp_path)
+    kills.put_pairs(tmp_path)
     return tmp_path
 
 
@@ -160,7 +153,7 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 def test_a_full_disk_is_told_in_one_line(folder: Path, mounted, size: int):
     """A model or checkpoint takes some 75 kB; there is room for none, one or two."""
     out = mounted(f"size={size}k")
-    code, err = train(folder, out)
+    code, _, err = train(folder, out)
     assert code == 2 and err.count("\n") == 1
     assert err.startswith("n2n: [Errno 28] No space left on device: ") and str(out) in err
     kills.require_whole(out)
@@ -181,21 +174,21 @@ def test_a_disk_that_fills_up_at_any_write(folder: Path, when: int, monkeypatch)
         real(handle)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    code, err = train(folder, folder / "out")
+    code, _, err = train(folder, folder / "out")
     assert code == 2 and err.count("\n") == 1
     assert "No space left on device" in err and ".pth'" in err
     kills.require_whole(folder / "out")
     assert kills.litter(folder / "out") == []
     monkeypatch.undo()
-    assert train(folder, folder / "out", "--resume")[0] == 0
-    assert train(folder, folder / "whole")[0] == 0
-    resumed, whole = (kills._values(folder / name / "model.pth") for name in ("out", "whole"))
+    assert train(folder, folder / "out", "--resume").code == 0
+    assert train(folder, folder / "whole").code == 0
+    resumed, whole = (kills.values(folder / name / "model.pth") for name in ("out", "whole"))
     assert resumed == whole
 
 
 def test_a_folder_that_is_read_only(folder: Path, mounted):
     out = mounted("ro,size=16k")
-    code, err = train(folder, out)
+    code, _, err = train(folder, out)
     assert code == 2 and err.count("\n") == 1
     assert f"expected a folder that can be written to, got {out}" in err
     with pytest.raises(OSError, match=re.escape(str(out))):
@@ -210,18 +203,18 @@ def test_two_processes_that_write_to_one_folder(folder: Path):
     """Every file is whole and comes from one of the two."""
     runs = {}
     for lr in (1, 2):
-        assert train(folder, folder / f"alone-{lr}", "--lr", lr)[0] == 0
-        runs[lr] = kills._values(folder / f"alone-{lr}" / "model.pth")
+        assert train(folder, folder / f"alone-{lr}", "--lr", lr).code == 0
+        runs[lr] = kills.values(folder / f"alone-{lr}" / "model.pth")
     started = [kills.start(careless(lambda folder, lr=lr: well(folder, lr)), folder) for lr in runs]
     assert [os.waitpid(process, 0)[1] for process in started] == [0, 0]
     kills.require_whole(folder / "out")
     assert kills.litter(folder / "out") == []
-    assert kills._values(folder / "out" / "model.pth") in runs.values()
+    assert kills.values(folder / "out" / "model.pth") in runs.values()
     assert json.loads((folder / "out" / "results.json").read_text())["lr"] in runs
 
 
 def well(folder: Path, lr: float) -> None:
-    code, err = train(folder, folder / "out", "--lr", lr)
+    code, _, err = train(folder, folder / "out", "--lr", lr)
     assert code == 0, err
 
 
@@ -239,5 +232,5 @@ def test_two_processes_that_save_one_model(tmp_path: Path):
     ]
     assert [os.waitpid(process, 0)[1] for process in started] == [0, 0]
     values = [[p.tolist() for p, _ in model.network.param()] for model in expected]
-    assert kills._values(tmp_path / "model.pth") in values
+    assert kills.values(tmp_path / "model.pth") in values
     assert kills.litter(tmp_path) == []

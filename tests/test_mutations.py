@@ -8,8 +8,11 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from n2n_lib.course.lessons import stem_of
 from tools import mutations
-from tools.mutations import L04, MUTATIONS, Copy, Mutation, MutationError, run
+from tools.mutations import MUTATIONS, Copy, Mutation, MutationError, run
+
+UPSAMPLING = stem_of("upsampling")
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +48,18 @@ def test_every_mutation_fits_its_file(copy: Copy):
     for one in MUTATIONS:
         copy.check_pattern(one)
     files = {one.file.split("/")[-1] for one in MUTATIONS}
-    assert {"conv.py", "losses.py", "upsampling.py", f"{L04}.ipynb"} <= files
+    assert {"conv.py", "losses.py", "upsampling.py", f"{UPSAMPLING}.ipynb"} <= files
 
 
-@pytest.mark.parametrize("file", ["n2n_lib/framework/kernels/unfold.py", f"notebooks/{L04}.ipynb"])
+@pytest.mark.parametrize(
+    "file", ["n2n_lib/framework/kernels/unfold.py", f"notebooks/{UPSAMPLING}.ipynb"]
+)
 def test_a_broken_library_and_a_broken_output_are_noticed(copy: Copy, file: str):
-    (one,) = (one for one in MUTATIONS if one.file == file and one.lesson == L04)
+    (one,) = (one for one in MUTATIONS if one.file == file and one.lesson == UPSAMPLING)
     before = (copy.folder / file).read_bytes()
     result = copy.apply(one)
     assert result.cell is not None
-    assert f"{L04} failed in code cell [{result.cell}]" in str(result)
+    assert f"{UPSAMPLING} failed in code cell [{result.cell}]" in str(result)
     assert (copy.folder / file).read_bytes() == before
 
 

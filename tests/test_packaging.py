@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
 from n2n_lib.cli import app
+from n2n_lib.course import doctor
 from tools import fuzz, kills
 
 if sys.version_info >= (3, 11):
@@ -38,25 +39,18 @@ TARGETS = (
     " weights bench mutants fuzz kills lint help clean"
 ).split()
 
-CONDA_NAMES = {
-    "jupyter-client": "jupyter_client",
-    "jupyter-core": "jupyter_core",
-    "matplotlib": "matplotlib-base",
-    "torch": "pytorch-cpu",
-}
-"""Where conda-forge has another name than PyPI, case aside."""
+CONDA_NAMES = {canonicalize_name(name): other for name, other in doctor.CONDA_NAMES.items()}
 
 NOT_ON_CONDA_FORGE = {"bm3d"}
 
 MADE_BY_MAKE = {"book"}
 """Extras that only a target of make needs, which installs them; environment.yml leaves them out."""
 
-IMPORT_NAMES = {"PIL": "pillow", "pywt": "pywavelets", "skimage": "scikit-image"} | {
-    "sklearn": "scikit-learn",
+PACKAGES = {module: canonicalize_name(name) for name, module in doctor.IMPORT_NAMES.items()} | {
     "yaml": "pyyaml",
     "tomli": "pytest",  # comes with pytest where Python has no tomllib yet
 }
-"""Where a package is imported under another name than it is installed under."""
+"""Where a package is installed under another name than it is imported under."""
 
 
 def requirements(lines: list[str]) -> dict[str, Requirement]:
@@ -197,7 +191,7 @@ def test_whatever_is_imported_is_declared(folder: str, allowed: dict[str, Requir
     own = {"n2n_lib", "tests", "tools"} | {path.stem for path in files if folder == "tests"} | book
     for path in files:
         foreign = set(imported(path)) - own - sys.stdlib_module_names - {"tomllib"}
-        names = {canonicalize_name(IMPORT_NAMES.get(name, name)) for name in foreign}
+        names = {canonicalize_name(PACKAGES.get(name, name)) for name in foreign}
         assert names <= allowed.keys(), path
 
 
@@ -272,13 +266,6 @@ def test_targets():
     assert phony and set(phony[1].split()) == set(TARGETS)
 
 
-def test_readme_names_only_targets_that_there_are():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code = re.findall(r"```.*?```|`[^`\n]+`", readme, flags=re.DOTALL)
-    named = {t for part in code for t in re.findall(r"(?m)(?:^|[`$;&\s])make ([a-z-]+)", part)}
-    assert named <= set(TARGETS)
-
-
 @with_make
 def test_the_commands_that_train_the_shipped_networks_know_their_options(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
@@ -331,7 +318,7 @@ def calls(project: Path) -> list[str]:
     return lines
 
 
-VENV = "tool -m venv .venv"
+VENV = "tool -m venv --clear .venv"
 INSTALL = "python -m pip install --quiet -c constraints.txt -e .[test,bench,grading]"
 
 
@@ -344,7 +331,7 @@ def test_setup_is_done_once_and_again_when_the_versions_change(project: Path):
     stamp = (project / ".venv/.complete").stat().st_mtime
     os.utime(project / "constraints.txt", (stamp + 10, stamp + 10))
     assert make("train", "PYTHON=./tool", folder=project).returncode == 0
-    assert calls(project) == [VENV, INSTALL, "n2n train"]
+    assert calls(project) == [VENV.replace("--clear ", ""), INSTALL, "n2n train"]
 
 
 @with_make

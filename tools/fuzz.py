@@ -268,6 +268,9 @@ def claiming(count: int, size: int, stride: int = 1, storage: str = "FloatStorag
     return b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(" + described + sizes + hooks + b"tR"
 
 
+ENDLESS_KEY = b"\x80\x02}" + doubled(60, b")\x85", b"\x86")[2:] + b"K\x01s."
+"""A pickle of 400 bytes with a key of 2**60 tuples."""
+
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "code": lambda: saved({"format": "n2n model 1", "x": Call(os.mkdir, CANARY)}),
     "code in the old format": lambda: saved([Call(os.mkdir, CANARY)], old=True),
@@ -278,8 +281,12 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a storage larger than its part": lambda: around(claiming(10**9, 10**9) + b"."),
     "a tensor larger than its storage": lambda: around(claiming(1, 10**13, stride=0) + b"."),
     "a terabyte in the old format": lambda: old_format(claiming(10**12, 1) + b"."),
-    "a key that takes for ever to hash": lambda: around(
-        b"\x80\x02}" + doubled(60, b")\x85", b"\x86")[2:] + b"K\x01s."
+    "a key that takes for ever to hash": lambda: around(ENDLESS_KEY),
+    "such a key under a name in capitals": lambda: archive(
+        [
+            (name.replace("data.pkl", "DATA.PKL"), part)
+            for name, part in parts_of(around(ENDLESS_KEY))
+        ]
     ),
     "a key too deep for the stack": lambda: around(b"\x80\x02})" + b"\x85" * 10**6 + b"K\x01s."),
     "a key too deep to print": lambda: around(b"\x80\x02})" + b"\x85" * 10**4 + b"K\x01s."),
@@ -657,7 +664,7 @@ def prepare_images() -> Callable[[Path], None]:
 def prepare_notebook() -> Callable[[Path], None]:
     def load(path: Path) -> None:
         lesson = lessons.read_lesson(path)
-        lessons._normalise(lesson)
+        lessons.normalise(lesson)
         nbformat.validate(lesson)
         nbformat.writes(lesson).encode("utf-8")
 

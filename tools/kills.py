@@ -37,9 +37,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from n2n_lib import cli
-from n2n_lib.cli import inputs
+from n2n_lib.course.lessons import stem_of
 from n2n_lib.course.notebooks import execute, find_lessons
-from n2n_lib.denoiser import images
+from n2n_lib.denoiser import images, source
 from n2n_lib.denoiser.model import Model
 from n2n_lib.support import files
 
@@ -95,7 +95,7 @@ def _pictures(count: int, side: int, seed: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, side, side), generator=drawn).to(torch.uint8)
 
 
-def _put_pairs(folder: Path) -> None:
+def put_pairs(folder: Path) -> None:
     (folder / "data").mkdir()
     for name, seed in (("train_data.pkl", 0), ("val_data.pkl", 2)):
         pair = _pictures(12, 16, seed), _pictures(12, 16, seed + 1)
@@ -117,7 +117,7 @@ def _call(folder: Path, *arguments: object) -> None:
     words = [*arguments, "--data", folder / "data", "--out", folder / "out", "--quiet"]
     try:
         with (
-            mock.patch.object(inputs, "VALIDATION_COUNT", 4),
+            mock.patch.object(source, "VALIDATION_COUNT", 4),
             mock.patch.object(Model, "train_stream", SHORT_EPOCHS),
         ):
             cli.main([str(word) for word in words])
@@ -128,10 +128,10 @@ def _call(folder: Path, *arguments: object) -> None:
 
 def _train(*options: object) -> Command:
     return Command(
-        start=_put_photographs if "--steps" in options else _put_pairs,
+        start=_put_photographs if "--steps" in options else put_pairs,
         run=lambda folder: _call(folder, "train", *options, "--resume"),
         progress=_epochs,
-        result=lambda folder: _values(folder / "out" / "model.pth"),
+        result=lambda folder: values(folder / "out" / "model.pth"),
     )
 
 
@@ -144,7 +144,7 @@ def _epochs(folder: Path) -> int:
     return len(history["seconds"]) + model.exists()
 
 
-def _values(path: Path) -> list:
+def values(path: Path) -> list:
     model = Model()
     model.load_pretrained_model(path)
     return [parameter.tolist() for parameter, _ in model.network.param()]
@@ -206,7 +206,7 @@ def _edition(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in lessons}
 
 
-GRADED = "04_upsampling.ipynb"
+GRADED = f"{stem_of('upsampling')}.ipynb"
 
 
 def _put_submissions(folder: Path) -> None:

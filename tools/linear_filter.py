@@ -18,7 +18,7 @@ from torch import Tensor
 
 from n2n_lib import load_images, photographs, sample_pairs, to_unit
 from n2n_lib.denoiser import linear
-from n2n_lib.denoiser.evaluation import Row, evaluate, evaluate_photographs
+from n2n_lib.denoiser.evaluation import Score, evaluate, evaluate_photographs
 from n2n_lib.denoiser.noise import Gaussian
 
 THUMBNAILS, THUMBNAILS_SEED = 1000, 1_000_003
@@ -30,24 +30,19 @@ BENCHMARK_SEED = 1
 LEVELS = 15, 25, 50
 """Standard deviations of Gaussian noise, in grey levels of 255."""
 
-PATCHES = {"size": 64, "scale": (1.0, 4.0)}
-"""The patches that the shipped ``unet`` was trained on."""
-
 
 def seeded(seed: int) -> torch.Generator:
     """Return a generator that begins at a seed."""
     return torch.Generator().manual_seed(seed)
 
 
-def thumbnails(drawn: int, **options: object) -> list[Row]:
+def thumbnails(drawn: int, **options: object) -> list[Score]:
     """Measure doing nothing and the filter on validation thumbnails of a seed."""
     pairs = sample_pairs(THUMBNAILS, split="validation", generator=seeded(drawn))
-    found = linear.fitted(**options)
-    ways = {linear.NAME: lambda images: 255 * found(to_unit(images))}
-    return evaluate(pairs.noisy1, pairs.clean, ways, classical=())
+    return evaluate(pairs.noisy1, pairs.clean, linear.row(linear.fitted(**options)), classical=())
 
 
-def written(rows: list[Row]) -> list[list[str]]:
+def written(rows: list[Score]) -> list[list[str]]:
     """Write name, PSNR, SSIM and seconds."""
     return [[row.name, f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.seconds:.2f}"] for row in rows]
 
@@ -68,8 +63,7 @@ def whole(images: Mapping[str, Tensor], level: float) -> list[list[str]]:
         name: (255 * noise(to_unit(image), seeded(zlib.crc32(name.encode()))), image)
         for name, image in images.items()
     }
-    found = linear.fitted(noise="gaussian", sigma=level, **PATCHES)
-    ways = {linear.NAME: lambda image: 255 * found(to_unit(image))}
+    ways = linear.row(linear.fitted(noise="gaussian", sigma=level, **linear.FULL_SIZE))
     return [
         [row.image, row.name, f"{row.psnr:.2f}", f"{row.ssim:.3f}"]
         for row in evaluate_photographs(pairs, ways)

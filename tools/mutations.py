@@ -28,6 +28,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from n2n_lib.course.lessons import stem_of
+
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("n2n_lib", "notebooks", "Makefile", "pyproject.toml")
 BUILT = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
@@ -209,91 +211,90 @@ def output(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-F = "n2n_lib/framework/"
-L01, L02, L03 = "01_noise2noise", "02_gradients", "03_convolution"
-L04, L05, L06, L07 = "04_upsampling", "05_activations", "06_loss_and_sequential", "07_sgd"
-L09, L10, L11 = "09_transposed_convolution", "10_optimisers", "11_speed"
-L12, L13 = "12_unet", "13_scale"
+def notebook(topic: str) -> str:
+    """Return the file of the lesson on a topic."""
+    return f"notebooks/{stem_of(topic)}.ipynb"
 
-MUTATIONS = [
+
+F = "n2n_lib/framework/"
+
+CHANGES = [
     # A sign.
-    Mutation(
+    (
         F + "conv.py",
         "owner.weight_grad += grad_weight",
         "owner.weight_grad -= grad_weight",
-        L03,
+        "convolution",
     ),
-    Mutation(
-        F + "conv.py",
-        "owner.bias_grad += grad_bias",
-        "owner.bias_grad -= grad_bias",
-        L03,
-    ),
-    Mutation(
-        F + "optim.py",
-        "grads, alpha=-self.lr)",
-        "grads, alpha=self.lr)",
-        L07,
-    ),
-    Mutation(F + "activations.py", "y + self.alpha)", "y - self.alpha)", L05),
+    (F + "conv.py", "owner.bias_grad += grad_bias", "owner.bias_grad -= grad_bias", "convolution"),
+    (F + "optim.py", "grads, alpha=-self.lr)", "grads, alpha=self.lr)", "sgd"),
+    (F + "activations.py", "y + self.alpha)", "y - self.alpha)", "activations"),
     # A factor.
-    Mutation(F + "losses.py", "(2 / difference.numel())", "(1 / difference.numel())", L06),
-    Mutation(F + "init.py", "math.sqrt(2.0 / sum", "math.sqrt(1.0 / sum", L07),
-    Mutation(F + "gradcheck.py", "/ (2 * step)", "/ step", L02),
-    Mutation(
-        F + "activations.py",
-        "clamp_(min=self.negative_slope)",
-        "clamp_(min=0.0)",
-        L05,
+    (
+        F + "losses.py",
+        "(2 / difference.numel())",
+        "(1 / difference.numel())",
+        "loss_and_sequential",
     ),
+    (F + "init.py", "math.sqrt(2.0 / sum", "math.sqrt(1.0 / sum", "sgd"),
+    (F + "gradcheck.py", "/ (2 * step)", "/ step", "gradients"),
+    (F + "activations.py", "clamp_(min=self.negative_slope)", "clamp_(min=0.0)", "activations"),
     # An index.
-    Mutation(F + "upsampling.py", "scale[0] * x.shape[2]", "scale[0] * x.shape[0]", L04),
-    Mutation(
+    (F + "upsampling.py", "scale[0] * x.shape[2]", "scale[0] * x.shape[0]", "upsampling"),
+    (
         F + "kernels/unfold.py",
         "rows.unflatten(4, (-1, scale[1]))",
         "rows.unflatten(4, (-1, scale[0]))",
-        L04,
+        "upsampling",
     ),
-    Mutation(
+    (
         F + "kernels/fast.py",
         "(-1, scale[0])).unflatten(3, (-1, scale[1]))",
         "(-1, scale[1])).unflatten(3, (-1, scale[0]))",
-        L04,
+        "upsampling",
     ),
     # An order.
-    Mutation(F + "containers.py", "in reversed(self.layers)", "in self.layers", L06),
+    (F + "containers.py", "in reversed(self.layers)", "in self.layers", "loss_and_sequential"),
     # The second half: transposed convolution, optimisers, kernels, skip connections, processes.
-    Mutation(
+    (
         F + "kernels/fast.py",
         "reshape(kh, kw, out, channels).permute(3, 2, 0, 1)",
         "reshape(kw, kh, out, channels).permute(3, 2, 1, 0)",
-        L09,
+        "transposed_convolution",
     ),
-    Mutation(
+    (
         F + "kernels/unfold.py",
         "(k - 1) + extra + 1",
         "(k - 1) - extra + 1",
-        L09,
+        "transposed_convolution",
     ),
-    Mutation(F + "optim.py", "div_(correction)", "div_(1.0)", L10),
-    Mutation(F + "optim.py", "total.addcmul_(grad, grad)", "total.add_(grad)", L10),
-    Mutation(F + "init.py", "math.sqrt(2.0 / (1", "math.sqrt(1.0 / (1", L10),
-    Mutation(F + "kernels/fast.py", "(place < s)", "(place <= s)", L11),
-    Mutation(F + "kernels/winograd.py", "(0.5, -0.5, 0.5)", "(0.5, 0.5, -0.5)", L11),
-    Mutation(
-        F + "kernels/doubling.py",
-        "(whole, behind, out=odd)",
-        "(whole, before, out=odd)",
-        L11,
-    ),
-    Mutation(F + "containers.py", "else past + through", "else past - through", L12),
-    Mutation(F + "containers.py", "else grad_output + through", "else through", L12),
-    Mutation(F + "distributed.py", "+ 1) // self.size", "+ 1) // self.size - 1", L13),
-    Mutation(F + "distributed.py", "+ 2 * (processes - 1)", "+ (processes - 1)", L13),
+    (F + "optim.py", "div_(correction)", "div_(1.0)", "optimisers"),
+    (F + "optim.py", "total.addcmul_(grad, grad)", "total.add_(grad)", "optimisers"),
+    (F + "init.py", "math.sqrt(2.0 / (1", "math.sqrt(1.0 / (1", "optimisers"),
+    (F + "kernels/fast.py", "(place < s)", "(place <= s)", "speed"),
+    (F + "kernels/winograd.py", "(0.5, -0.5, 0.5)", "(0.5, 0.5, -0.5)", "speed"),
+    (F + "kernels/doubling.py", "(whole, behind, out=odd)", "(whole, before, out=odd)", "speed"),
+    (F + "containers.py", "else past + through", "else past - through", "unet"),
+    (F + "containers.py", "else grad_output + through", "else through", "unet"),
+    (F + "distributed.py", "+ 1) // self.size", "+ 1) // self.size - 1", "scale"),
+    (F + "distributed.py", "+ 2 * (processes - 1)", "+ (processes - 1)", "scale"),
     # A stored output, in the notebook itself.
-    Mutation(f"notebooks/{L01}.ipynb", output("a = 4:  squared error 16.4"), "a = 4:  16.5", L01),
-    Mutation(f"notebooks/{L04}.ipynb", output("[12., 16.]"), output("[12., 17.]"), L04),
+    (
+        f"notebooks/{stem_of('noise2noise')}.ipynb",
+        output("a = 4:  squared error 16.4"),
+        "a = 4:  16.5",
+        "noise2noise",
+    ),
+    (
+        f"notebooks/{stem_of('upsampling')}.ipynb",
+        output("[12., 16.]"),
+        output("[12., 17.]"),
+        "upsampling",
+    ),
 ]
+"""A file, its text, what to write in place of it, and the topic of the lesson that notices."""
+
+MUTATIONS = [Mutation(file, old, new, stem_of(topic)) for file, old, new, topic in CHANGES]
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pages import (
     library_files,
     page_of,
     read_lesson,
+    topic_of,
     without_solutions,
 )
 from sphinx.cmd.build import main as sphinx
@@ -54,7 +55,9 @@ def prepare(source: Path, *, student: bool) -> None:
     (source / "hero.html").write_text(hero(pictures), encoding="utf-8")
     moving = moving_pictures(BOOK / "training", pictures)
     for path in find_lessons(ROOT / "notebooks"):
-        _write_lesson(path, source, student=student, moving=moving.get(path.stem, {}))
+        _write_lesson(path, source, student=student, moving=moving.pop(topic_of(path), {}))
+    if moving:
+        raise ValueError(f"expected lessons on {', '.join(moving)} for pictures, found none")
     guide = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
     (source / "glossary.md").write_text(glossary_page(guide), encoding="utf-8")
     _write_map(table, source)
@@ -111,7 +114,12 @@ def _write_reference(table: list[dict], folder: Path) -> None:
         lines = [file, "=" * len(file), ""]
         if links:
             lines += [f"Derived in {', '.join(links)}.", ""]
-        lines += [f".. automodule:: n2n_lib.{names[file]}", "   :members:", ""]
+        lines += [
+            f".. automodule:: n2n_lib.{names[file]}",
+            "   :members:",
+            "   :show-inheritance:",
+            "",
+        ]
         (folder / f"{names[file]}.rst").write_text("\n".join(lines), encoding="utf-8")
     pages = "\n".join(f"   {name}" for name in names.values())
     (folder / "index.rst").write_text(f"{REFERENCE}{pages}\n", encoding="utf-8")

@@ -285,14 +285,14 @@ def report_slider(to: Path) -> str:
 
 def unet_slider(to: Path) -> str:
     """Lesson 12: a cup of coffee, by the U-Net."""
-    clean = photograph("coffee")[:, 60:312, 90:510].float()  # (3, 252, 420)
+    clean = photograph("coffee")[:, 70:290, 100:480].float()  # (3, 220, 380)
     gains = _write_pair("unet", _gaussian(clean), _shipped("unet"), clean, to)
     caption = (
         f"Move the handle. Left: Gaussian noise of 25 grey levels, {gains[0]:.1f} dB. Right: the "
         f"U-Net, {gains[1]:.1f} dB. It never saw a clean picture, nor this photograph."
     )
     what = "A cup of coffee beside a spoon on a wooden table"
-    return compare(f"{ADDRESS}/unet-noisy.webp", f"{ADDRESS}/unet.webp", (630, 378), what, caption)
+    return compare(f"{ADDRESS}/unet-noisy.webp", f"{ADDRESS}/unet.webp", (570, 330), what, caption)
 
 
 def hero(to: Path) -> str:
@@ -350,14 +350,14 @@ def moving_pictures(frames_of_training: Path, to: Path) -> dict[str, dict[str, s
     Returns
     -------
     dict of dict of str
-        HTML by name of the lesson and id of the cell after which it stands.
+        HTML by topic of the lesson and id of the cell after which it stands.
     """
     return {
-        "03_convolution": {"toy-see": sliding_window()},
-        "08_training": {
+        "convolution": {"toy-see": sliding_window()},
+        "training": {
             "run-pictures-see": training(frames_of_training, to),
             "save-big-see": report_slider(to),
         },
-        "11_speed": {"phase-see": four_phases()},
-        "12_unet": {"goal-see": unet_slider(to)},
+        "speed": {"phase-see": four_phases()},
+        "unet": {"goal-see": unet_slider(to)},
     }

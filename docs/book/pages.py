@@ -44,6 +44,11 @@ def lesson_table(readme: str) -> list[dict]:
     return [row | {"files": re.findall(r"`([^`]+)`", row["files"])} for row in rows]
 
 
+def topic_of(lesson: Path) -> str:
+    """Return what a lesson is about: the name of its notebook without the number."""
+    return lesson.stem.partition("_")[2]
+
+
 def library_files(library: Path) -> list[str]:
     """List the files of the framework and of the denoiser, as `lesson_table` names them.
 

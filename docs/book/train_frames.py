@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from n2n_lib import SGD, Model, MSELoss, psnr, sample_pairs, save_image, to_unit
-from n2n_lib.framework.optim import cosine
+from n2n_lib.framework.schedules import cosine
 
 FOLDER = Path(__file__).resolve().parent / "training"
 STEPS = (0, 50, 400, 3125, 12_500, 25_000)

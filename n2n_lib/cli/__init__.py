@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import typer
 
 from n2n_lib.cli import bench, denoise, doctor, evaluate, grade, notebooks, student, train
-from n2n_lib.denoiser.model import DivergedError
 
 app = typer.Typer(
     name="n2n",
@@ -38,18 +37,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if status == 130:  # how the command line reports Ctrl-C
             print(stopped, file=sys.stderr)
         sys.exit(status)
-    except (ValueError, OSError, DivergedError) as error:
+    except (ValueError, OSError) as error:
         print(f"n2n: {error}", file=sys.stderr)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         print(stopped, file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if not hasattr(error, "format_message"):
-            raise  # not the command line's own complaint about its arguments, but a bug
-        message = error.format_message()
-        if message:  # without a command there is none: the help has been shown instead
-            print(f"n2n: {message}{_given(error, arguments)}", file=sys.stderr)
+        if hasattr(error, "format_message"):  # the command line's own, about its arguments
+            message = error.format_message()
+            if message:  # without a command there is none: the help has been shown instead
+                print(f"n2n: {message}{_given(error, arguments)}", file=sys.stderr)
+            sys.exit(2)
+        from n2n_lib.denoiser.training import DivergedError
+
+        if not isinstance(error, DivergedError):
+            raise  # a bug
+        print(f"n2n: {error}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from n2n_lib.cli.options import (
     QuietOption,
@@ -18,9 +16,11 @@ from n2n_lib.cli.options import (
     check_positive,
     use_threads,
 )
-from n2n_lib.denoiser import bench as benchmark
-from n2n_lib.denoiser import plots
-from n2n_lib.support import files
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from n2n_lib.denoiser.bench import Result
 
 
 def bench(
@@ -42,24 +42,29 @@ def bench(
         bool,
         typer.Option(
             "--full-runs",
-            help="Time whole trainings instead, 50 000 pairs x 8 epochs at batch 4 and 16, beside "
+            help="Time whole trainings instead, 50 000 pairs x 8 epochs at batch 4 and 16, and "
             "the same in torch.nn: some minutes.",
         ),
     ] = False,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure our speed beside PyTorch's: the rows of a case take turns, medians of many.
+    """Compare our speed with PyTorch's: the rows of a case take turns, medians of many.
 
     Each case has a process of its own, so that none finds the memory as another one left it.
     """
+    from n2n_lib.cli.console import make_console
+    from n2n_lib.denoiser import bench as benchmark
+    from n2n_lib.denoiser import plots
+    from n2n_lib.support import files
+
     check_positive(seconds, "--seconds")
     chosen = tuple(case for case in benchmark.CASES if cases in case.name)
     if not chosen:
         names = ", ".join(repr(case.name) for case in benchmark.CASES)
         raise UsageError(f"expected --cases to be part of a name out of {names}, got {cases!r}")
     use_threads(threads)
-    console, limits = Console(), benchmark.machine()
+    console, limits = make_console(), benchmark.machine()
     console.print(
         f"{limits['processor']}, {limits['threads']} threads, torch {limits['torch']}: products "
         f"{limits['gigaflops']:.0f} Gflop/s (torch.mm {limits['gigaflops_mm']:.0f}), copies "
@@ -86,6 +91,8 @@ def bench(
 
 def _bench_full_runs(console: Console) -> None:
     """Train with our modules and with PyTorch's in turn, and print a line after each."""
+    from n2n_lib.denoiser import bench as benchmark
+
     for batch_size, lr in benchmark.FULL_RUNS:
         for row in (benchmark.OURS, benchmark.CHANNELS_LAST):
             run = benchmark.full_run(row, batch_size, lr)
@@ -95,7 +102,11 @@ def _bench_full_runs(console: Console) -> None:
             )
 
 
-def _print_bench(console: Console, result: benchmark.Result) -> None:
+def _print_bench(console: Console, result: Result) -> None:
+    from rich.table import Table
+
+    from n2n_lib.denoiser.bench import OURS
+
     table = Table(title=result.case, title_justify="left")
     for heading in ("", "ms", "quartiles", "x best PyTorch", "MB", "x floor"):
         table.add_column(heading, justify="left" if heading == "" else "right")
@@ -108,7 +119,7 @@ def _print_bench(console: Console, result: benchmark.Result) -> None:
             f"{result.ratio(row):.2f}",
             f"{result.megabytes[row]:.0f}" if row in result.megabytes else "",
             f"{median / result.floor:.1f}",
-            style="bold" if row == benchmark.OURS else None,
+            style="bold" if row == OURS else None,
         )
     table.caption = (
         f"floor {result.floor:.2f} ms: {result.multiplications / 1e9:.2f} G multiplications, "

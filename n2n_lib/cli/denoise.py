@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
-from n2n_lib.cli.inputs import adapted_model, check_blocks, load_model, noisy_and_clean
 from n2n_lib.cli.options import (
     MODEL_HELP,
     AdaptOption,
@@ -20,17 +18,17 @@ from n2n_lib.cli.options import (
     check_adapt,
     check_at_least,
     check_seed,
+    noise_level,
 )
-from n2n_lib.denoiser import images as image_files
-from n2n_lib.denoiser import plots
-from n2n_lib.denoiser.classical import estimate_sigma
-from n2n_lib.denoiser.noise import make_noise
-from n2n_lib.support import files
-from n2n_lib.support.memory import keep_freed
+
+HELD = 1 << 30
+"""Bytes of decoded images that wait for their turn; what is beyond is decoded once more."""
 
 
 def denoise(
-    images: Annotated[list[Path], typer.Argument(help="Image files of any size.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Image files of any size, or folders of them.")
+    ],
     model: Annotated[
         str | None,
         typer.Option(help=MODEL_HELP, show_default="unet; bestmodel with --noise pixels"),
@@ -60,38 +58,50 @@ def denoise(
 
     Writes NAME-denoised.png and NAME-comparison.png for every image.
     """
+    import torch
+
+    from n2n_lib.cli.inputs import adapted_model, check_blocks, load_model, noisy_and_clean
+    from n2n_lib.denoiser import plots
+    from n2n_lib.denoiser.classical import estimate_sigma
+    from n2n_lib.denoiser.images import find_images, load_image, save_image, to_unit
+    from n2n_lib.support import files
+    from n2n_lib.support.memory import keep_freed
+
     check_at_least(block, "--block", 1)
     check_seed(seed)
-    names = [path.stem for path in images]
+    paths = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
+    names = [path.stem for path in paths]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"expected images of different names, got {name!r} twice")
-    if noise is not None and sigma is None:
-        sigma = 25.0
-    if sigma is not None:
-        make_noise("gaussian" if noise is None else noise.value, sigma)
+    level = noise_level(noise or Noise.gaussian, sigma)
     check_adapt(adapt, noise or Noise.gaussian)
     denoiser = load_model(model, noise or Noise.gaussian)
-    for path in images:  # read every one before the first is written
-        check_blocks(image_files.load_image(path), path, noise, block)
+    decoded, held = {}, 0
+    for path in paths:  # read every one before the first is written
+        image = load_image(path)
+        check_blocks(image, path, noise, block)
+        held += image.nbytes
+        if held <= HELD:
+            decoded[path] = image
     files.make_writable(out)
     keep_freed()
+    knows_levels = denoiser.sigma is not None
     generator = torch.Generator().manual_seed(seed)
-    for path in images:
-        image = image_files.load_image(path)
+    for path in paths:
+        image = decoded.pop(path) if path in decoded else load_image(path)
         noisy, clean = image, None
         if noise is not None:
-            noisy, clean = noisy_and_clean(image, noise, sigma, block, generator)
-        level = sigma
-        if level is None:  # less than one grey level is rounding
-            level = max(1.0, estimate_sigma(image_files.to_unit(noisy)))
+            noisy, clean = noisy_and_clean(image, noise, level, block, generator)
+        elif sigma is None and (knows_levels or adapt):
+            level = max(1.0, estimate_sigma(to_unit(noisy)))  # less than one is rounding
         adapted = adapted_model(denoiser, noisy, level, adapt)
         cleaned = adapted.predict(noisy, sigma=level, ensemble=ensemble)
         target = out / f"{path.stem}-denoised.png"
-        image_files.save_image(cleaned, target)
+        save_image(cleaned, target)
         shown = plots.show_images([noisy, cleaned], ["before", "after"], height=4.0)
         if clean is not None:
             shown = plots.show_denoising(noisy, cleaned, clean, height=4.0)
         plots.save_figure(shown, out / f"{path.stem}-comparison.png")
-        told = f" (noise of {level:.1f} grey levels)" if denoiser.sigma is not None else ""
+        told = f" (noise of {level:.1f} grey levels)" if level and knows_levels else ""
         print(f"{path} -> {target}{told}")

@@ -8,20 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
-from rich.console import Console
 
-from n2n_lib.cli.inputs import (
-    VALIDATION_SEED,
-    adapted_model,
-    check_blocks,
-    clean_photographs,
-    known_sigma,
-    load_model,
-    noisy_and_clean,
-    validation_images,
-)
 from n2n_lib.cli.options import (
     MODEL_HELP,
     AdaptOption,
@@ -34,21 +22,12 @@ from n2n_lib.cli.options import (
     check_adapt,
     check_at_least,
     check_seed,
+    names_in,
+    noise_level,
 )
-from n2n_lib.cli.tables import (
-    OURS,
-    level_text,
-    photograph_results,
-    print_photographs,
-    print_thumbnails,
-    thumbnail_results,
-)
-from n2n_lib.denoiser import evaluation, plots
-from n2n_lib.denoiser.classical import ALL_METHODS
-from n2n_lib.denoiser.model import Model
-from n2n_lib.denoiser.noise import make_noise
-from n2n_lib.support import files
-from n2n_lib.support.memory import keep_freed
+
+METHODS = names_in("denoiser.classical", "METHODS") + names_in("denoiser.classical", "ALL_METHODS")
+"""What whole photographs can be compared with."""
 
 
 def evaluate(
@@ -68,7 +47,7 @@ def evaluate(
         str | None,
         typer.Option(
             help="Denoise whole photographs instead of thumbnails, and compare with these "
-            f"methods: {', '.join(ALL_METHODS)}.",
+            f"methods: {', '.join(METHODS)}.",
             show_default="thumbnails",
         ),
     ] = None,
@@ -76,7 +55,7 @@ def evaluate(
         Noise | None,
         typer.Option(help="Noise to add.", show_default="pixels; gaussian with --against"),
     ] = None,
-    sigma: SigmaOption = 25.0,
+    sigma: SigmaOption = None,
     block: BlockOption = 6,
     ensemble: EnsembleOption = False,
     adapt: AdaptOption = 0,
@@ -87,75 +66,112 @@ def evaluate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a model beside doing nothing and classical methods.
+    """Compare a model with doing nothing and with classical methods.
 
     Thumbnails by default; with --against whole photographs, each with noise of a seed of its own,
     so that a photograph gets the same noise whatever else is in the folder.
     """
     noise = noise or (Noise.pixels if against is None else Noise.gaussian)
-    make_noise(noise.value, sigma)
+    level = noise_level(noise, sigma)
     check_at_least(block, "--block", 1)
     check_seed(seed)
     check_adapt(adapt, noise)
-    if against is None:
-        if figure is not None:
-            raise UsageError("expected --against with --figure, got none")
-        if adapt:
-            raise UsageError("expected --against with --adapt, got none")
-        denoiser = load_model(model, noise)
-        _evaluate_thumbnails(denoiser, data_path, noise, sigma, ensemble, as_json)
+    if against is not None:
+        _compare_on_photographs(
+            model, data_path, against, noise, level, block, ensemble, adapt, seed, figure, as_json
+        )
         return
+    if figure is not None:
+        raise UsageError("expected --against with --figure, got none")
+    if adapt:
+        raise UsageError("expected --against with --adapt, got none")
+    _compare_on_thumbnails(model, data_path, noise, level, ensemble, as_json)
+
+
+def _compare_on_thumbnails(
+    model: str | None,
+    path: Path | None,
+    noise: Noise,
+    level: float | None,
+    ensemble: bool,
+    as_json: bool,
+) -> None:
+    """Measure a model on thumbnails and print the table."""
+    from n2n_lib.cli.console import make_console
+    from n2n_lib.cli.inputs import load_model
+    from n2n_lib.cli.tables import print_thumbnails
+    from n2n_lib.denoiser import evaluation, linear
+    from n2n_lib.denoiser.sampling import Task
+    from n2n_lib.denoiser.source import VALIDATION_SEED, Source
+
+    denoiser = load_model(model, noise)
+    task = Task(noise.value) if level is None else Task(noise.value, sigma=level)
+    noisy, clean = Source.open_validation(path).validation_images(task)
+    ways = linear.row(linear.fitted(**vars(task)))
+    ways[evaluation.OURS] = partial(denoiser.predict, sigma=level, ensemble=ensemble)
+    scores = evaluation.evaluate(noisy, clean, ways, sigma=level)
+    print_thumbnails(make_console(stderr=as_json), scores, f"{len(noisy)} images")
+    if as_json:
+        seconds = round(scores[-1].seconds, 3)
+        extra = {"seconds": seconds, "pairs": 0, "epochs": 0, "seed": VALIDATION_SEED}
+        print(json.dumps(evaluation.summary(scores) | extra))
+
+
+def _compare_on_photographs(
+    model: str | None,
+    path: Path | None,
+    against: str,
+    noise: Noise,
+    level: float | None,
+    block: int,
+    ensemble: bool,
+    adapt: int,
+    seed: int,
+    figure: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure a model and other methods on whole photographs, and print the table."""
+    import torch
+
+    from n2n_lib.cli import inputs
+    from n2n_lib.cli.console import make_console
+    from n2n_lib.cli.tables import photograph_results, print_photographs
+    from n2n_lib.denoiser import linear, plots
+    from n2n_lib.denoiser.evaluation import OURS, evaluate_photographs
+    from n2n_lib.support import files
+    from n2n_lib.support.memory import keep_freed
+
     methods = [name.strip() for name in against.split(",")]
     for name in methods:
-        if name not in ALL_METHODS:
-            known = ", ".join(ALL_METHODS)
+        if name not in METHODS:
+            known = ", ".join(METHODS)
             raise UsageError(f"expected --against to name methods out of {known}, got {name!r}")
     if figure is not None:
         files.check_writable(figure.absolute().parent)
-    photographs = clean_photographs(data_path)
+    photographs = inputs.clean_photographs(path)
     for name, image in photographs.items():
-        check_blocks(image, name, noise, block)
-    denoiser = load_model(model, noise)
+        inputs.check_blocks(image, name, noise, block)
+    denoiser = inputs.load_model(model, noise)
     pairs = {}
     for name, image in photographs.items():
         generator = torch.Generator().manual_seed(seed ^ zlib.crc32(name.encode()))
-        pairs[name] = noisy_and_clean(image, noise, sigma, block, generator)
-    console = Console(stderr=as_json)
-    level = known_sigma(noise, sigma)
-    ways = {OURS: partial(denoiser.predict, sigma=level, ensemble=ensemble)}
+        pairs[name] = inputs.noisy_and_clean(image, noise, level, block, generator)
+    at_level = {} if level is None else {"sigma": level}
+    ways = linear.row(linear.fitted(noise=noise.value, **at_level, **linear.FULL_SIZE))
+    ways[OURS] = partial(denoiser.predict, sigma=level, ensemble=ensemble)
     if adapt:
-        ways[f"{OURS}, adapted"] = lambda image: adapted_model(
+        ways[f"{OURS}, adapted"] = lambda image: inputs.adapted_model(
             denoiser, image, level, adapt
         ).predict(image, sigma=level, ensemble=ensemble)
     keep_freed()
-    rows = []
-    for row in evaluation.evaluate_photographs(pairs, ways, against=methods, sigma=level):
-        rows.append(row)
+    console, scores = make_console(stderr=as_json), []
+    for score in evaluate_photographs(pairs, ways, against=methods, sigma=level):
+        scores.append(score)
         if not as_json:
-            console.print(f"{row.image}: {row.name} {row.psnr:.2f} dB", style="dim")
-    print_photographs(console, rows, f"{noise.value} noise" + level_text(noise, sigma))
+            console.print(f"{score.image}: {score.name} {score.psnr:.2f} dB", style="dim")
+    told = "" if level is None else f", sigma {level:g}"
+    print_photographs(console, scores, f"{noise.value} noise{told}")
     if figure is not None:
-        plots.save_figure(plots.show_crops(rows, pairs), figure)
+        plots.save_figure(plots.show_crops(scores, pairs), figure)
     if as_json:
-        print(json.dumps(photograph_results(rows, noise, sigma, seed)))
-
-
-def _evaluate_thumbnails(
-    denoiser: Model, path: Path | None, noise: Noise, sigma: float, ensemble: bool, as_json: bool
-) -> None:
-    """Measure a model on thumbnails and print the table."""
-    task = {"noise": noise.value, "sigma": sigma, "size": 32}
-    noisy, clean = validation_images(path, task, path_is_validation=True)
-    level = known_sigma(noise, sigma)
-    ways = {OURS: partial(denoiser.predict, sigma=level, ensemble=ensemble)}
-    rows = evaluation.evaluate(noisy, clean, ways, sigma=level)
-    print_thumbnails(Console(stderr=as_json), rows, f"{len(noisy)} images")
-    if as_json:
-        ours = rows[-1]
-        extra = {
-            "seconds": round(ours.seconds, 3),
-            "pairs": 0,
-            "epochs": 0,
-            "seed": VALIDATION_SEED,
-        }
-        print(json.dumps(thumbnail_results(rows) | extra))
+        print(json.dumps(photograph_results(scores, noise, level, seed)))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from n2n_lib.cli.options import JsonOption, QuietOption, check_at_least
-from n2n_lib.course.grading import run
-from n2n_lib.course.grading.judge import has_bubblewrap
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from n2n_lib.course.grading.run import Grade
 
 
 def grade(
@@ -39,10 +39,14 @@ def grade(
     quiet: QuietOption = False,
 ) -> None:
     """Grade what students handed in; the same command goes on after an interruption."""
+    from n2n_lib.cli.console import make_console
+    from n2n_lib.course.grading import run
+    from n2n_lib.course.grading.judge import has_bubblewrap
+
     check_at_least(timeout, "--timeout", 1)
     check_at_least(memory, "--memory", 1)
     check_at_least(jobs, "--jobs", 1)
-    console = Console(stderr=json_output)
+    console = make_console(stderr=json_output)
     limits = run.Limits(timeout, memory, closed=has_bubblewrap())
     if limits.closed:
         console.print("Answers run in bubblewrap: without network, all files read-only.")
@@ -70,11 +74,13 @@ def grade(
         )
 
 
-def _print_grades(console: Console, grades: Sequence[run.Grade], out: Path) -> None:
+def _print_grades(console: Console, grades: Sequence[Grade], out: Path) -> None:
+    from rich.table import Table
+
     table = Table(caption=f"of {grades[0].maximum:g} points; written to {out}")
     table.add_column("student")
     table.add_column("points", justify="right")
     table.add_column("remarks", justify="right")
     for each in grades:
-        table.add_row(Text(each.student), f"{each.total:g}", str(len(each.remarks) or ""))
+        table.add_row(each.student, f"{each.total:g}", str(len(each.remarks) or ""))
     console.print(table)

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from n2n_lib.cli.options import check_at_least
-from n2n_lib.course.notebooks import execute, find_lessons
 
 
 def notebooks(
@@ -18,5 +17,7 @@ def notebooks(
     timeout: Annotated[int, typer.Option(help="Seconds that one cell may take.")] = 600,
 ) -> None:
     """Re-execute the lessons and save them with fresh outputs."""
+    from n2n_lib.course.notebooks import execute, find_lessons
+
     check_at_least(timeout, "--timeout", 1)
     execute(paths or find_lessons(), timeout=timeout)

@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import os
 from enum import Enum
+from functools import cache
 from typing import Annotated
 
-import torch
 import typer
-
-from n2n_lib.denoiser.model import PRETRAINED
-
-
-class Noise(str, Enum):
-    """The noise models by name."""
-
-    pixels = "pixels"
-    gaussian = "gaussian"
-    poisson = "poisson"
-    bernoulli = "bernoulli"
 
 
 class UsageError(ValueError):
     """What the user asked for cannot be done."""
 
 
+@cache
+def names_in(module: str, table: str) -> tuple[str, ...]:
+    """List the names in a table of a module without importing it.
+
+    The help of a command names networks, optimisers, methods. To import the tables takes PyTorch
+    and scikit-image, some seconds; to read them takes none.
+
+    Parameters
+    ----------
+    module : str
+        Name of the module below ``n2n_lib``.
+    table : str
+        What it assigns: a dict whose keys are texts, a tuple of texts, or an expression with them.
+
+    Examples
+    --------
+    >>> names_in("framework.schedules", "SCHEDULES")
+    ('constant', 'step', 'cosine', 'warmup-cosine')
+    """
+    found = importlib.util.find_spec(f"n2n_lib.{module}")
+    for statement in ast.parse(found.loader.get_source(found.name)).body:
+        targets = getattr(statement, "targets", [getattr(statement, "target", None)])
+        if any(isinstance(target, ast.Name) and target.id == table for target in targets):
+            parts = [
+                part.keys if isinstance(part, ast.Dict) else part.elts
+                for part in ast.walk(statement.value)
+                if isinstance(part, (ast.Dict, ast.Tuple))
+            ]
+            return tuple(key.value for part in parts for key in part)
+    raise LookupError(f"expected n2n_lib.{module} to assign {table}")
+
+
+Noise = Enum("Noise", [(name, name) for name in names_in("denoiser.noise", "NOISES")], type=str)
+"""The noise models by name."""
+
 NoiseOption = Annotated[Noise, typer.Option(help="Noise of the training and validation images.")]
 SigmaOption = Annotated[
-    float, typer.Option(help="Standard deviation of gaussian noise, in grey levels of 255.")
+    float | None,
+    typer.Option(
+        help="Standard deviation of gaussian noise, in grey levels of 255.",
+        show_default="25 with gaussian noise",
+    ),
 ]
 SigmaRangeOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Standard deviation of gaussian noise, in grey levels of 255: one number, or a range "
-        "such as 5-50 out of which every pair draws its own."
+        "such as 5-50 out of which every pair draws its own.",
+        show_default="25 with gaussian noise",
     ),
 ]
 SeedOption = Annotated[int, typer.Option(help="Seed of data, weights and order.")]
@@ -63,7 +94,30 @@ AdaptOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+PRETRAINED = names_in("denoiser.checkpoint", "PRETRAINED")
 MODEL_HELP = f"A saved model, or one that is shipped: {', '.join(PRETRAINED)}."
+
+
+def noise_level(
+    noise: Noise, sigma: float | tuple[float, float] | None
+) -> float | tuple[float, float] | None:
+    """Return the level of the noise in grey levels of 255, or None where it has none.
+
+    Only gaussian noise has one: 25 unless --sigma tells.
+
+    Raises
+    ------
+    ValueError
+        If `sigma` is no level, or the noise has none.
+    """
+    if sigma is None:
+        return 25.0 if noise is Noise.gaussian else None
+    from n2n_lib.denoiser.noise import Gaussian
+
+    Gaussian(sigma)  # which knows what a level is
+    if noise is not Noise.gaussian:
+        raise UsageError(f"expected --noise gaussian with --sigma, got --noise {noise.value}")
+    return sigma
 
 
 def check_jitter(jitter: float, noise: Noise) -> None:
@@ -109,6 +163,8 @@ def use_threads(threads: int | None) -> None:
     """Compute with so many threads, or leave it to PyTorch."""
     if threads is not None:
         check_at_least(threads, "--threads", 1)
+        import torch
+
         torch.set_num_threads(threads)
 
 
@@ -120,6 +176,8 @@ def find_device(name: str) -> str:
     UsageError
         If there is no such device here.
     """
+    import torch
+
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if present[kind])

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from n2n_lib.cli.options import JsonOption
-from n2n_lib.course.edition import Report, make_edition
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from n2n_lib.course.edition import Changes
 
 
 def student(
@@ -39,21 +41,26 @@ def student(
     beside it: 03_convolution.new.ipynb beside 03_convolution.ipynb. To get a lesson afresh, rename
     or delete the file.
     """
-    report = make_edition(folder, source, library=library)
-    _print_edition(Console(stderr=as_json), report, folder)
+    from n2n_lib.cli.console import make_console
+    from n2n_lib.course.edition import make_edition
+
+    changes = make_edition(folder, source, library=library)
+    _print_edition(make_console(stderr=as_json), changes, folder)
     if as_json:
-        print(json.dumps(asdict(report)))
+        print(json.dumps(asdict(changes)))
 
 
-def _print_edition(console: Console, report: Report, folder: Path) -> None:
+def _print_edition(console: Console, changes: Changes, folder: Path) -> None:
     """Say what became of each file, in one line for each kind of outcome."""
+    from rich.table import Table
+
     console.print(f"Student edition in {folder}:", highlight=False)
     lines = {
-        "written": report.written,
-        "updated": report.updated,
-        "up to date": report.unchanged,
-        "yours, kept": report.kept,
-        "newer, beside yours": list(report.beside.values()),
+        "written": changes.written,
+        "updated": changes.updated,
+        "up to date": changes.unchanged,
+        "yours, kept": changes.kept,
+        "newer, beside yours": list(changes.beside.values()),
     }
     table = Table.grid(padding=(0, 2))
     for outcome, names in lines.items():

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
-from rich.console import Console
-from torch import Tensor
 
-from n2n_lib.cli.inputs import course_file, known_sigma, validation_count, validation_images
 from n2n_lib.cli.options import (
     JsonOption,
     Noise,
@@ -23,7 +16,6 @@ from n2n_lib.cli.options import (
     QuietOption,
     SeedOption,
     SigmaRangeOption,
-    ThreadsOption,
     UsageError,
     check_at_least,
     check_below_one,
@@ -31,40 +23,27 @@ from n2n_lib.cli.options import (
     check_positive,
     check_seed,
     find_device,
+    names_in,
+    noise_level,
     read_number,
     read_number_or_range,
     read_range,
     use_threads,
 )
-from n2n_lib.cli.tables import OURS, print_thumbnails, thumbnail_results
-from n2n_lib.denoiser import plots
-from n2n_lib.denoiser.evaluation import Row, evaluate
-from n2n_lib.denoiser.images import load_images, load_pairs
-from n2n_lib.denoiser.model import DivergedError, Model, check_training_pairs
-from n2n_lib.denoiser.networks import NETWORKS, find_network
-from n2n_lib.denoiser.noise import make_noise
-from n2n_lib.denoiser.photographs import photographs
-from n2n_lib.denoiser.sampling import sample_pairs
-from n2n_lib.denoiser.stream import PairStream
-from n2n_lib.framework.distributed import Group, processes
-from n2n_lib.framework.optim import OPTIMISERS, SCHEDULES, find_optimiser, find_schedule
-from n2n_lib.support import files
 
-HELD_OUT_SEED = 1_000_004
-"""Seed of the noisy pairs of the validation photographs that choose the best weights of a run."""
-
+if TYPE_CHECKING:
+    from n2n_lib.denoiser.model import Model
 
 LEARNING_RATES = {"sgd": 4.0, "momentum": 0.4, "nesterov": 0.4, "adagrad": 1e-2, "adam": 1e-3}
 """Highest learning rate where none is given, for the report's network."""
 
 
-DTYPES = {
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-"""Precisions by name."""
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+"""Precisions, by PyTorch's names."""
+
+OPTIMISERS = names_in("framework.optim", "OPTIMISERS")
+SCHEDULES = names_in("framework.schedules", "SCHEDULES")
+NETWORKS = names_in("denoiser.networks", "NETWORKS")
 
 
 def train(
@@ -82,10 +61,11 @@ def train(
     optimiser: Annotated[str, typer.Option(help=f"One of {', '.join(OPTIMISERS)}.")] = "sgd",
     lr: Annotated[
         float | None,
-        typer.Option(help="Highest learning rate.", show_default="4 for sgd, see the README"),
+        typer.Option(help="Highest learning rate.", show_default="4 for sgd, see docs/using.md"),
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help=f"How the learning rate changes: {', '.join(SCHEDULES)}.")
+        str,
+        typer.Option(help=f"How the learning rate changes: {', '.join(SCHEDULES)}."),
     ] = "cosine",
     ema: Annotated[
         float,
@@ -95,7 +75,8 @@ def train(
         ),
     ] = 0.0,
     network: Annotated[
-        str, typer.Option(help=f"Network to train: {', '.join(NETWORKS)}.")
+        str,
+        typer.Option(help=f"Network to train: {', '.join(NETWORKS)}."),
     ] = "report",
     network_options: Annotated[
         str,
@@ -113,7 +94,7 @@ def train(
         ),
     ] = None,
     noise: NoiseOption = Noise.pixels,
-    sigma: SigmaRangeOption = "25",
+    sigma: SigmaRangeOption = None,
     patch: Annotated[int, typer.Option(help="Height and width of the training images.")] = 32,
     scale: Annotated[
         str,
@@ -147,7 +128,10 @@ def train(
         ),
     ] = None,
     seed: SeedOption = 0,
-    threads: ThreadsOption = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Threads.", show_default="1 in small batches, else PyTorch's choice"),
+    ] = None,
     device: Annotated[
         str,
         typer.Option(help="Where to compute: auto (a GPU if there is one), cpu, cuda or mps."),
@@ -170,174 +154,86 @@ def train(
     With many processes: torchrun --nproc-per-node 2 -m n2n_lib train ... shares every batch among
     them; the weights are those of one process. Only the first one prints and writes.
     """
-    for value, name in (
-        (pairs, "--pairs"),
-        (epochs, "--epochs"),
-        (batch, "--batch"),
-        (patch, "--patch"),
-        (1 if steps is None else steps, "--steps"),
-    ):
+    from n2n_lib.cli.console import make_console
+    from n2n_lib.cli.tables import print_thumbnails
+    from n2n_lib.denoiser import experiment
+    from n2n_lib.denoiser.recipe import Recipe
+    from n2n_lib.denoiser.sampling import Task
+    from n2n_lib.denoiser.source import Source
+    from n2n_lib.framework.distributed import processes
+
+    counts = {"--pairs": pairs, "--epochs": epochs, "--batch": batch, "--patch": patch}
+    for name, value in (counts | ({} if steps is None else {"--steps": steps})).items():
         check_at_least(value, name, 1)
     if clean_targets and steps is None:
         raise UsageError("expected --steps with --clean-targets, got none")
     check_seed(seed)
+    check_below_one(ema, "--ema")
+    check_jitter(jitter, noise)
+    use_threads(threads)
+    level = noise_level(noise, None if sigma is None else read_number_or_range(sigma, "--sigma"))
+    task = Task(noise.value, patch, level or 25.0, read_range(scale, "--scale"), jitter)
+    recipe = Recipe(
+        num_pairs=pairs,
+        num_epochs=epochs,
+        num_steps=steps,
+        batch_size=batch,
+        lr=_learning_rate(lr, optimiser),
+        optimiser=optimiser,
+        schedule=schedule,
+        ema=ema,
+        seed=seed,
+        clean_targets=clean_targets,
+        threads=threads,
+    )
+    device = find_device(device)
+    model = _new_model(network, network_options, seed, start, dtype).to(device)
+    with processes(device) as group:
+        console = make_console(stderr=as_json, quiet=not group.leads)
+        source = Source.open(data_path)
+        if steps is not None and source.pairs is not None:
+            raise UsageError(
+                f"expected a folder of photographs with --steps, got pairs in {data_path}"
+            )
+        done = experiment.run(
+            model,
+            source,
+            task,
+            recipe,
+            out,
+            resume=resume,
+            progress=not quiet,
+            say=console.print,
+            notes={"start": start},
+        )
+    if done is None:  # not the process that prints
+        return
+    print_thumbnails(console, done.scores, f"{done.images} validation images")
+    console.print(f"Wrote model.pth, curves.png, denoised.png and results.json to {out}.")
+    if as_json:
+        print(json.dumps(done.results))
+
+
+def _learning_rate(lr: float | None, optimiser: str) -> float:
+    """Return the highest learning rate; where none is given, one that suits the optimiser."""
+    from n2n_lib.framework.optim import find_optimiser
+
     find_optimiser(optimiser)
-    find_schedule(schedule)
     lr = LEARNING_RATES[optimiser] if lr is None else lr
     check_positive(lr, "--lr")
-    check_below_one(ema, "--ema")
-    level, scales = read_number_or_range(sigma, "--sigma"), read_range(scale, "--scale")
-    make_noise(noise.value, level)
-    check_jitter(jitter, noise)
-    device = find_device(device)
+    return lr
+
+
+def _new_model(network: str, options: str, seed: int, start: str | None, dtype: str) -> Model:
+    """Build a network, or load the one to start from; `options` are such as "width=48,depth=3"."""
+    import torch
+
+    from n2n_lib.denoiser.model import Model
+    from n2n_lib.denoiser.networks import find_network
+    from n2n_lib.support import files
+
     if dtype not in DTYPES:
         raise UsageError(f"expected --dtype to be one of {', '.join(DTYPES)}, got {dtype}")
-    model = _new_model(network, network_options, seed)
-    if start is not None:
-        model.load_pretrained_model(start)
-    model.to(DTYPES[dtype]).to(device)
-    use_threads(threads)
-    with processes(device) as group:
-        console = Console(stderr=as_json, quiet=not group.leads)
-        started = time.perf_counter()
-        task = {"noise": noise.value, "sigma": level, "size": patch, "scale": scales}
-        training = task | {"jitter": jitter}
-        if steps is None:
-            noisy1, noisy2, source = _training_pairs(data_path, pairs, training, seed)
-            check_training_pairs(noisy1, noisy2)
-            held_out = None
-        else:
-            stream = _stream(data_path, batch, training, clean_targets, seed)
-            held_out = _held_out_pairs(task)
-        noisy, clean = validation_images(data_path, task)
-        files.make_writable(out)
-        checkpoint = out / "checkpoint.pth"
-        if checkpoint.exists() and not resume:
-            console.print(f"Starting anew; {checkpoint} of an earlier run will be replaced.")
-        common = {
-            "lr": lr,
-            "optimiser": optimiser,
-            "schedule": schedule,
-            "ema": ema,
-            "val_input": noisy,
-            "val_target": clean,
-            "held_out": held_out,
-            "checkpoint": checkpoint,
-            "resume": resume,
-            "progress": not quiet,
-        }
-        with _weights_kept(model, group, out):
-            if steps is None:
-                console.print(
-                    f"{len(noisy1)} noisy pairs from {source}, {torch.get_num_threads()} threads."
-                )
-                model.train(noisy1, noisy2, epochs, batch_size=batch, seed=seed, **common)
-                count = len(noisy1)
-            else:
-                console.print(f"Fresh pairs for {steps} steps, {torch.get_num_threads()} threads.")
-                model.train_stream(stream, steps, **common)
-                count = batch * len(model.history.losses)
-        if not group.leads:
-            return
-        trained = sum(model.history.seconds)
-        if noise is Noise.gaussian and not isinstance(level, tuple):
-            model.sigma = level
-        model.save_model(out / "model.pth")
-
-        console.print(
-            f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ..."
-        )
-        rows = evaluate(noisy, clean, {OURS: model.predict}, sigma=known_sigma(noise, level))
-        _draw_training(model, rows, noisy, clean, out)
-        results = thumbnail_results(rows) | {
-            "seconds": round(trained, 3),
-            "seconds_total": round(time.perf_counter() - started, 3),
-            "pairs": count,
-            "epochs": model.history.epochs,
-            "network": model.network_name,
-            "network_options": model.arguments,
-            "start": start,
-            "batch": batch,
-            "optimiser": optimiser,
-            "schedule": schedule,
-            "ema": ema,
-            "lr": lr,
-            "jitter": jitter,
-            "clean_targets": clean_targets,
-            "seed": seed,
-            **task,
-        }
-        files.write_atomically(
-            out / "results.json", lambda file: file.write(json.dumps(results, indent=2).encode())
-        )
-        print_thumbnails(console, rows, f"{len(noisy)} validation images")
-        console.print(f"Wrote model.pth, curves.png, denoised.png and results.json to {out}.")
-        if as_json:
-            print(json.dumps(results))
-
-
-@contextmanager
-def _weights_kept(model: Model, group: Group, out: Path) -> Iterator[None]:
-    """Save what a diverging run had reached before, and say where it is."""
-    try:
-        yield
-    except DivergedError as error:
-        if not (group.leads and model.history.epochs):
-            raise
-        path = model.save_model(out / "model.pth")
-        raise DivergedError(f"{error}; the weights before it are in {path}") from None
-
-
-def _draw_training(
-    model: Model, rows: Sequence[Row], noisy: Tensor, clean: Tensor, out: Path
-) -> None:
-    """Draw the loss and the PSNR beside those of `rows`, and some denoised images."""
-    levels = {row.name: row.psnr for row in rows if row.name != OURS}
-    history, few = model.history, slice(0, min(6, len(noisy)))
-    plots.save_figure(
-        plots.show_training(history.losses, history.val_psnr, levels), out / "curves.png"
-    )
-    plots.save_figure(
-        plots.show_denoising(noisy[few], model.predict(noisy[few]), clean[few], across=True),
-        out / "denoised.png",
-    )
-
-
-def _training_pairs(
-    path: Path | None, count: int, task: dict, seed: int
-) -> tuple[Tensor, Tensor, str]:
-    """Return two noisy batches and where they come from. No clean image is made."""
-    found = course_file(path, "train_data.pkl", any_name=True)
-    if found is not None:
-        first, second = load_pairs(found)
-        return first[:count], second[:count], str(found)
-    images = None if path is None else load_images(path)
-    generator = torch.Generator().manual_seed(seed)
-    drawn = sample_pairs(count, images=images, **task, generator=generator, with_clean=False)
-    number = len(images) if images is not None else len(photographs("train"))
-    return drawn.noisy1, drawn.noisy2, f"{number} photographs"
-
-
-def _stream(
-    path: Path | None, batch: int, task: dict, clean_targets: bool, seed: int
-) -> PairStream:
-    """Return an endless stream of pairs from photographs."""
-    if course_file(path, "train_data.pkl", any_name=True) is not None:
-        raise UsageError(f"expected a folder of photographs with --steps, got pairs in {path}")
-    images = None if path is None else load_images(path)
-    return PairStream(batch, images=images, **task, clean_targets=clean_targets, seed=seed)
-
-
-def _held_out_pairs(task: dict) -> tuple[Tensor, Tensor]:
-    """Return noisy pairs of the validation photographs. No clean image is made."""
-    generator = torch.Generator().manual_seed(HELD_OUT_SEED)
-    count = validation_count(task)
-    drawn = sample_pairs(count, split="validation", **task, generator=generator, with_clean=False)
-    return drawn.noisy1, drawn.noisy2
-
-
-def _new_model(network: str, options: str, seed: int) -> Model:
-    """Build a network; `options` are such as "width=48,depth=3"."""
     known = inspect.signature(find_network(network).build).parameters.keys() - {"generator"}
     arguments = {}
     for part in filter(None, options.split(",")):
@@ -350,6 +246,9 @@ def _new_model(network: str, options: str, seed: int) -> Model:
         number = read_number(value, f"{name} of --network-options")
         arguments[name] = int(number) if number.is_integer() else number
     try:
-        return Model(network, seed=seed, **arguments)
+        model = Model(network, seed=seed, **arguments)
     except (TypeError, RuntimeError) as error:  # RuntimeError: more memory than there is
         raise UsageError(f"--network-options: {files.brief(error)}") from None
+    if start is not None:
+        model.load_pretrained_model(start)
+    return model.to(getattr(torch, dtype))

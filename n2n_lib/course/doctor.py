@@ -1,8 +1,8 @@
 """The self-test ``n2n doctor``: what the lessons need, what is there, and how to mend the rest.
 
-It must run where packages are missing or broken. So this file imports the standard library alone,
-`n2n_lib` loads nothing by itself, and whatever could fail, hang or crash is a *probe*, a Python
-process of its own.
+It must run where packages are missing or broken, and say so on a Python that is too old. So this
+file imports the standard library alone and is written for Python 3.8, `n2n_lib` loads nothing by
+itself, and whatever could fail, hang or crash is a *probe*, a Python process of its own.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ TIME_LIMIT = 180
 """Seconds that one probe may take: a first import on a slow disk takes tens of them."""
 
 MEMORY_NEEDED, DISK_NEEDED = 2.5, 1.0
-"""Gigabytes that should be free: of memory lesson 08 takes 2.0 at its peak."""
+"""Gigabytes that should be free: of memory the lesson on training takes 2.0 at its peak."""
 
 TOO_LITTLE = 0.2
 """Share of these below which nothing works any more."""
@@ -139,17 +139,24 @@ def check() -> Iterator[Finding]:
         project = importlib.metadata.metadata(DISTRIBUTION)
         requirements = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
-        yield _python(">=3.10")
+        yield check_python(">=3.10")
         yield Finding(DISTRIBUTION, FAULT, "not installed", _pip_install("-e", _folder()))
         return
-    yield _python(project["Requires-Python"])
+    yield check_python(project["Requires-Python"])
     checks: list[Callable[[], Finding]] = [
-        partial(_package, *parts) for parts in map(_name_and_bound, requirements) if parts
+        *(partial(check_package, *parts) for parts in map(name_and_bound, requirements) if parts),
+        check_threads,
+        check_memory,
+        check_disk,
+        check_current_folder,
+        check_temporary_folder,
+        partial(check_folders_of, "Jupyter", "jupyter-core", "JUPYTER_RUNTIME_DIR"),
+        partial(check_folders_of, "matplotlib", "matplotlib", "MPLCONFIGDIR"),
+        check_kernel,
+        partial(check_probe, "gradient", "torch"),
+        partial(check_probe, "figure", "matplotlib"),
+        check_weights,
     ]
-    checks += [_threads, _memory, _disk, _current_folder, _temporary_folder, _jupyter_folder]
-    checks += [_matplotlib_folder, _kernel]
-    checks += [partial(_works, "gradient", "torch"), partial(_works, "figure", "matplotlib")]
-    checks += [_weights]
     # Probes spend their time reading from the disk: two at a time. Findings come in their order.
     with ThreadPoolExecutor(max_workers=2) as pool:
         yield from pool.map(lambda one: one(), checks)
@@ -158,12 +165,12 @@ def check() -> Iterator[Finding]:
 # ------------------------------------------------------------------------------ probes
 
 
-def _probe(name: str) -> tuple[Any, str]:
+def probe(name: str) -> tuple[Any, str]:
     """Return what a function of `PROBES` returns in a process of its own, or None and the error."""
-    return _child(["-m", "n2n_lib", "doctor", "--probe", name])
+    return run_python(["-m", "n2n_lib", "doctor", "--probe", name])
 
 
-def _child(arguments: Sequence[str]) -> tuple[Any, str]:
+def run_python(arguments: Sequence[str]) -> tuple[Any, str]:
     """Run Python, and return its last line, which is JSON; if it failed, None and the error."""
     try:
         ended = subprocess.run(
@@ -205,10 +212,10 @@ def _measure_memory() -> float:
     return psutil.virtual_memory().available / 1e9
 
 
-def _find_jupyter_folder() -> str:
+def _find_jupyter_folders() -> list[str]:
     from jupyter_core.paths import jupyter_runtime_dir
 
-    return jupyter_runtime_dir()
+    return [jupyter_runtime_dir()]
 
 
 def _find_matplotlib_folders() -> list[str]:
@@ -236,7 +243,7 @@ def _ask_kernel() -> dict[str, str]:
         manager.shutdown_kernel(now=True)
 
 
-def _check_gradient() -> str:
+def compare_gradients() -> str:
     """Compare the three gradients of a convolution with finite differences."""
     import torch
 
@@ -262,8 +269,6 @@ def _draw_figure() -> str:
     figure, file = Figure(), BytesIO()
     figure.subplots().plot([1, 3, 2])
     figure.savefig(file, format="png")
-    if not file.getvalue().startswith(b"\x89PNG\r\n"):
-        raise ValueError("expected a PNG, got something else")
     return f"a PNG of {len(file.getvalue()) // 1000} kB"
 
 
@@ -278,10 +283,10 @@ def _load_weights() -> str:
 PROBES: dict[str, Callable[[], Any]] = {
     "threads": _count_threads,
     "memory": _measure_memory,
-    "jupyter": _find_jupyter_folder,
+    "jupyter": _find_jupyter_folders,
     "matplotlib": _find_matplotlib_folders,
     "kernel": _ask_kernel,
-    "gradient": _check_gradient,
+    "gradient": compare_gradients,
     "figure": _draw_figure,
     "weights": _load_weights,
 }
@@ -290,36 +295,41 @@ PROBES: dict[str, Callable[[], Any]] = {
 # ------------------------------------------------------------------------------ checks
 
 
-def _python(bound: str) -> Finding:
+def check_python(bound: str) -> Finding:
+    """Compare this Python with the project's bound, ``">=3.10"``."""
     found = f"{platform.python_version()}, {sys.executable}"
-    if _reaches(platform.python_version(), bound.removeprefix(">=")):
+    if reaches(platform.python_version(), bound[2:]):
         return Finding("Python", OK, found)
     mend = f"install Python {bound[2:]} or newer, and set up the environment with it again"
     return Finding("Python", FAULT, f"{found}; needed: {bound}", mend)
 
 
-def _package(name: str, bound: str) -> Finding:
+def check_package(name: str, bound: str) -> Finding:
     """Look for a package, its version, and whether it can be imported."""
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, FAULT, f"missing; needed: >={bound}", _install(name, bound))
-    if not _reaches(version, bound):
-        return Finding(name, FAULT, f"{version}; needed: >={bound}", _install(name, bound))
-    _, error = _child(["-c", f"import {IMPORT_NAMES.get(name, name)}; print(0)"])
+        return Finding(name, FAULT, f"missing; needed: >={bound}", install_command(name, bound))
+    if not reaches(version, bound):
+        return Finding(name, FAULT, f"{version}; needed: >={bound}", install_command(name, bound))
+    _, error = run_python(["-c", f"import {IMPORT_NAMES.get(name, name)}; print(0)"])
     if error:
         return Finding(
-            name, FAULT, f"{version}, but the import fails: {error}", _reinstall(name, bound)
+            name,
+            FAULT,
+            f"{version}, but the import fails: {error}",
+            install_command(name, bound, again=True),
         )
     return Finding(name, OK, version)
 
 
-def _threads() -> Finding:
-    threads, error = _probe("threads")
+def check_threads() -> Finding:
+    """Compare the threads of PyTorch with the processors that there are for it."""
+    threads, error = probe("threads")
+    if error:
+        return Finding("threads", FAULT, error, remedy(error, "torch"))
     # A container or a class server may give a program fewer processors than there are.
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if error:
-        return Finding("threads", FAULT, error, _mend(error, "torch"))
     found = f"torch uses {threads}, processors {usable}"
     if threads > (usable or threads):
         mend = f"set the environment variable OMP_NUM_THREADS to {usable}, and start again"
@@ -327,14 +337,16 @@ def _threads() -> Finding:
     return Finding("threads", OK, found)
 
 
-def _memory() -> Finding:
-    free, error = _probe("memory")
+def check_memory() -> Finding:
+    """Look at the memory that is free; where psutil is missing this is only a warning."""
+    free, error = probe("memory")
     if error:
-        return Finding("memory", WARNING, f"unknown: {error}", _mend(error, "psutil"))
+        return Finding("memory", WARNING, f"unknown: {error}", remedy(error, "psutil"))
     return _enough("memory", free, MEMORY_NEEDED, "close other programs and other notebooks")
 
 
-def _disk() -> Finding:
+def check_disk() -> Finding:
+    """Look at the room on the disk of the current folder."""
     free = shutil.disk_usage(".").free / 1e9
     return _enough("disk", free, DISK_NEEDED, f"make room on the disk of {Path.cwd()}")
 
@@ -348,12 +360,14 @@ def _enough(name: str, free: float, needed: float, mend: str) -> Finding:
     return Finding(name, status, f"{found}; better: {needed:g} GB", mend)
 
 
-def _current_folder() -> Finding:
+def check_current_folder() -> Finding:
+    """Write into the current folder, as the lessons do."""
     mend = "go to a folder of your own with cd, and start from there"
     return _writable("current folder", os.getcwd(), mend)
 
 
-def _temporary_folder() -> Finding:
+def check_temporary_folder() -> Finding:
+    """Write into the folder for temporary files, if there is one."""
     name = "temporary folder"
     mend = "set the environment variable TMPDIR to a folder that you may write to"
     try:
@@ -362,21 +376,13 @@ def _temporary_folder() -> Finding:
         return Finding(name, FAULT, str(error), mend)
 
 
-def _jupyter_folder() -> Finding:
-    folder, error = _probe("jupyter")
-    name = "Jupyter's folder"
+def check_folders_of(owner: str, package: str, variable: str) -> Finding:
+    """Write into the folders that a program keeps for itself, and that a variable can move."""
+    name = f"{owner}'s folder"
+    folders, error = probe(owner.lower())
     if error:
-        return Finding(name, FAULT, error, _mend(error, "jupyter-core"))
-    mend = "set the environment variable JUPYTER_RUNTIME_DIR to a folder that you may write to"
-    return _writable(name, folder, mend)
-
-
-def _matplotlib_folder() -> Finding:
-    folders, error = _probe("matplotlib")
-    name = "matplotlib's folder"
-    if error:
-        return Finding(name, FAULT, error, _mend(error, "matplotlib"))
-    mend = "set the environment variable MPLCONFIGDIR to a folder that you may write to"
+        return Finding(name, FAULT, error, remedy(error, package))
+    mend = f"set the environment variable {variable} to a folder that you may write to"
     # Where its own folder cannot be written to, matplotlib makes one for this process alone.
     stray = [f for f in folders if Path(f).name.startswith("matplotlib-")]
     if stray:
@@ -398,14 +404,15 @@ def _writable(name: str, folder: str, mend: str) -> Finding:
     return Finding(name, OK, folder)
 
 
-def _kernel() -> Finding:
-    answers, error = _probe("kernel")
+def check_kernel() -> Finding:
+    """Let Jupyter start a kernel, which must be this very Python."""
+    answers, error = probe("kernel")
     name = "Jupyter kernel"
     if error:
         return Finding(name, FAULT, f"python3 does not start: {error}", _mend_kernel(error))
     if answers["sum"] != "2":
         found = f"python3 says that 1 + 1 is {answers['sum']}"
-        return Finding(name, FAULT, found, _reinstall("ipykernel", IPYKERNEL))
+        return Finding(name, FAULT, found, install_command("ipykernel", IPYKERNEL, again=True))
     prefix = ast.literal_eval(answers["prefix"])
     if not os.path.samefile(prefix, sys.prefix):
         found = f"python3 runs the Python of {prefix}, not of {sys.prefix}"
@@ -417,22 +424,23 @@ def _mend_kernel(error: str) -> str:
     try:
         importlib.metadata.version("ipykernel")
     except importlib.metadata.PackageNotFoundError:
-        return _install("ipykernel", IPYKERNEL)
+        return install_command("ipykernel", IPYKERNEL)
     if "NoSuchKernel" in error:  # the package is there, and its entry in Jupyter's list is not
         return _python_command("ipykernel", "install", "--sys-prefix")
-    return _reinstall("ipykernel", IPYKERNEL)
+    return install_command("ipykernel", IPYKERNEL, again=True)
 
 
-def _works(name: str, package: str) -> Finding:
+def check_probe(name: str, package: str) -> Finding:
     """Run the probe of this name; if it fails, the package is to blame."""
-    found, error = _probe(name)
+    found, error = probe(name)
     if error:
-        return Finding(name, FAULT, error, _mend(error, package))
+        return Finding(name, FAULT, error, remedy(error, package))
     return Finding(name, OK, found)
 
 
-def _weights() -> Finding:
-    found, error = _probe("weights")
+def check_weights() -> Finding:
+    """Load the models that come along."""
+    found, error = probe("weights")
     if not error:
         return Finding("shipped weights", OK, found)
     mend = _quote("git", "-C", _folder(), "checkout", "--", "n2n_lib/weights")
@@ -444,19 +452,19 @@ def _weights() -> Finding:
 # ------------------------------------------------------------------------------ versions
 
 
-def _name_and_bound(requirement: str) -> tuple[str, str] | None:
+def name_and_bound(requirement: str) -> tuple[str, str] | None:
     """Split ``"torch>=2.10"``, the only form that pyproject.toml has; None for an extra's."""
     found = re.fullmatch(r"([\w.-]+) *>=([\w.]+)", requirement)
     return (found[1], found[2]) if found else None
 
 
-def _bound(name: str) -> str:
+def lowest_version(name: str) -> str:
     """Return the lowest version that the project, as it was installed, asks for, or 0."""
     requirements = importlib.metadata.requires(DISTRIBUTION) or []
-    return dict(filter(None, map(_name_and_bound, requirements))).get(name, "0")
+    return dict(filter(None, map(name_and_bound, requirements))).get(name, "0")
 
 
-def _reaches(version: str, bound: str) -> bool:
+def reaches(version: str, bound: str) -> bool:
     """Compare releases; the package ``packaging`` might be the one that is missing."""
 
     def release(text: str) -> list[int]:
@@ -469,32 +477,20 @@ def _reaches(version: str, bound: str) -> bool:
 # ------------------------------------------------------------------------------ how to mend
 
 
-def _is_conda() -> bool:
-    return Path(sys.prefix, "conda-meta").is_dir()
-
-
-def _mend(error: str, package: str) -> str:
+def remedy(error: str, package: str) -> str:
     """Say how to mend the package that made a probe fail."""
     if error.startswith("ModuleNotFoundError"):
         return PACKAGE_FIRST
-    return _reinstall(package, _bound(package))
+    return install_command(package, lowest_version(package), again=True)
 
 
-def _install(name: str, bound: str) -> str:
-    if _is_conda():
-        return _quote("conda", "install", "-c", "conda-forge", f"{_conda_name(name)}>={bound}")
-    return _pip_install(f"{name}>={bound}")
-
-
-def _reinstall(name: str, bound: str) -> str:
-    if _is_conda():
-        package = f"{_conda_name(name)}>={bound}"
-        return _quote("conda", "install", "-c", "conda-forge", "--force-reinstall", package)
-    return _pip_install("--force-reinstall", f"{name}>={bound}")
-
-
-def _conda_name(name: str) -> str:
-    return CONDA_NAMES.get(name, name)
+def install_command(name: str, bound: str, *, again: bool = False) -> str:
+    """Return the command that installs a package of at least this version, `again` anew."""
+    anew = ["--force-reinstall"] if again else []
+    if Path(sys.prefix, "conda-meta").is_dir():
+        package = f"{CONDA_NAMES.get(name, name)}>={bound}"
+        return _quote("conda", "install", "-c", "conda-forge", *anew, package)
+    return _pip_install(*anew, f"{name}>={bound}")
 
 
 def _pip_install(*arguments: str) -> str:

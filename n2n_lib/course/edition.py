@@ -43,7 +43,7 @@ LOOK = VIEW_STATE | {"jupyter", "vscode"}
 
 
 @dataclass
-class Report:
+class Changes:
     """What a call of `make_edition` did, by the names of the files.
 
     Attributes
@@ -69,7 +69,7 @@ class Report:
 
 def make_edition(
     folder: str | os.PathLike, source: str | os.PathLike | None = None, *, library: bool = False
-) -> Report:
+) -> Changes:
     """Write the student edition of the lessons, or update one.
 
     Parameters
@@ -77,14 +77,14 @@ def make_edition(
     folder : path-like
         Where to; it is made if it does not exist. Files of other names in it are left alone.
     source : path-like, optional
-        The folder of the instructor's lessons. Default: as in `lessons.find_lessons`.
+        The folder of the instructor's lessons. Default: see `notebooks.find_lessons`.
     library : bool
         Whether to write `n2n_lib` and what it is installed with, too, so that the folder can be
         handed out by itself. Both are looked for beside `source`.
 
     Returns
     -------
-    Report
+    Changes
 
     Raises
     ------
@@ -106,11 +106,11 @@ def make_edition(
     contents |= _files_beside(source, library)
     manifest = _read_manifest(folder / EDITION)
     files.make_writable(folder)
-    report = Report()
+    changes = Changes()
     for name, content in contents.items():
-        _place(folder, name, content, manifest, report)
+        _place(folder, name, content, manifest, changes)
         _write_manifest(folder / EDITION, manifest)  # after each: an interrupted update goes on
-    return report
+    return changes
 
 
 # ---------------------------------------------------------------------- the lessons
@@ -234,7 +234,7 @@ def _work(content: bytes) -> list:
 
 
 def _place(
-    folder: Path, name: str, content: bytes, manifest: dict[str, str], report: Report
+    folder: Path, name: str, content: bytes, manifest: dict[str, str], changes: Changes
 ) -> None:
     """Write a file where it overwrites nothing of the student's, or not at all."""
     new = fingerprint(content, name)
@@ -248,13 +248,13 @@ def _place(
                 _write(path, content)
             manifest[candidate] = new
             if is_first:
-                done = {None: report.written, new: report.unchanged}.get(present, report.updated)
+                done = {None: changes.written, new: changes.unchanged}.get(present, changes.updated)
                 done.append(name)
             else:
-                report.beside[name] = candidate
+                changes.beside[name] = candidate
             return
         if is_first:
-            report.kept.append(name)
+            changes.kept.append(name)
         if given == new:
             return  # the student works in this very version
 

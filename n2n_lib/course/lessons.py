@@ -29,3 +29,8 @@ def number_of(topic: str) -> int:
         If there is no such lesson.
     """
     return TOPICS.index(topic) + 1
+
+
+def stem_of(topic: str) -> str:
+    """Return the name of the notebook on a topic, without its ending: ``01_noise2noise``."""
+    return f"{number_of(topic):02}_{topic}"

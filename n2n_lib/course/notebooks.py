@@ -118,8 +118,8 @@ def execute(
             bar.set_description(path.stem)
             lesson = read_lesson(path)
             run_lesson(lesson, path, timeout)
-            _check_outputs(lesson, path)
-            _normalise(lesson)
+            check_outputs(lesson, path)
+            normalise(lesson)
             _save(lesson, path)
 
 
@@ -237,8 +237,15 @@ def _environment(ipython_folder: str) -> dict[str, str]:
     }
 
 
-def _check_outputs(lesson: NotebookNode, path: Path) -> None:
-    """Refuse a lesson that ran, but not as a lesson should."""
+def check_outputs(lesson: NotebookNode, path: Path) -> None:
+    """Refuse a lesson that ran, but not as a lesson should.
+
+    Raises
+    ------
+    LessonError
+        If a cell was not run in its turn, shows an exception or a path of this machine, or wrote
+        to stderr; the message names the cell.
+    """
     machine = _machine_paths(path)
     for number, cell in enumerate(_code_cells(lesson), start=1):
         name = _name(path, lesson, cell)
@@ -281,7 +288,7 @@ def _machine_paths(path: Path) -> re.Pattern[str]:
     )
 
 
-def _normalise(lesson: NotebookNode) -> None:
+def normalise(lesson: NotebookNode) -> None:
     """Leave nothing in the notebook that tells when, where or by whom it was run."""
     lesson.metadata = nbformat.from_dict(METADATA)
     for cell in lesson.cells:

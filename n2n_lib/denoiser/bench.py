@@ -1,4 +1,4 @@
-"""How fast are we? Our kernels beside PyTorch's, measured in turn (lesson 11)."""
+"""How fast are we? Our kernels compared with PyTorch's, measured in turn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from n2n_lib.framework.conv import Conv2d
 from n2n_lib.framework.kernels import use_kernels
 from n2n_lib.framework.kernels.product import product
 from n2n_lib.framework.losses import MSELoss
-from n2n_lib.framework.optim import SGD, cosine
+from n2n_lib.framework.optim import SGD
+from n2n_lib.framework.schedules import cosine
 from n2n_lib.framework.torch_twin import torch_twin
 from n2n_lib.framework.upsampling import Upsampling
 from n2n_lib.support.memory import keep_freed
@@ -345,15 +346,20 @@ def peak_memory(row: str, case: Case) -> float | None:
     if not Path("/proc/self/clear_refs").exists() or not hasattr(ctypes.CDLL(None), "malloc_trim"):
         return None
     try:
-        return _apart(partial(_peak_memory, row, case))
-    except EOFError:
+        return _apart(partial(_peak_memory, row, case), case.name)
+    except ChildProcessError:
         return None
 
 
-def _apart(work: Callable[[], object]) -> object:
+def _apart(work: Callable[[], object], name: str) -> object:
     """Return what `work` returns in a new process, with as many threads as this one.
 
-    There no earlier case has left its holes in the heap. Raises EOFError if the process dies.
+    There no earlier case has left its holes in the heap.
+
+    Raises
+    ------
+    ChildProcessError
+        If the process ends before it has an answer: it was killed, or `work` raised.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -362,6 +368,12 @@ def _apart(work: Callable[[], object]) -> object:
     sender.close()
     try:
         return receiver.recv()
+    except EOFError:
+        process.join()
+        raise ChildProcessError(
+            f"expected a measurement of {name!r}, got none: its process ended with exit code "
+            f"{process.exitcode} (below 0: killed by that signal, 9 for want of memory)"
+        ) from None
     finally:
         process.join()
 
@@ -424,12 +436,17 @@ def run(
         Time for each case, about.
     progress : bool
         Whether to show a progress bar.
+
+    Raises
+    ------
+    ChildProcessError
+        If the process of a case dies.
     """
     rows = ROWS if compiled and can_compile() else ROWS[:-1]
     with tqdm(cases, disable=not progress, unit="case") as bar:
         for case in bar:
             bar.set_description(case.name)
-            result = _apart(partial(measure, case, rows, limits, seconds=seconds))
+            result = _apart(partial(measure, case, rows, limits, seconds=seconds), case.name)
             if memory:
                 for row in ROWS[:-1]:
                     megabytes = peak_memory(row, case)
@@ -490,6 +507,7 @@ def full_run(
     if row == OURS:
         noisy = drawn.noisy1, drawn.noisy2
         options = {"batch_size": batch_size, "lr": lr, "seed": 0, "progress": False}
+        options["threads"] = torch.get_num_threads()  # as many as the twin has
         seconds = sum(model.train(*noisy, epochs, **options).seconds)
         denoised = to_unit(model.predict(held.noisy1))
     else:

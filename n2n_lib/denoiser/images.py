@@ -97,6 +97,19 @@ def load_images(folder: str | os.PathLike) -> dict[str, Tensor]:
     ValueError
         If it holds no image, or one that cannot be read, which the message names.
     """
+    return {path.name: load_image(path) for path in find_images(folder)}
+
+
+def find_images(folder: str | os.PathLike) -> list[Path]:
+    """List the images of a folder, sorted by name, as `load_images` does; nothing is opened.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If it holds no image.
+    """
     folder = Path(folder)
     if not folder.exists():
         raise FileNotFoundError(f"expected a folder of images, got no such folder: {folder}")
@@ -112,7 +125,7 @@ def load_images(folder: str | os.PathLike) -> dict[str, Tensor]:
     if not paths:
         suffixes = ", ".join(IMAGE_SUFFIXES)
         raise ValueError(f"expected images ({suffixes}) in the folder, got none: {folder}")
-    return {path.name: load_image(path) for path in paths}
+    return paths
 
 
 def load_image(path: str | os.PathLike) -> Tensor:
@@ -162,7 +175,10 @@ def load_image(path: str | os.PathLike) -> Tensor:
             f"expected an image of 8 or 16 bits, got floating point: {path}"
         ) from error
     except Exception as error:  # Pillow's decoders fail on damaged files in many ways
-        raise ValueError(f"expected an image, got an unreadable file: {path}") from error
+        formats = ", ".join(_IMAGE_FORMATS)
+        raise ValueError(
+            f"expected an image, got an unreadable file: {path} (what can be read: {formats})"
+        ) from error
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
 
@@ -310,3 +326,64 @@ def described(value: object) -> str:
     if isinstance(value, (tuple, list)):
         return f"{type(value).__name__} of {len(value)}"
     return type(value).__name__
+
+
+# --------------------------------------------------------------------------------------------------
+# Checks
+
+
+def check_images(images: Tensor, name: str) -> Tensor:
+    """Raise unless an argument holds images 0-255 that a network can denoise.
+
+    Parameters
+    ----------
+    images : Tensor
+        ``(N, 3, H, W)`` or ``(3, H, W)``, uint8 or floating point, not empty, all values finite.
+    name : str
+        What the caller calls it; part of the message.
+
+    Returns
+    -------
+    Tensor
+        `images`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(f"expected {name} to be a tensor, got {type(images).__name__}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TypeError(f"expected {name} of dtype uint8 or floating point, got {images.dtype}")
+    if images.dim() not in (3, 4) or images.shape[-3] != 3:
+        raise ValueError(
+            f"expected {name} of shape (N, 3, H, W) or (3, H, W), got {tuple(images.shape)}"
+        )
+    if images.numel() == 0:
+        raise ValueError(f"expected {name} to hold an image, got shape {tuple(images.shape)}")
+    if images.is_floating_point() and not torch.isfinite(images).all():
+        bad = images[~torch.isfinite(images)][0].item()
+        raise ValueError(f"expected {name} with finite values, got {bad}")
+    return images
+
+
+def check_pairs(first: Tensor, second: Tensor, first_name: str, second_name: str) -> None:
+    """Raise TypeError or ValueError unless both are batches of images and of one shape."""
+    for images, name in ((first, first_name), (second, second_name)):
+        if check_images(images, name).dim() != 4:
+            raise ValueError(f"expected {name} of shape (N, 3, H, W), got {tuple(images.shape)}")
+    if first.shape != second.shape:
+        raise ValueError(
+            f"expected {first_name} and {second_name} of one shape, "
+            f"got {tuple(first.shape)} and {tuple(second.shape)}"
+        )
+
+
+def check_noisy_pairs(first: Tensor, second: Tensor, first_name: str, second_name: str) -> None:
+    """Raise as `check_pairs`, and where both are the same images: there is no second noise."""
+    check_pairs(first, second, first_name, second_name)
+    if torch.equal(first, second):
+        raise ValueError(
+            f"expected {second_name} with noise of its own, got the images of {first_name}"
+        )

@@ -8,6 +8,7 @@ kind: 26 equations have one solution.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +29,15 @@ NAME = "26 numbers"
 PAIRS = 300
 """Noisy pairs that it is fitted to, as in lesson 01; more change nothing."""
 
+FULL_SIZE = {"size": 64, "scale": (1.0, 4.0)}
+"""Patches to fit it to for whole photographs, those that ``unet`` learned from."""
+
 _CHUNK = 64  # images whose windows exist at one time: 40 MB for thumbnails
 
 
 @dataclass(frozen=True)
 class LinearFilter:
-    """A window of weights, shared by the colours, and a constant.
+    """A window of weights, shared by the colours, and a constant; call it with images.
 
     Attributes
     ----------
@@ -101,7 +105,7 @@ def fit(noisy1: Tensor, noisy2: Tensor) -> LinearFilter:
     TypeError
         If an argument is not a floating-point tensor.
     ValueError
-        If the shapes are others, a value is not finite, or the images determine no filter, as even
+        If the shapes are others, a value is not finite, or the images determine no filter, as flat
         ones do not.
 
     Examples
@@ -150,6 +154,16 @@ def fitted(*, clean_targets: bool = False, seed: int = 0, **task: Any) -> Linear
     pairs = sample_pairs(PAIRS, **task, generator=torch.Generator().manual_seed(seed))
     target = pairs.clean if clean_targets else pairs.noisy2
     return fit(to_unit(pairs.noisy1), to_unit(target))
+
+
+def row(denoise: LinearFilter) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return a filter as a row of a table: its name, and a function of images 0-255.
+
+    Examples
+    --------
+    >>> scores = evaluate(noisy, clean, row(fitted()) | {"our network": model.predict})
+    """
+    return {NAME: lambda images: 255 * denoise(to_unit(images))}
 
 
 def _shifted(images: Tensor) -> list[Tensor]:

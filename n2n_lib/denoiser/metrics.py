@@ -7,11 +7,12 @@ printed says which one it is: see `PSNR_DEFINITIONS`.
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
+
+from n2n_lib.support.arguments import check_number
 
 PSNR_DEFINITIONS: dict[str, str] = {
     "mean": "mean over images of each image's PSNR",
@@ -68,7 +69,7 @@ def psnr_per_image(output: Tensor, target: Tensor, *, peak: float = 1.0) -> Tens
     TypeError, ValueError
         As `mse`; and ValueError if `peak` is not a finite positive number.
     """
-    peak = _check_peak(peak)
+    peak = float(check_number("peak", peak, above=0))
     return 10 * torch.log10(peak**2 / _squared_error_per_image(output, target))
 
 
@@ -101,7 +102,7 @@ def psnr(output: Tensor, target: Tensor, *, peak: float = 1.0, definition: str =
         raise ValueError(f"expected a definition among {_names()}, got {definition!r}")
     if definition == "mean":
         return psnr_per_image(output, target, peak=peak).mean().item()
-    peak = _check_peak(peak)
+    peak = float(check_number("peak", peak, above=0))
     error = mse(output, target)
     return 10 * math.log10(peak**2 / error) if error > 0 else math.inf
 
@@ -134,7 +135,7 @@ def ssim(output: Tensor, target: Tensor, *, peak: float = 1.0) -> float:
     (Wang, Bovik, Sheikh and Simoncelli, 2004) has an 11 x 11 Gaussian window, which is a third of
     the width of a 32 x 32 thumbnail, so figures made with it differ somewhat from these.
     """
-    peak = _check_peak(peak)
+    peak = float(check_number("peak", peak, above=0))
     output, target = _check_images(output, target)
     height, width = output.shape[-2:]
     if min(height, width) < SSIM_WINDOW:
@@ -185,14 +186,6 @@ def _check_images(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             raise ValueError(f"expected {name} to hold finite values, got NaN or infinity")
         pair.append(images if images.ndim == 4 else images[None])
     return pair[0], pair[1]
-
-
-def _check_peak(peak: float) -> float:
-    if isinstance(peak, bool) or not isinstance(peak, Real):
-        raise TypeError(f"expected peak to be a number, got {type(peak).__name__}")
-    if not (math.isfinite(peak) and peak > 0):
-        raise ValueError(f"expected a finite peak > 0, got {peak}")
-    return float(peak)
 
 
 def _names() -> str:

@@ -253,7 +253,7 @@ def _start_from_he(network: Module, slope: float, generator: torch.Generator | N
 
 
 def unet_sizes(*, depth: int = 2, convs: int = 1, **others) -> tuple[int, int]:
-    """Return what a U-Net asks of its input: see `Network.sizes`.
+    """Return what a U-Net asks of its input: see `NetworkSpec.sizes`.
 
     From one scale to the next, r pixels of the small image are 2r of the large one, and 2 more for
     the convolution after the upsampling and for the place of a pixel within its 2 x 2 block.
@@ -287,7 +287,7 @@ def conv_stack(*, generator: torch.Generator | None = None) -> Sequential:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkSpec:
     """How to build a network and what it asks of its input.
 
     Attributes
@@ -315,16 +315,19 @@ class Network:
         return self.sizes_of(**arguments)
 
 
-NETWORKS: dict[str, Network] = {
-    "report": Network(report_network, multiple=4, halo=12),
-    "report-3x3": Network(report_3x3_network, multiple=4, halo=12),
-    "report-transposed": Network(report_transposed_network, multiple=4, halo=12),
-    "strided": Network(strided_network, multiple=4, halo=12),
-    "unet": Network(unet, *unet_sizes(), sizes_of=unet_sizes),
+CUSTOM = "custom"
+"""Stands for a network of one's own where the name of one is asked for."""
+
+NETWORKS: dict[str, NetworkSpec] = {
+    "report": NetworkSpec(report_network, multiple=4, halo=12),
+    "report-3x3": NetworkSpec(report_3x3_network, multiple=4, halo=12),
+    "report-transposed": NetworkSpec(report_transposed_network, multiple=4, halo=12),
+    "strided": NetworkSpec(strided_network, multiple=4, halo=12),
+    "unet": NetworkSpec(unet, *unet_sizes(), sizes_of=unet_sizes),
 }
 
 
-def find_network(name: str) -> Network:
+def find_network(name: str) -> NetworkSpec:
     """Return the entry of `NETWORKS`.
 
     Raises

@@ -8,12 +8,12 @@ data*, section 2). Clipping the noisy values to 0-1 would break that, so nothing
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from numbers import Real
 
 import torch
 from torch import Tensor
+
+from n2n_lib.support.arguments import check_integer, check_number
 
 
 class Gaussian:
@@ -238,10 +238,7 @@ def pixel_sampling(crop: Tensor, block: int, generator: torch.Generator) -> Tens
     ValueError
         If `block` is below 1 or does not divide the height and the width of `crop`.
     """
-    if isinstance(block, bool) or not isinstance(block, int):
-        raise TypeError(f"expected block to be an integer, got {type(block).__name__}")
-    if block < 1:
-        raise ValueError(f"expected block >= 1, got {block}")
+    check_integer("block", block, 1)
     if crop.ndim < 3 or 0 in crop.shape or crop.shape[-2] % block or crop.shape[-1] % block:
         raise ValueError(
             f"expected a crop (..., C, H, W) with H and W multiples of {block}, "
@@ -346,11 +343,7 @@ def make_noise(
 
 
 def _positive(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"expected {name} to be a number, got {type(value).__name__}")
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"expected a finite {name} > 0, got {value}")
-    return float(value)
+    return float(check_number(name, value, above=0))
 
 
 def _check_clean(clean: Tensor) -> None:

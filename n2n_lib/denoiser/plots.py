@@ -21,7 +21,7 @@ from n2n_lib.framework.module import Module
 from n2n_lib.support import files
 
 if TYPE_CHECKING:  # pictures import nothing that computes
-    from n2n_lib.denoiser.evaluation import PhotographRow
+    from n2n_lib.denoiser.evaluation import Score
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 """The palette of Okabe and Ito (2008), which colour-blind readers can tell apart."""
@@ -52,6 +52,10 @@ STYLE = {
 
 LARGEST = 2000
 """Side of the largest image that is drawn with all its pixels; of larger ones, every n-th."""
+
+SLIMMEST = 8.0
+"""Up to this many times as long as wide, an image fills its place; a longer one has white beside
+it, or the figure would be without end, or have no room for its titles."""
 
 
 def figure(
@@ -138,6 +142,7 @@ def show_images(
         blank = [""] * len(rows[0])
         texts = [list(titles) if titles else blank] + [blank] * (len(rows) - 1)
     aspect = max(image.shape[-1] / image.shape[-2] for row in rows for image in row)
+    aspect = min(max(aspect, 1 / SLIMMEST), SLIMMEST)
     columns = len(rows[0])
     size = (columns * height * aspect * 0.92, len(rows) * (height + 0.12))
     made, axes = figure(len(rows), columns, size, squeeze=False)
@@ -287,7 +292,7 @@ def show_speeds(
 
 
 def show_crops(
-    rows: Sequence[PhotographRow],
+    scores: Sequence[Score],
     pairs: Mapping[str, tuple[Tensor, Tensor]],
     *,
     size: int = 128,
@@ -297,7 +302,7 @@ def show_crops(
 
     Parameters
     ----------
-    rows : sequence of PhotographRow
+    scores : sequence of Score
         Of ``evaluation.evaluate_photographs``; the titles carry the PSNR of the whole photograph.
     pairs : mapping of str to (Tensor, Tensor)
         The noisy and clean photographs that it was given.
@@ -314,11 +319,11 @@ def show_crops(
     images, titles = [], []
     for name, (_, clean) in pairs.items():
         place = _detailed_place(clean, size)
-        own = [row for row in rows if row.image == name]
-        images.append([row.output[place] for row in own] + [clean[place]])
-        shown = ["noisy" if row is own[0] else row.name for row in own]
+        own = [score for score in scores if score.image == name]
+        shown = ["noisy", *(score.name for score in own[1:])]
+        images.append([*(score.output[place] for score in own), clean[place]])
         titles.append(
-            [f"{text}, {row.psnr:.2f} dB" for text, row in zip(shown, own, strict=True)]
+            [f"{text}, {score.psnr:.2f} dB" for text, score in zip(shown, own, strict=True)]
             + [f"clean: {name}"]
         )
     return show_images(images, titles, height=height)

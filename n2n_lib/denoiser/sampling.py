@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 from n2n_lib.denoiser.images import described
 from n2n_lib.denoiser.noise import Gaussian, PixelSampling, make_noise
 from n2n_lib.denoiser.photographs import SPLITS, listed, photographs
-from n2n_lib.support.threads import one_thread
+from n2n_lib.support.arguments import check_integer, check_number
+from n2n_lib.support.threads import threads
 
 BLOCKS = (4, 13)
 """Smallest and largest side, in source pixels, of a block under pixel sampling."""
@@ -40,21 +42,13 @@ class Pairs(NamedTuple):
     clean: Tensor | None
 
 
-@one_thread()
-def sample_pairs(
-    count: int,
-    *,
-    images: Mapping[str, Tensor] | Iterable[Tensor] | None = None,
-    split: str = "train",
-    noise: str | Callable[[Tensor, torch.Generator], Tensor] = "pixels",
-    size: int = 32,
-    sigma: float | tuple[float, float] = 25.0,
-    scale: tuple[float, float] = SCALES,
-    jitter: float = 0.0,
-    with_clean: bool = True,
-    generator: torch.Generator,
-) -> Pairs:
-    """Draw Noise2Noise pairs of thumbnails from photographs.
+Images = Mapping[str, Tensor] | Iterable[Tensor]
+"""Photographs to draw from: uint8 ``(3, H, W)``, by name or in a row."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Which pairs to draw out of photographs: the one place for noise, size, scale and jitter.
 
     The default task is *pixel sampling*: draw a photograph, a block of k x k source pixels with k
     from 4 to 13 as the photograph allows, a place, and flips. The clean thumbnail is the mean of
@@ -63,14 +57,8 @@ def sample_pairs(
 
     Any other noise is added to area-averaged patches as `sample_patches` draws them.
 
-    Parameters
+    Attributes
     ----------
-    count : int
-        Number of pairs, N.
-    images : mapping or iterable of Tensor, optional
-        Source photographs, uint8 ``(3, H, W)``. The default is the photographs of `split`.
-    split : {"train", "validation"}
-        Which photographs to draw from when `images` is not given.
     noise : str or callable
         A name in `noise.NOISES`, or a zero-mean model ``noise(clean, generator)`` on floats 0-1.
     size : int
@@ -83,11 +71,135 @@ def sample_pairs(
     jitter : float
         For all noise but "pixels": how much the colours of the clean patches vary, from 0 (not at
         all) to 1, as in `jitter_colours`.
-    with_clean : bool
-        False leaves the clean images out (``clean`` is None), so that training provably never
-        sees one. The noisy images are the same, byte for byte, either way.
-    generator : torch.Generator
-        Source of all randomness: the same seed gives the same bytes.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If a number or a name is out of range.
+
+    Examples
+    --------
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> Task(noise="gaussian").draw(5, photographs("train"), generator).noisy1.shape
+    torch.Size([5, 3, 32, 32])
+    """
+
+    noise: str | Callable[[Tensor, torch.Generator], Tensor] = "pixels"
+    size: int = 32
+    sigma: float | tuple[float, float] = 25.0
+    scale: tuple[float, float] = SCALES
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_integer("size", self.size, 1)
+        _check_scale(self.scale)
+        if not isinstance(self.noise, str) and not callable(self.noise):
+            got = type(self.noise).__name__
+            raise TypeError(f"expected a noise name or model, got {got}")
+        samples_pixels = isinstance(self.noise_model, PixelSampling)
+        check_number("jitter", self.jitter, 0, 1)
+        if self.jitter and samples_pixels:
+            raise ValueError(f"expected jitter 0 for pixel sampling, got {self.jitter}")
+
+    @property
+    def noise_model(self) -> Callable[[Tensor, torch.Generator], Tensor]:
+        """The model of the noise."""
+        return make_noise(self.noise, self.sigma) if isinstance(self.noise, str) else self.noise
+
+    @property
+    def level(self) -> float | None:
+        """The one level of gaussian noise in grey levels of 255, if there is one."""
+        model = self.noise_model
+        return model.sigma if isinstance(model, Gaussian) and not model.varies else None
+
+    def check_images(self, images: Images) -> list[Tensor]:
+        """Return photographs in a row, on the CPU.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one is no photograph, or too small for this task.
+        """
+        pixels = isinstance(self.noise_model, PixelSampling)
+        smallest = BLOCKS[0] if pixels else self.scale[0]
+        return _sources(images, math.ceil(smallest * self.size))
+
+    @threads(1)
+    def draw(
+        self, count: int, images: Images, generator: torch.Generator, *, with_clean: bool = True
+    ) -> Pairs:
+        """Draw Noise2Noise pairs.
+
+        Parameters
+        ----------
+        count : int
+            Number of pairs, N.
+        images : mapping or iterable of Tensor
+            Photographs to draw from.
+        generator : torch.Generator
+            Source of all randomness: the same seed gives the same bytes.
+        with_clean : bool
+            False leaves the clean images out (``clean`` is None), so that training provably never
+            sees one. The noisy images are the same, byte for byte, either way.
+
+        Returns
+        -------
+        Pairs
+            ``noisy1``, ``noisy2``, ``clean``, each ``(N, 3, S, S)`` in 0-255.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described, or an image is too small for blocks of 4 x 4 (pixel
+            sampling) or for the smallest scale (other noise).
+        """
+        check_integer("count", count, 1)
+        _check_generator(generator)
+        sources, noise = self.check_images(images), self.noise_model
+        if isinstance(noise, PixelSampling):
+            return _sample_pixel_pairs(count, sources, self.size, with_clean, generator)
+        clean = sample_patches(
+            count, images=sources, size=self.size, scale=self.scale, generator=generator
+        )
+        if self.jitter:
+            clean = jitter_colours(clean, self.jitter, generator)
+        noisy1, noisy2 = torch.empty_like(clean), torch.empty_like(clean)
+        levels = noise.levels(clean, generator) if isinstance(noise, Gaussian) else None
+        for noisy in (noisy1, noisy2):
+            for start in range(0, count, _CHUNK):
+                part = slice(start, start + _CHUNK)
+                told = () if levels is None else (levels[part],)
+                noisy[part] = 255 * noise(clean[part] / 255, generator, *told)
+        return Pairs(noisy1, noisy2, clean if with_clean else None)
+
+
+def sample_pairs(
+    count: int,
+    *,
+    images: Images | None = None,
+    split: str = "train",
+    noise: str | Callable[[Tensor, torch.Generator], Tensor] = "pixels",
+    size: int = 32,
+    sigma: float | tuple[float, float] = 25.0,
+    scale: tuple[float, float] = SCALES,
+    jitter: float = 0.0,
+    with_clean: bool = True,
+    generator: torch.Generator,
+) -> Pairs:
+    """Draw Noise2Noise pairs of thumbnails from photographs: ``Task(...).draw(...)`` in one call.
+
+    Parameters
+    ----------
+    count, with_clean, generator
+        As in `Task.draw`.
+    images : mapping or iterable of Tensor, optional
+        Source photographs, uint8 ``(3, H, W)``. The default is the photographs of `split`.
+    split : {"train", "validation"}
+        Which photographs to draw from when `images` is not given.
+    noise, size, sigma, scale, jitter
+        As in `Task`.
 
     Returns
     -------
@@ -96,53 +208,30 @@ def sample_pairs(
 
     Raises
     ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
-        If a number or a name is out of range, or an image is too small for blocks of 4 x 4
-        (pixel sampling) or for a scale of 1 (other noise).
+    TypeError, ValueError
+        As `Task` and `Task.draw`, or if the split is unknown.
 
     Notes
     -----
     50 000 pairs of 32 x 32 take about 150 MB for each uint8 tensor and 600 MB for each float32
     one. Thumbnails drawn from a handful of photographs overlap heavily.
+
+    Examples
+    --------
+    >>> sample_pairs(2, generator=torch.Generator().manual_seed(0)).noisy1.shape
+    torch.Size([2, 3, 32, 32])
     """
-    _check_count("count", count)
-    _check_count("size", size)
-    _check_generator(generator)
-    _check_scale(scale)
-    if isinstance(noise, str):
-        noise = make_noise(noise, sigma)
-    elif not callable(noise):
-        raise TypeError(f"expected a noise name or model, got {type(noise).__name__}")
-    _check_share("jitter", jitter)
-    if jitter and isinstance(noise, PixelSampling):
-        raise ValueError(f"expected jitter 0 for pixel sampling, got {jitter}")
-
-    if isinstance(noise, PixelSampling):
-        sources = _sources(images, split, minimum=BLOCKS[0] * size)
-        return _sample_pixel_pairs(count, sources, size, with_clean, generator)
-
-    clean = sample_patches(
-        count, images=images, split=split, size=size, scale=scale, generator=generator
-    )
-    if jitter:
-        clean = jitter_colours(clean, jitter, generator)
-    noisy1, noisy2 = torch.empty_like(clean), torch.empty_like(clean)
-    levels = noise.levels(clean, generator) if isinstance(noise, Gaussian) else None
-    for noisy in (noisy1, noisy2):
-        for start in range(0, count, _CHUNK):
-            part = slice(start, start + _CHUNK)
-            told = () if levels is None else (levels[part],)
-            noisy[part] = 255 * noise(clean[part] / 255, generator, *told)
-    return Pairs(noisy1, noisy2, clean if with_clean else None)
+    task = Task(noise, size, sigma, scale, jitter)
+    check_integer("count", count, 1)
+    images = _photographs(split) if images is None else images
+    return task.draw(count, images, generator, with_clean=with_clean)
 
 
-@one_thread()
+@threads(1)
 def sample_patches(
     count: int,
     *,
-    images: Mapping[str, Tensor] | Iterable[Tensor] | None = None,
+    images: Images | None = None,
     split: str = "train",
     size: int = 64,
     scale: tuple[float, float] = SCALES,
@@ -182,11 +271,12 @@ def sample_patches(
     ValueError
         If a number or a name is out of range, or an image is smaller than ``scale[0] * size``.
     """
-    _check_count("count", count)
-    _check_count("size", size)
+    check_integer("count", count, 1)
+    check_integer("size", size, 1)
     _check_generator(generator)
     smallest, largest = _check_scale(scale)
-    sources = _sources(images, split, minimum=math.ceil(smallest * size))
+    images = _photographs(split) if images is None else images
+    sources = _sources(images, math.ceil(smallest * size))
 
     which = _draw_integers(len(sources), count, generator)
     limits = torch.tensor([min(s.shape[1:]) / size for s in sources], dtype=torch.float64)
@@ -236,7 +326,7 @@ def jitter_colours(patches: Tensor, strength: float, generator: torch.Generator)
     -----
     The operations of torchvision's ``ColorJitter``, without the turn of the hue.
     """
-    _check_share("strength", strength)
+    check_number("strength", strength, 0, 1)
     draws = torch.rand(3, len(patches), 1, 1, 1, generator=generator).to(patches)
     brightness, contrast, saturation = 1 + strength * (2 * draws - 1)
     patches = patches * brightness
@@ -404,14 +494,14 @@ def _draw_integers(below: int | Tensor, count: int, generator: torch.Generator) 
 # Checks
 
 
-def _sources(
-    images: Mapping[str, Tensor] | Iterable[Tensor] | None, split: str, minimum: int
-) -> list[Tensor]:
+def _photographs(split: str) -> dict[str, Tensor]:
+    if split not in SPLITS:
+        raise ValueError(f"expected a split among {listed(SPLITS)}, got {split!r}")
+    return photographs(split)
+
+
+def _sources(images: Images, minimum: int) -> list[Tensor]:
     """The photographs to draw from, each at least `minimum` pixels high and wide."""
-    if images is None:
-        if split not in SPLITS:
-            raise ValueError(f"expected a split among {listed(SPLITS)}, got {split!r}")
-        images = photographs(split)
     if isinstance(images, Tensor) or not isinstance(images, (Mapping, Iterable)):
         raise TypeError(f"expected images as a dict or a list, got {type(images).__name__}")
     named = dict(images) if isinstance(images, Mapping) else dict(enumerate(images))
@@ -431,20 +521,6 @@ def _sources(
                 f"got {height} x {width}"
             )
     return [image.cpu() for image in named.values()]
-
-
-def _check_count(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"expected {name} to be an integer, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"expected {name} >= 1, got {value}")
-
-
-def _check_share(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"expected {name} to be a number, got {value!r}")
-    if not 0 <= value <= 1:
-        raise ValueError(f"expected {name} from 0 to 1, got {value}")
 
 
 def _check_generator(generator: torch.Generator) -> None:

@@ -18,8 +18,9 @@ from torch import Tensor
 from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.noise import recorrupt
 from n2n_lib.denoiser.photographs import photographs
-from n2n_lib.denoiser.sampling import SCALES, sample_pairs
-from n2n_lib.support.threads import one_thread
+from n2n_lib.denoiser.sampling import SCALES, Task
+from n2n_lib.support.arguments import check_integer
+from n2n_lib.support.threads import threads
 
 CHUNK = 512
 """Pairs drawn at once, about: every draw prepares the photographs anew, which takes a while."""
@@ -38,19 +39,22 @@ class BatchStream(ABC):
     seed : int
         Seed of all randomness, 0 to 2**63 - 1.
 
+    Attributes
+    ----------
+    size : int
+        Height and width of the images.
+
     Raises
     ------
     TypeError, ValueError
         If an argument is not as described.
     """
 
+    size: int
+
     def __init__(self, batch_size: int, seed: int) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int):
-            raise TypeError(f"expected batch_size to be an integer, got {batch_size!r}")
-        if batch_size < 1:
-            raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise TypeError(f"expected seed to be an integer, got {seed!r}")
+        check_integer("batch_size", batch_size, 1)
+        check_integer("seed", seed)
         if not 0 <= seed < 2**63:
             raise ValueError(f"expected seed from 0 to 2**63 - 1, got {seed}")
         self.batch_size, self.seed = batch_size, seed
@@ -91,7 +95,7 @@ class BatchStream(ABC):
             yield from batches[skip:]
             skip = 0
 
-    @one_thread()
+    @threads(1)
     def _chunk(self, number: int, per_chunk: int) -> list[tuple[Tensor, Tensor]]:
         """Draw the batches of one chunk.
 
@@ -147,38 +151,30 @@ class PairStream(BatchStream):
         seed: int = 0,
     ) -> None:
         super().__init__(batch_size, seed)
-        if images is None:
-            images = photographs("train")
-        elif not isinstance(images, (Mapping, Tensor)):
-            images = list(images)  # an iterator would be empty at the second draw
-        self.clean_targets, self.augment = clean_targets, augment
-        self._options = {
-            "images": images,
-            "noise": noise,
-            "size": size,
-            "sigma": sigma,
-            "scale": scale,
-            "jitter": jitter,
-            "with_clean": clean_targets,
-        }
-        sample_pairs(1, **self._options, generator=torch.Generator())  # complains, if need be
+        self.task = Task(noise, size, sigma, scale, jitter)
+        self.size, self.clean_targets, self.augment = size, clean_targets, augment
+        self._images = self.task.check_images(photographs("train") if images is None else images)
+        # A noise that cannot be added raises now, not in the thread.
+        self.task.draw(1, self._images, torch.Generator(), with_clean=clean_targets)
 
     @property
     def description(self) -> str:
         """What the pairs are drawn from and how, in one line: equal streams, equal lines."""
-        options = dict(self._options)
-        images = options.pop("images")
-        images = images.values() if isinstance(images, Mapping) else images
         checksum = 0
-        for image in images:
+        for image in self._images:
             checksum = zlib.crc32(str(tuple(image.shape)).encode(), checksum)
             checksum = zlib.crc32(image.contiguous().numpy(), checksum)
-        options |= {"batch": self.batch_size, "seed": self.seed, "augment": self.augment}
+        options = vars(self.task) | {
+            "with_clean": self.clean_targets,
+            "batch": self.batch_size,
+            "seed": self.seed,
+            "augment": self.augment,
+        }
         told = ", ".join(f"{name} {value}" for name, value in options.items())
-        return f"{len(images)} images of checksum {checksum:08x}, {told}"
+        return f"{len(self._images)} images of checksum {checksum:08x}, {told}"
 
     def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        drawn = sample_pairs(count, **self._options, generator=generator)
+        drawn = self.task.draw(count, self._images, generator, with_clean=self.clean_targets)
         noisy, target = drawn.noisy1, drawn.clean if self.clean_targets else drawn.noisy2
         return _augmented(noisy, target, generator) if self.augment else (noisy, target)
 
@@ -231,17 +227,14 @@ class RecorruptedStream(BatchStream):
         seed: int = 0,
     ) -> None:
         super().__init__(batch_size, seed)
-        if isinstance(size, bool) or not isinstance(size, int):
-            raise TypeError(f"expected size to be an integer, got {size!r}")
-        if size < 1:
-            raise ValueError(f"expected size of at least 1, got {size}")
+        check_integer("size", size, 1)
         unit = to_unit(image)
         if unit.dim() != 3 or unit.shape[0] != 3 or unit.numel() == 0:
             raise ValueError(f"expected an image of shape (3, H, W), got {tuple(unit.shape)}")
         if not torch.isfinite(unit).all():
             bad = unit[~torch.isfinite(unit)][0].item()
             raise ValueError(f"expected an image with finite values, got {bad}")
-        recorrupt(unit, sigma, torch.Generator(), alpha)  # complains, if need be
+        recorrupt(unit, sigma, torch.Generator(), alpha)  # raises, if need be
         self._unit, self.sigma, self.alpha = unit, sigma, alpha
         self.size = min(size, *unit.shape[1:])
 

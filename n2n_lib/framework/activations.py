@@ -1,13 +1,12 @@
-"""Activation functions (lesson 05; section 2.4 of the report)."""
+"""Activation functions (section 2.4 of the report)."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
 
 from n2n_lib.framework.module import Module
+from n2n_lib.support.arguments import check_number
 
 PIECE = 1 << 18
 """Numbers that an activation works on at once, where that spares a large tensor: 1 MB."""
@@ -75,8 +74,8 @@ class LeakyReLU(Module):
 
     Raises
     ------
-    ValueError
-        If `negative_slope` is not finite.
+    TypeError, ValueError
+        If `negative_slope` is not a finite number.
 
     Notes
     -----
@@ -84,9 +83,7 @@ class LeakyReLU(Module):
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        if not math.isfinite(negative_slope):
-            raise ValueError(f"expected a finite negative_slope, got {negative_slope}")
-        self.negative_slope = negative_slope
+        self.negative_slope = check_number("negative_slope", negative_slope)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the activation, of the shape of `input`."""
@@ -120,8 +117,8 @@ class ELU(Module):
 
     Raises
     ------
-    ValueError
-        If `alpha` is not finite and positive.
+    TypeError, ValueError
+        If `alpha` is not a finite positive number.
 
     Notes
     -----
@@ -129,9 +126,7 @@ class ELU(Module):
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
-        if not (math.isfinite(alpha) and alpha > 0):
-            raise ValueError(f"expected a positive alpha, got {alpha}")
-        self.alpha = alpha
+        self.alpha = check_number("alpha", alpha, above=0)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the activation, of the shape of `input`."""

@@ -1,4 +1,4 @@
-"""Networks built from modules (lessons 06 and 12; section 2.7 of the report)."""
+"""Networks built from modules (section 2.7 of the report)."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ class Sequential(Module):
     Notes
     -----
     Section 2.7 of the report.
+
+    Examples
+    --------
+    >>> network = Sequential(Conv2d(3, 8, 2, stride=2), ReLU(), Upsampling(8, 3, 3, padding=1))
+    >>> network(torch.rand(4, 3, 32, 32)).shape
+    torch.Size([4, 3, 32, 32])
     """
 
     def __init__(self, *modules: Module | list[Module]) -> None:

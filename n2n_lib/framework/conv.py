@@ -1,24 +1,23 @@
-"""Two-dimensional convolution (lesson 03; section 2.2 of the report)."""
+"""Two-dimensional convolution (section 2.2 of the report)."""
 
 from __future__ import annotations
-
-from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from n2n_lib.framework import init, kernels
+from n2n_lib.framework.kernels import KernelSet
 from n2n_lib.framework.module import Module, as_batch, as_pair
 
 
 class KernelLayer(Module):
-    """A layer whose arithmetic is a kernel: what `Conv2d` and those of lessons 04 and 09 share.
+    """A layer whose arithmetic is a kernel: what `Conv2d` and the layers like it share.
 
     A layer calls its kernel in ``forward`` and ends with `_finish`; `_kernel_backward` calls the
     kernel's other half.
     """
 
-    def _finish(self, input: Tensor, kernel_set: ModuleType, result: tuple) -> Tensor:
+    def _finish(self, input: Tensor, kernel_set: KernelSet, result: tuple) -> Tensor:
         """Remember what backward needs; one image comes back as one image."""
         output, saved = result
         output = output if input.dim() == 4 else output[0]
@@ -45,7 +44,7 @@ class KernelLayer(Module):
             return grad_input
         return grad_input[0]
 
-    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
+    def _kernel_backward(self, kernel_set: KernelSet, grad: Tensor, saved: object) -> tuple:
         """Return the gradients of input, weight and bias."""
         raise NotImplementedError(f"{type(self).__name__} does not define _kernel_backward")
 
@@ -111,6 +110,15 @@ class Conv2d(KernelLayer):
     Notes
     -----
     Section 2.2 of the report. The arithmetic is in ``n2n_lib.framework.kernels``.
+
+    Examples
+    --------
+    >>> conv = Conv2d(3, 32, kernel_size=2, stride=2)
+    >>> y = conv(torch.rand(100, 3, 32, 32))
+    >>> y.shape
+    torch.Size([100, 32, 16, 16])
+    >>> conv.backward(torch.ones_like(y)).shape  # and conv.weight_grad, conv.bias_grad are filled
+    torch.Size([100, 3, 32, 32])
     """
 
     def __init__(
@@ -161,7 +169,7 @@ class Conv2d(KernelLayer):
         result = kernel_set.conv2d_forward(x, self.weight, self.bias, *geometry)
         return self._finish(input, kernel_set, result)
 
-    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
+    def _kernel_backward(self, kernel_set: KernelSet, grad: Tensor, saved: object) -> tuple:
         geometry = (self.stride, self.padding, self.dilation)
         return kernel_set.conv2d_backward(
             grad, saved, self.weight, *geometry, self.needs_input_grad

@@ -1,4 +1,4 @@
-r"""Data-parallel training: many processes, one network (lesson 13).
+r"""Data-parallel training: many processes, one network.
 
 Every process holds the whole network and takes its share of each batch. A loss is a mean over the
 batch, so its gradient is the mean of the shares' gradients, weighted with their sizes:
@@ -60,7 +60,7 @@ class Group:
     def add_up(self, tensor: Tensor) -> None:
         """Replace a tensor by the sum over all processes."""
         if self.size > 1:
-            with _losses_named():
+            with _report_lost_process():
                 dist.all_reduce(tensor)
 
     def tell_all(self, content: object) -> object:
@@ -68,7 +68,7 @@ class Group:
         if self.size == 1:
             return content
         box = [content]
-        with _losses_named():
+        with _report_lost_process():
             dist.broadcast_object_list(box, src=0)
         return box[0]
 
@@ -102,7 +102,7 @@ def processes(device: str = "cpu", patience: float = 1800.0) -> Iterator[Group]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Group()
         return
-    with _losses_named():
+    with _report_lost_process():
         backend = "nccl" if device.startswith("cuda") else "gloo"
         dist.init_process_group(backend, timeout=timedelta(seconds=patience))
     try:
@@ -112,7 +112,7 @@ def processes(device: str = "cpu", patience: float = 1800.0) -> Iterator[Group]:
 
 
 @contextmanager
-def _losses_named() -> Iterator[None]:
+def _report_lost_process() -> Iterator[None]:
     """Turn what ``torch.distributed`` says when a process is gone into one sentence."""
     try:
         yield
@@ -163,6 +163,14 @@ class GradientMean:
         The network. Each module must run backwards once a step.
     group : Group
         The processes. In a group of one, nothing happens.
+
+    Examples
+    --------
+    >>> with processes() as group, GradientMean(network, group).watching() as mean:
+    ...     share = group.share(len(batch))
+    ...     criterion(network(batch[share]), targets[share])
+    ...     with mean.step(weight=len(batch[share]) / len(batch)):
+    ...         criterion.backward()  # afterwards the gradients are those of the whole batch
     """
 
     def __init__(self, network: Module, group: Group) -> None:
@@ -212,7 +220,7 @@ class GradientMean:
         return watched
 
     def _send(self) -> None:
-        with _losses_named():
+        with _report_lost_process():
             self._buckets[self._sent].send(self._weight)
         self._sent += 1
 
@@ -232,7 +240,7 @@ class GradientMean:
         yield
         while self._sent < len(self._buckets):  # all processes send the same buckets
             self._send()
-        with _losses_named():
+        with _report_lost_process():
             for bucket in self._buckets:
                 bucket.receive()
 
@@ -254,7 +262,7 @@ def _fill_buckets(grads: Sequence[Tensor]) -> list[_Bucket]:
 def step_seconds(
     processes: int, *, compute: float, size: float, bandwidth: float, latency: float
 ) -> float:
-    r"""Predict how long a training step takes on many processes (lesson 13).
+    r"""Predict how long a training step takes on many processes.
 
     .. math:: T(P) = \frac{c}{P} + 2 (P - 1) \left(\alpha + \frac{b}{P \beta}\right)
 

@@ -1,4 +1,4 @@
-"""Is this gradient right? Three independent answers (lesson 02).
+"""Is this gradient right? Three independent answers.
 
 A gradient is compared with finite differences, with autograd through our own ``forward`` and,
 where PyTorch has the same layer, with autograd through ``torch.nn``. One of the two files that use
@@ -49,7 +49,8 @@ def numerical_gradient(function: Callable[[], Tensor], x: Tensor, step: float = 
     x : Tensor
         Changed in place during the call and restored exactly; use float64.
     step : float
-        The step ``h``. In float64 the error is smallest near 1e-6 to 1e-5 (lesson 02).
+        The step ``h``. In float64 the error is smallest near 1e-6 to 1e-5, as the lesson on
+        gradients measures.
 
     Returns
     -------
@@ -131,6 +132,16 @@ def gradcheck(
     ------
     ValueError
         If the shapes of the parameters or of the output of `torch_module` differ from ours.
+
+    Examples
+    --------
+    >>> theirs = nn.Conv2d(2, 3, 2)
+    >>> report = gradcheck(Conv2d(2, 3, 2), torch.randn(1, 2, 4, 3), torch_module=theirs)
+    >>> print(report)
+    gradient of   shape             finite differences  autograd            torch.nn
+    input         (1, 2, 4, 3)      ok  (< 1e-06)       ok  (< 1e-10)       ok  (< 1e-10)
+    weight        (3, 2, 2, 2)      ok  (< 1e-06)       ok  (< 1e-10)       ok  (< 1e-10)
+    bias          (3,)              ok  (< 1e-06)       ok  (< 1e-10)       ok  (< 1e-10)
     """
     generator = generator or torch.Generator().manual_seed(0)
     module = copy.deepcopy(module).to(torch.float64)
@@ -142,9 +153,7 @@ def gradcheck(
     with torch.no_grad():
         output = module(*(x.clone() for x in inputs))
         module.zero_grad()
-        if (
-            output.dim() == 0
-        ):  # a loss: its backward takes no gradient and asks for one of inputs[0]
+        if output.dim() == 0:  # a loss: backward takes nothing, returns the gradient of inputs[0]
             v = torch.ones_like(output)
             grad_inputs, checked = module.backward(), inputs[:1]
         else:

@@ -1,4 +1,4 @@
-"""Random initial weights (lessons 07 and 10; section 2.2 of the report)."""
+"""Random initial weights (section 2.2 of the report)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loss functions linked to a network (lesson 06; section 2.5 of the report)."""
+"""Loss functions linked to a network (section 2.5 of the report)."""
 
 from __future__ import annotations
 
@@ -61,6 +61,16 @@ class MSELoss(_Loss):
     Notes
     -----
     Section 2.5 of the report.
+
+    Examples
+    --------
+    One step of training:
+
+    >>> criterion, optimiser = MSELoss(network), SGD(network, lr=0.1)
+    >>> loss = criterion(network(noisy), other_noisy)
+    >>> optimiser.zero_grad()
+    >>> criterion.backward()
+    >>> optimiser.step()
     """
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The contract that every piece of the framework keeps (lesson 02; section 2.1 of the report)."""
+"""The contract that every piece of the framework keeps (section 2.1 of the report)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,25 @@ class Module:
     Notes
     -----
     Section 2.1 of the report. Nothing here uses autograd.
+
+    A module remembers its last ``forward`` only. So it may stand in a network once: a second place
+    would overwrite what the first one needs for its ``backward``.
+
+    Examples
+    --------
+    A scale that is learned: ``y = s x``, so ``ds = sum(g x)`` and ``dx = s g``.
+
+    >>> class Scale(Module):
+    ...     def __init__(self):
+    ...         self.s, self.s_grad = torch.ones(1), torch.zeros(1)
+    ...
+    ...     def forward(self, x):
+    ...         self._saved = x
+    ...         return self.s * x
+    ...
+    ...     def backward(self, grad_output):
+    ...         self.s_grad += (grad_output * self._saved).sum()
+    ...         return self.s * grad_output
     """
 
     needs_input_grad: bool = True
@@ -287,6 +306,15 @@ def as_batch(
 
 def as_pair(value: int | tuple[int, int], name: str, minimum: int) -> tuple[int, int]:
     """Return ``(height, width)`` from one integer or a pair, as in ``kernel_size=3``.
+
+    Parameters
+    ----------
+    value : int or (int, int)
+        One number for both axes, or one for each.
+    name : str
+        What the argument is called; the message names it.
+    minimum : int
+        Smallest number that is allowed.
 
     Raises
     ------

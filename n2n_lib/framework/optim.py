@@ -1,4 +1,4 @@
-"""Optimisers linked to a network, and learning rates that change over time (lessons 07 and 10).
+"""Optimisers linked to a network; how their learning rate changes is in ``schedules``.
 
 An optimiser holds what its rule remembers of earlier steps: nothing for plain SGD, a running mean
 of the gradients for momentum, sums or means of their squares for AdaGrad and Adam. `state_dict`
@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from n2n_lib.framework.module import Module
+from n2n_lib.framework.schedules import constant, cosine  # noqa: F401 (older editions look here)
+from n2n_lib.support.arguments import check_number
 
 
 class Optimiser:
@@ -44,15 +46,13 @@ class Optimiser:
     _settings: tuple[str, ...] = ("lr",)
     """Names of the constructor's arguments after `model`, which are attributes too."""
 
-    _memories: tuple[str, ...] = ()
-    """Names under which a rule that counts its steps remembers tensors."""
+    memories: tuple[str, ...] = ()
+    """Names under which the rule remembers tensors, once it has counted a step."""
 
     def __init__(self, model: Module, lr: float) -> None:
-        if isinstance(lr, bool) or not isinstance(lr, (int, float)):
-            raise TypeError(f"expected the learning rate to be a number, got {lr!r}")
-        if not 0 < lr <= torch.finfo(torch.float32).max:
-            raise ValueError(f"expected a positive finite learning rate, got {lr}")
-        self.model, self.lr = model, lr
+        self.model, self.lr = model, check_number("learning rate", lr, above=0)
+        if lr > torch.finfo(torch.float32).max:
+            raise ValueError(f"expected a learning rate within torch.float32, got {lr}")
         self.steps = 0
         self._memory: dict[str, list[Tensor]] = {}
 
@@ -101,39 +101,21 @@ class Optimiser:
 
         Raises
         ------
-        TypeError, ValueError
-            If it is something else. Nothing is changed then.
+        ValueError
+            If it is that of another optimiser. Nothing else is validated: who reads a state from
+            a file does that first.
         """
-        who = type(self).__name__
-        fields = {"optimiser", "settings", "steps", "memory"}
-        if not isinstance(state, dict) or state.keys() != fields:
-            got = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
-            raise ValueError(f"expected a state with {sorted(fields)}, got {got}")
-        if state["optimiser"] != who:
-            raise ValueError(f"expected the state of {who}, got that of {state['optimiser']}")
-        settings, steps, memory = state["settings"], state["steps"], state["memory"]
-        if not isinstance(settings, dict) or settings.keys() != set(self._settings):
-            raise ValueError(f"expected the settings {', '.join(self._settings)}, got {settings!r}")
-        type(self)(self.model, **settings)  # checks them
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-            raise ValueError(f"expected the number of steps, got {steps!r}")
-        if not isinstance(memory, dict) or (steps and not memory.keys() >= set(self._memories)):
-            got = sorted(map(str, memory)) if isinstance(memory, dict) else type(memory).__name__
-            raise ValueError(f"expected a memory of {', '.join(self._memories)}, got {got}")
+        if state["optimiser"] != type(self).__name__:
+            raise ValueError(
+                f"expected the state of {type(self).__name__}, got that of {state['optimiser']}"
+            )
         parameters = [parameter for parameter, _ in self.model.param()]
-        copies = {}
-        for name, tensors in memory.items():
-            if not isinstance(tensors, list) or not all(isinstance(t, Tensor) for t in tensors):
-                kinds = tensors if isinstance(tensors, list) else [tensors]
-                got = ", ".join(sorted({type(kind).__name__ for kind in kinds}))
-                raise TypeError(f"expected a list of tensors for {name}, got {got}")
-            expected, got = ([tuple(t.shape) for t in ts] for ts in (parameters, tensors))
-            if expected != got:
-                raise ValueError(f"expected tensors of shapes {expected} for {name}, got {got}")
-            pairs = zip(parameters, tensors, strict=True)
-            copies[name] = [torch.empty_like(p).copy_(kept) for p, kept in pairs]
-        vars(self).update(settings)
-        self.steps, self._memory = steps, copies
+        self._memory = {
+            name: [torch.empty_like(p).copy_(m) for p, m in zip(parameters, kept, strict=True)]
+            for name, kept in state["memory"].items()
+        }
+        vars(self).update(state["settings"])
+        self.steps = state["steps"]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr}{self._extra_repr()})"
@@ -183,7 +165,7 @@ class SGD(Optimiser):
     """
 
     _settings = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
-    _memories = ("velocity",)
+    memories = ("velocity",)
 
     def __init__(
         self,
@@ -195,15 +177,15 @@ class SGD(Optimiser):
         nesterov: bool = False,
     ) -> None:
         super().__init__(model, lr)
-        _check_not_negative(momentum=momentum, weight_decay=weight_decay)
-        _check_number("dampening", dampening)
+        self.momentum = check_number("momentum", momentum, minimum=0)
+        self.dampening = check_number("dampening", dampening)
+        self.weight_decay = check_number("weight_decay", weight_decay, minimum=0)
+        self.nesterov = bool(nesterov)
         if nesterov and (momentum == 0 or dampening != 0):
             raise ValueError(
                 "expected momentum and no dampening with nesterov, got "
                 f"momentum={momentum}, dampening={dampening}"
             )
-        self.momentum, self.dampening = momentum, dampening
-        self.weight_decay, self.nesterov = weight_decay, bool(nesterov)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -267,7 +249,7 @@ class AdaGrad(Optimiser):
     """
 
     _settings = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
-    _memories = ("sum of squares",)
+    memories = ("sum of squares",)
 
     def __init__(
         self,
@@ -279,12 +261,12 @@ class AdaGrad(Optimiser):
         eps: float = 1e-10,
     ) -> None:
         super().__init__(model, lr)
-        start = initial_accumulator_value
-        _check_not_negative(
-            lr_decay=lr_decay, weight_decay=weight_decay, initial_accumulator_value=start, eps=eps
+        self.lr_decay = check_number("lr_decay", lr_decay, minimum=0)
+        self.weight_decay = check_number("weight_decay", weight_decay, minimum=0)
+        self.initial_accumulator_value = check_number(
+            "initial_accumulator_value", initial_accumulator_value, minimum=0
         )
-        self.lr_decay, self.weight_decay, self.eps = lr_decay, weight_decay, eps
-        self.initial_accumulator_value = start
+        self.eps = check_number("eps", eps, minimum=0)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -335,7 +317,7 @@ class Adam(Optimiser):
     """
 
     _settings = ("lr", "betas", "eps", "weight_decay")
-    _memories = ("mean", "mean square")
+    memories = ("mean", "mean square")
 
     def __init__(
         self,
@@ -348,12 +330,9 @@ class Adam(Optimiser):
         super().__init__(model, lr)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise TypeError(f"expected betas to be a pair of numbers, got {betas!r}")
-        for beta in betas:
-            _check_not_negative(betas=beta)
-            if beta >= 1:
-                raise ValueError(f"expected betas from 0 to below 1, got {betas}")
-        _check_not_negative(eps=eps, weight_decay=weight_decay)
-        self.betas, self.eps, self.weight_decay = tuple(betas), eps, weight_decay
+        self.betas = tuple(check_number("betas", beta, minimum=0, below=1) for beta in betas)
+        self.eps = check_number("eps", eps, minimum=0)
+        self.weight_decay = check_number("weight_decay", weight_decay, minimum=0)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -407,10 +386,8 @@ class WeightAverage:
     """
 
     def __init__(self, model: Module, decay: float = 0.999) -> None:
-        _check_not_negative(decay=decay)
-        if decay >= 1:
-            raise ValueError(f"expected decay from 0 to below 1, got {decay}")
-        self.model, self.decay, self.steps = model, decay, 0
+        self.decay = check_number("decay", decay, minimum=0, below=1)
+        self.model, self.steps = model, 0
         self.values = [parameter.clone() for parameter, _ in model.param()]
 
     @torch.no_grad()
@@ -440,46 +417,17 @@ class WeightAverage:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict) -> None:
-        """Go on where another average stood.
+        """Go on where another average stood, of a network with parameters of the same shapes.
 
-        Raises
-        ------
-        ValueError
-            If it is not such a state, or of a network with other parameters. Nothing is changed.
+        Nothing is validated: who reads a state from a file does that first.
         """
-        if not isinstance(state, dict) or state.keys() != {"steps", "values"}:
-            got = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
-            raise ValueError(f"expected a state with steps and values, got {got}")
-        values, steps = state["values"], state["steps"]
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-            raise ValueError(f"expected the number of steps, got {steps!r}")
-        shapes = [tuple(mean.shape) for mean in self.values]
-        if not isinstance(values, list) or not all(isinstance(v, Tensor) for v in values):
-            raise ValueError(f"expected a list of tensors, got {type(values).__name__}")
-        got = [tuple(value.shape) for value in values]
-        if got != shapes:
-            raise ValueError(f"expected means of shapes {shapes}, got {got}")
-        for mean, value in zip(self.values, values, strict=True):
+        for mean, value in zip(self.values, state["values"], strict=True):
             mean.copy_(value)
-        self.steps = steps
+        self.steps = state["steps"]
 
 
 def _decayed(parameter: Tensor, grad: Tensor, weight_decay: float) -> Tensor:
     return grad.add(parameter, alpha=weight_decay) if weight_decay else grad
-
-
-def _check_number(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"expected {name} to be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"expected {name} to be finite, got {value}")
-
-
-def _check_not_negative(**values: float) -> None:
-    for name, value in values.items():
-        _check_number(name, value)
-        if value < 0:
-            raise ValueError(f"expected {name} of at least 0, got {value}")
 
 
 OPTIMISERS: dict[str, Callable[[Module, float], Optimiser]] = {
@@ -503,133 +451,3 @@ def find_optimiser(name: str) -> Callable[[Module, float], Optimiser]:
     if name not in OPTIMISERS:
         raise ValueError(f"expected an optimiser out of {', '.join(OPTIMISERS)}, got {name!r}")
     return OPTIMISERS[name]
-
-
-# ------------------------------------------------------------------ learning-rate schedules
-
-
-def constant(lr: float, step: int, total: int) -> float:
-    """Return `lr`, whatever the step.
-
-    Parameters
-    ----------
-    lr : float
-        The rate.
-    step, total : int
-        Number of the step, from 0, and of all steps.
-    """
-    return lr
-
-
-def step_decay(
-    lr: float, step: int, total: int, *, step_size: int | None = None, gamma: float = 0.1
-) -> float:
-    r"""Return the learning rate of a step when it falls by a factor every `step_size` steps.
-
-    .. math:: \text{lr}\, \gamma^{\lfloor \text{step} / \text{step\_size} \rfloor}
-
-    Parameters
-    ----------
-    lr : float
-        Rate of step 0.
-    step, total : int
-        Number of the step, from 0, and of all steps.
-    step_size : int, optional
-        Steps between two falls; default is a third of `total`, rounded up.
-    gamma : float
-        The factor.
-
-    Raises
-    ------
-    ValueError
-        If `step_size` is not positive.
-
-    Notes
-    -----
-    ``torch.optim.lr_scheduler.StepLR``.
-    """
-    step_size = max(1, -(-total // 3)) if step_size is None else step_size
-    if step_size < 1:
-        raise ValueError(f"expected step_size of at least 1, got {step_size}")
-    return lr * gamma ** (step // step_size)
-
-
-def cosine(lr: float, step: int, total: int) -> float:
-    r"""Return the learning rate of a step when it falls from `lr` to 0 along half a cosine.
-
-    .. math:: \tfrac{1}{2}\,\text{lr}\,(1 + \cos(\pi\,\text{step} / \text{total}))
-
-    Parameters
-    ----------
-    lr : float
-        Rate of step 0.
-    step, total : int
-        Number of the step, from 0, and of all steps.
-
-    Notes
-    -----
-    Loshchilov and Hutter (2017), SGDR, equation 5 without restarts.
-    """
-    return 0.5 * lr * (1 + math.cos(math.pi * step / total))
-
-
-def warmup_cosine(
-    lr: float, step: int, total: int, *, warmup: int | None = None, start_factor: float = 0.01
-) -> float:
-    r"""Return the learning rate of a step when it first rises to `lr`, then falls along a cosine.
-
-    .. math::
-
-        \text{lr}\, \bigl(f + (1 - f)\, \text{step} / w\bigr) \quad \text{for step} < w,
-        \quad\text{then}\quad
-        \tfrac{1}{2}\,\text{lr}\, \Bigl(1 + \cos \pi \frac{\text{step} - w}{\text{total} - w}\Bigr)
-
-    Parameters
-    ----------
-    lr : float
-        Rate of step `warmup`, the highest.
-    step, total : int
-        Number of the step, from 0, and of all steps.
-    warmup : int, optional
-        Number w of rising steps; default is a twentieth of `total`, rounded down.
-    start_factor : float
-        The share f of `lr` that step 0 takes.
-
-    Raises
-    ------
-    ValueError
-        If `warmup` is not between 0 and below `total`.
-
-    Notes
-    -----
-    ``LinearLR``, then ``CosineAnnealingLR`` of ``torch.optim.lr_scheduler``. Adam's first steps
-    divide by means of few gradients; small ones do no harm.
-    """
-    warmup = total // 20 if warmup is None else warmup
-    if not 0 <= warmup < total:
-        raise ValueError(f"expected warmup from 0 to below the {total} steps, got {warmup}")
-    if step < warmup:
-        return lr * (start_factor + (1 - start_factor) * step / warmup)
-    return cosine(lr, step - warmup, total - warmup)
-
-
-SCHEDULES: dict[str, Callable[[float, int, int], float]] = {
-    "constant": constant,
-    "step": step_decay,
-    "cosine": cosine,
-    "warmup-cosine": warmup_cosine,
-}
-"""The schedules that training knows by name: functions of rate, step and number of steps."""
-
-
-def find_schedule(name: str) -> Callable[[float, int, int], float]:
-    """Return the entry of `SCHEDULES`.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
-    if name not in SCHEDULES:
-        raise ValueError(f"expected a schedule out of {', '.join(SCHEDULES)}, got {name!r}")
-    return SCHEDULES[name]

@@ -1,14 +1,13 @@
-"""Transposed convolution (lesson 09; section 4 of the report)."""
+"""Transposed convolution (section 4 of the report)."""
 
 from __future__ import annotations
-
-from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from n2n_lib.framework import kernels
 from n2n_lib.framework.conv import KernelLayer
+from n2n_lib.framework.kernels import KernelSet
 from n2n_lib.framework.kernels.unfold import transposed_size
 from n2n_lib.framework.module import as_batch, as_pair
 
@@ -121,7 +120,7 @@ class ConvTranspose2d(KernelLayer):
         result = kernel_set.conv_transpose2d_forward(x, self.weight, self.bias, *geometry)
         return self._finish(input, kernel_set, result)
 
-    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
+    def _kernel_backward(self, kernel_set: KernelSet, grad: Tensor, saved: object) -> tuple:
         geometry = (self.stride, self.padding, self.dilation)
         return kernel_set.conv_transpose2d_backward(
             grad, saved, self.weight, *geometry, self.needs_input_grad

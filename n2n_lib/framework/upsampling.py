@@ -1,14 +1,13 @@
-"""Nearest-neighbour upsampling (lesson 04; section 2.3 of the report)."""
+"""Nearest-neighbour upsampling (section 2.3 of the report)."""
 
 from __future__ import annotations
-
-from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from n2n_lib.framework import kernels
 from n2n_lib.framework.conv import Conv2d, KernelLayer, check_window_fits
+from n2n_lib.framework.kernels import KernelSet
 from n2n_lib.framework.module import Module, as_batch, as_pair
 
 
@@ -30,6 +29,12 @@ class NNUpsampling(Module):
     Notes
     -----
     Equations 1 (forward) and 2 (backward) of the report.
+
+    Examples
+    --------
+    >>> NNUpsampling(2)(torch.tensor([[[1.0, 2.0]]]))
+    tensor([[[1., 1., 2., 2.],
+             [1., 1., 2., 2.]]])
     """
 
     def __init__(self, scale_factor: int | tuple[int, int] = 2) -> None:
@@ -74,7 +79,12 @@ class Upsampling(KernelLayer):
     Notes
     -----
     Section 2.3 of the report. The two steps are one kernel call, so that a kernel set may merge
-    them (lesson 11).
+    them.
+
+    Examples
+    --------
+    >>> Upsampling(64, 32, kernel_size=3, padding=1)(torch.rand(100, 64, 8, 8)).shape
+    torch.Size([100, 32, 16, 16])
     """
 
     def __init__(
@@ -123,7 +133,7 @@ class Upsampling(KernelLayer):
         result = kernel_set.upsample_conv2d_forward(x, conv.weight, conv.bias, *geometry)
         return self._finish(input, kernel_set, result)
 
-    def _kernel_backward(self, kernel_set: ModuleType, grad: Tensor, saved: object) -> tuple:
+    def _kernel_backward(self, kernel_set: KernelSet, grad: Tensor, saved: object) -> tuple:
         conv = self.conv
         geometry = (conv.stride, conv.padding, conv.dilation, self.scale_factor)
         return kernel_set.upsample_conv2d_backward(

@@ -1,4 +1,4 @@
-"""Memory that is used again in every step: a word with the C library."""
+"""Tell glibc to keep freed memory for reuse."""
 
 from __future__ import annotations
 

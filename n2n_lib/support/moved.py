@@ -65,4 +65,5 @@ class _Package(ModuleType):
 def install(package: ModuleType) -> None:
     """Let the names of earlier releases be imported from `package`, which is ``n2n_lib``."""
     package.__class__ = _Package
-    sys.meta_path.append(_Finder())
+    # First: a handed-out folder that holds the library may still hold the old files as well.
+    sys.meta_path.insert(0, _Finder())

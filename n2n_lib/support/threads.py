@@ -9,16 +9,16 @@ import torch
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let PyTorch compute on one thread and then on as many as before.
+def threads(count: int) -> Iterator[None]:
+    """Let PyTorch compute on so many threads and then on as many as before.
 
-    Sampling is thousands of small operations. Sharing each among threads saves nothing, and when
-    other programs keep the cores busy the threads wait for each other ten times as long as they
-    work.
+    Where the work is thousands of small operations, one is best: sharing each among threads saves
+    little, and when other programs keep the cores busy the threads wait for each other ten times
+    as long as they work.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)

@@ -120,8 +120,20 @@ def test_a_lesson_that_was_not_run_is_an_error(tmp_path: Path):
 def test_the_table_of_the_readme_is_about_every_lesson_and_files_that_exist():
     table = pages.lesson_table((ROOT / "README.md").read_text(encoding="utf-8"))
     assert [row["stem"] for row in table] == [path.stem for path in LESSONS]
+    reference = pages.library_files(ROOT / "n2n_lib")
     for row in table:
-        assert row["files"] and all((ROOT / "n2n_lib" / file).exists() for file in row["files"])
+        assert row["files"] and set(row["files"]) <= set(reference)
+
+
+def test_the_reference_has_a_page_for_every_file_that_says_something(tmp_path: Path):
+    for name in (
+        "framework/__init__.py",
+        "framework/kernels/__init__.py",
+        "framework/kernels/a.py",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert set(pages.library_files(tmp_path)) == {"framework/kernels/", "framework/kernels/a.py"}
 
 
 def test_the_glossary_is_taken_from_the_guide():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import json
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
-from test_packaging import CONDA_NAMES, IMPORT_NAMES, REQUIRED, ROOT, pins
+from test_packaging import REQUIRED, ROOT, pins
 from typer.testing import CliRunner
 
 from n2n_lib import cli
@@ -223,16 +224,18 @@ def test_an_environment_without_the_course(tmp_path: Path):
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
 def test_a_folder_that_not_even_root_can_write_to(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir("/proc")
-    finding = doctor._current_folder()
+    finding = doctor.check_current_folder()
     assert finding.status == FAULT
     assert finding.found.startswith("/proc cannot be written to")
     assert "cd" in finding.mend
 
 
 def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
-    finding = doctor._temporary_folder()
+    def fail() -> str:
+        raise FileNotFoundError("No usable temporary directory found in ['/nowhere']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", fail)
+    finding = doctor.check_temporary_folder()
     assert finding.status == FAULT and "/nowhere" in finding.found and "TMPDIR" in finding.mend
 
 
@@ -241,49 +244,49 @@ def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch):
 
 def answers(monkeypatch: pytest.MonkeyPatch, answer: object, error: str = "") -> None:
     """Let every probe give this answer."""
-    monkeypatch.setattr(doctor, "_probe", lambda name: (answer, error))
+    monkeypatch.setattr(doctor, "probe", lambda name: (answer, error))
 
 
 def test_threads(monkeypatch: pytest.MonkeyPatch):
     answers(monkeypatch, 1)
-    assert doctor._threads().status == OK
+    assert doctor.check_threads().status == OK
     answers(monkeypatch, 10_000)
-    finding = doctor._threads()
+    finding = doctor.check_threads()
     assert finding.status == WARNING and "OMP_NUM_THREADS" in finding.mend
 
 
 @pytest.mark.parametrize("free, status", [(5, OK), (2.5, OK), (2.4, WARNING), (0.3, FAULT)])
 def test_memory(free: float, status: str, monkeypatch: pytest.MonkeyPatch):
     answers(monkeypatch, free)
-    finding = doctor._memory()
+    finding = doctor.check_memory()
     assert (finding.status, bool(finding.mend)) == (status, status != OK)
     assert f"{free:.1f} GB" in finding.found
 
 
 def test_the_memory_may_be_unknown(monkeypatch: pytest.MonkeyPatch):
     answers(monkeypatch, None, "ModuleNotFoundError: No module named 'psutil'")
-    assert doctor._memory().status == WARNING
+    assert doctor.check_memory().status == WARNING
 
 
 def test_what_an_older_installation_did_not_ask_for_can_be_mended_too():
-    assert "odd-package>=0" in doctor._mend("OSError", "odd-package")
-    assert f"torch>={doctor._bound('torch')}" in doctor._mend("OSError", "torch")
+    assert "odd-package>=0" in doctor.remedy("OSError", "odd-package")
+    assert f"torch>={doctor.lowest_version('torch')}" in doctor.remedy("OSError", "torch")
 
 
 @pytest.mark.parametrize("free, status", [(1, OK), (0.5, WARNING), (0.1, FAULT)])
 def test_disk(free: float, status: str, monkeypatch: pytest.MonkeyPatch):
     usage = shutil.disk_usage(".")._replace(free=int(free * 1e9))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    assert doctor._disk().status == status
+    assert doctor.check_disk().status == status
 
 
 def test_a_kernel_of_another_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     answers(monkeypatch, {"sum": "2", "prefix": repr(str(tmp_path))})
-    finding = doctor._kernel()
+    finding = doctor.check_kernel()
     assert finding.status == FAULT and str(tmp_path) in finding.found
     assert finding.mend == "jupyter kernelspec remove python3"
     answers(monkeypatch, {"sum": "3", "prefix": repr(sys.prefix)})
-    assert "1 + 1 is 3" in doctor._kernel().found
+    assert "1 + 1 is 3" in doctor.check_kernel().found
 
 
 @pytest.mark.parametrize(
@@ -297,20 +300,23 @@ def test_a_kernel_that_is_installed_and_does_not_start(
     error: str, mend: str, monkeypatch: pytest.MonkeyPatch
 ):
     answers(monkeypatch, None, error)
-    assert mend.replace("'", "") in doctor._kernel().mend.replace("'", "").replace('"', "")
+    assert mend.replace("'", "") in doctor.check_kernel().mend.replace("'", "").replace('"', "")
 
 
 def test_a_wrong_gradient_is_a_fault(monkeypatch: pytest.MonkeyPatch):
     right = conv.Conv2d.backward
-    assert "finite differences" in doctor._check_gradient()
+    assert "finite differences" in doctor.compare_gradients()
     monkeypatch.setattr(conv.Conv2d, "backward", lambda self, grad: 1.001 * right(self, grad))
     with pytest.raises(ArithmeticError, match="is wrong"):
-        doctor._check_gradient()
+        doctor.compare_gradients()
 
 
 def test_a_probe_that_does_not_end(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(doctor, "TIME_LIMIT", 0.5)
-    assert doctor._child(["-c", "import time; time.sleep(60)"]) == (None, "no answer within 0.5 s")
+    assert doctor.run_python(["-c", "import time; time.sleep(60)"]) == (
+        None,
+        "no answer within 0.5 s",
+    )
 
 
 @pytest.mark.parametrize(
@@ -325,13 +331,24 @@ def test_a_probe_that_does_not_end(monkeypatch: pytest.MonkeyPatch):
     ],
 )
 def test_what_a_probe_says_when_it_fails(code: str, error: str):
-    assert doctor._child(["-c", code]) == (None, error)
+    assert doctor.run_python(["-c", code]) == (None, error)
 
 
-def test_an_old_python():
-    assert doctor._python(">=3.10").status == OK
-    finding = doctor._python(">=4.2")
-    assert finding.status == FAULT and "Python 4.2" in finding.mend
+def test_a_python_that_is_too_old_can_read_the_self_test():
+    for name in ("__init__", "__main__", "support/__init__", "support/moved", "course/__init__"):
+        source = (ROOT / "n2n_lib" / f"{name}.py").read_text(encoding="utf-8")
+        ast.parse(source, feature_version=(3, 8))
+    ast.parse(Path(doctor.__file__).read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9"])
+def test_a_python_that_is_too_old_is_a_fault(version: str, tmp_path: Path):
+    """Where such a Python is at hand."""
+    command = [f"python{version}", "-c", "print(1)"]
+    if shutil.which(command[0]) is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip(f"needs Python {version}")
+    finding = diagnose(command[0], tmp_path).findings["Python"]
+    assert finding.status == FAULT and finding.mend.startswith("install Python 3.10 or newer")
 
 
 @pytest.mark.parametrize("conda", [False, True])
@@ -341,10 +358,10 @@ def test_mends_fit_the_kind_of_environment(
     if conda:
         (tmp_path / "conda-meta").mkdir()
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    mend = doctor._install("torch", "2.6")
+    mend = doctor.install_command("torch", "2.6")
     assert ("conda install -c conda-forge" in mend, "pip install" in mend) == (conda, not conda)
     assert ("pytorch-cpu>=2.6" in mend) == conda
-    assert "--force-reinstall" in doctor._reinstall("torch", "2.6")
+    assert "--force-reinstall" in doctor.install_command("torch", "2.6", again=True)
 
 
 # ---------------------------------------------------------------------- names and versions
@@ -352,10 +369,10 @@ def test_mends_fit_the_kind_of_environment(
 
 def test_every_requirement_is_understood():
     for name, requirement in REQUIRED.items():
-        found, bound = doctor._name_and_bound(str(requirement))
+        found, bound = doctor.name_and_bound(str(requirement))
         assert found == requirement.name, name
         assert str(requirement.specifier) == f">={bound}"
-    assert doctor._name_and_bound('pytest>=8.2; extra == "test"') is None
+    assert doctor.name_and_bound('pytest>=8.2; extra == "test"') is None
 
 
 def test_versions_are_compared_as_packaging_does():
@@ -364,16 +381,7 @@ def test_versions_are_compared_as_packaging_does():
         bound = str(requirement.specifier).removeprefix(">=")
         for version in (fixed[name], bound, bound + ".0", "0.1", "2.6.0+cpu", "13", "999.1"):
             expected = Version(version) >= Version(bound)
-            assert doctor._reaches(version, bound) == expected, (name, version)
-
-
-def test_names_agree_with_those_of_the_lists_of_packages():
-    installed = {name.lower(): module for name, module in doctor.IMPORT_NAMES.items()}
-    for module, package in IMPORT_NAMES.items():
-        if package in REQUIRED:
-            assert installed[package] == module
-    conda = {name.lower(): other for name, other in doctor.CONDA_NAMES.items()}
-    assert conda == CONDA_NAMES | {"pywavelets": "pywavelets"}
+            assert doctor.reaches(version, bound) == expected, (name, version)
 
 
 # ---------------------------------------------------------------------- the command

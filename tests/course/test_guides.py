@@ -1,32 +1,28 @@
 """The guides agree with the project: what they name exists, and what is counted in them is counted.
 
-``python tests/test_guides.py`` writes the parts of the guides that come from lessons and checks.
+``PYTHONPATH=tests python tests/course/test_guides.py`` writes the parts of the guides that come
+from lessons and checks.
 """
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
 from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
 import pytest
-import test_check
-import test_check_lesson09
-import test_check_lesson10
-import test_check_lesson11
-import test_check_lesson12
-import test_check_lesson13
 import typer
 import yaml
+from answers import PLACES, SOLUTION
 from test_packaging import NBVAL, ROOT, STYLE, TARGETS, UNIT_TESTS
 
 from n2n_lib.cli import app
-from n2n_lib.course import check, doctor
-from n2n_lib.course.check import engine
+from n2n_lib.course import doctor
+from n2n_lib.course.check import EXERCISES
+from n2n_lib.course.check.diagnosis import ERRORS
+from n2n_lib.course.lessons import number_of
 from n2n_lib.course.notebooks import find_lessons
 
 INSTRUCTORS, STUDENTS = ROOT / "docs" / "INSTRUCTORS.md", ROOT / "notebooks" / "README.md"
@@ -37,11 +33,8 @@ every_guide = pytest.mark.parametrize(
 
 LESSONS = find_lessons(ROOT / "notebooks")
 
-WRONG = test_check.WRONG | test_check_lesson09.WRONG | test_check_lesson10.WRONG
-WRONG |= test_check_lesson11.WRONG | test_check_lesson12.WRONG | test_check_lesson13.WRONG
-
 SHOWN = 5
-"""Wrong answers of each exercise that the guide shows: the first of its tests."""
+"""Likely mistakes of each exercise that the guide shows."""
 
 
 def read(path: Path) -> str:
@@ -75,27 +68,16 @@ def overview() -> str:
 def mistakes() -> str:
     """The section of wrong answers: what each is told."""
     parts = []
-    for name, (lesson, title, _) in sorted(check.EXERCISES.items(), key=lambda item: item[1][0]):
-        first: dict[str, str] = {}  # of every message: what is wrong
-        for what, answer, _ in WRONG[name]:
-            text = message(name, answer)
-            if " raised " not in text:  # that would be PyTorch's words, and differ with its version
-                first.setdefault(text, what)
-        rows = [(what, text) for text, what in first.items()][:SHOWN]
-        lines = [f"**`{name}`** (lesson {lesson:02d}): {title}", ""]
+    for name, exercise in EXERCISES.items():
+        lines = [f"**`{name}`** (lesson {number_of(exercise.topic):02d}): {exercise.title}", ""]
         lines += ["| wrong answer | message |", "|---|---|"]
-        lines += [f"| {what} | {text.replace('|', chr(92) + '|')} |" for what, text in rows]
+        lines += [
+            f"| {mistake.likely} | {mistake.sentence.replace('|', chr(92) + '|')} |"
+            for mistake in exercise.mistakes
+            if mistake.likely
+        ]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
-
-
-def message(name: str, answer: str) -> str:
-    """Hand a wrong answer to its check, and return what that says, without the exercise's name."""
-    engine._failures.pop(name, None)
-    with redirect_stdout(io.StringIO()):
-        said = test_check.judge(name, test_check.student(name, answer))
-    engine._failures.pop(name, None)
-    return said.removeprefix(f"{name}: ")
 
 
 def symbols() -> str:
@@ -124,17 +106,18 @@ def with_part(text: str, name: str, part: str) -> str:
 @pytest.mark.parametrize("name", WRITTEN)
 def test_what_is_written_here_is_fresh(name: str):
     path, write = WRITTEN[name]
-    assert read(path) == with_part(read(path), name, write()), "run python tests/test_guides.py"
+    assert read(path) == with_part(read(path), name, write()), (
+        f"run PYTHONPATH=tests python {Path(__file__).relative_to(ROOT)}"
+    )
 
 
 def test_every_exercise_and_lesson_is_in_the_guide():
     guide = read(INSTRUCTORS)
-    for name in check.EXERCISES:
-        assert len(WRONG[name]) >= SHOWN
+    for name in EXERCISES:
         table = re.search(rf"(?s)\*\*`{name}`\*\*.*?(?=\n\n\*\*|<!--)", guide)
         assert table and table[0].count("\n| ") == SHOWN + 1
     assert all(f"notebooks/{path.name}" in guide for path in LESSONS)
-    assert len(check.EXERCISES) == len(re.findall(r"(?m)^\*\*`", guide))
+    assert len(EXERCISES) == len(re.findall(r"(?m)^\*\*`", guide))
 
 
 # ---------------------------------------------------------------------- tone
@@ -147,12 +130,11 @@ BLAME = (
 
 def spoken() -> Iterator[tuple[str, str]]:
     """Yield every sentence that a check may say, with the exercise's name."""
-    for name in check.EXERCISES:
-        exercise = getattr(check, name.upper())
+    for name, exercise in EXERCISES.items():
         yield name, exercise.hint
-        yield from ((name, sentence) for sentence, _ in exercise.mistakes)
+        yield from ((name, mistake.sentence) for mistake in exercise.mistakes)
         yield from ((name, sentence) for _, sentence in exercise.errors)
-    yield from (("every exercise", sentence) for _, sentence in engine.ERRORS)
+    yield from (("every exercise", sentence) for _, sentence in ERRORS)
 
 
 def test_checks_speak_of_the_function_and_blame_nobody():
@@ -165,18 +147,17 @@ def test_checks_speak_of_the_function_and_blame_nobody():
 
 def solution_lines(name: str) -> set[str]:
     """Return the lines of the lesson's solution that are longer than a name, without spaces."""
-    cell = test_check.LESSON_EXERCISES[name][2]
-    lines = test_check.SOLUTION.search(cell)[2].splitlines()
+    lines = SOLUTION.search(PLACES[name].cell)[2].splitlines()
     squeezed = {re.sub(r"^\s*return\b|\s", "", line) for line in lines}
     return {line for line in squeezed if len(line) > len("grad_output")}
 
 
 def test_no_message_holds_a_line_of_the_solution():
-    for name in check.EXERCISES:
-        for sentence, _ in getattr(check, name.upper()).mistakes:
-            squeezed = re.sub(r"\s", "", sentence)
+    for name, exercise in EXERCISES.items():
+        for mistake in exercise.mistakes:
+            squeezed = re.sub(r"\s", "", mistake.sentence)
             given = [line for line in solution_lines(name) if line in squeezed]
-            assert not given, (name, sentence, given)
+            assert not given, (name, mistake.sentence, given)
 
 
 # ---------------------------------------------------------------------- what they name
@@ -208,6 +189,13 @@ def test_links_resolve(guide: Path):
             titles = re.findall(r"^#+ +(.*)$", read(target), flags=re.MULTILINE)
             names = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
             assert anchor in names, link
+
+
+@every_guide
+def test_paths_exist(guide: Path):
+    for span in re.findall(r"`([^`\n]+)`", read(guide)):
+        path = re.fullmatch(r"(?:n2n_lib|tests|tools|docs|notebooks)/[\w./-]*", span)
+        assert not path or "NN" in span or (ROOT / span).exists(), span
 
 
 def test_the_students_guide_stands_alone():

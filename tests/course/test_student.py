@@ -1,10 +1,8 @@
-"""The student edition: no solution in it, nothing of a student's lost, and what it remembers."""
+"""The student edition: no solution in it, and nothing of a student's lost."""
 
 from __future__ import annotations
 
-import copy
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,17 +17,18 @@ from commands import run
 from hypothesis import given
 from hypothesis import strategies as st
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from notebook_files import tags, write
 
-from n2n_lib.course import check
-from n2n_lib.course.check import CheckFailed, engine, record
+from n2n_lib.course.check import record
 from n2n_lib.course.edition import REGION, fingerprint, make_edition, student_version
+from n2n_lib.course.lessons import stem_of
 from n2n_lib.course.notebooks import LessonError, find_lessons
-from n2n_lib.denoiser import plots
 from tools import untouched
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LESSONS = find_lessons(NOTEBOOKS)
+CONVOLUTION = stem_of("convolution")
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +47,15 @@ def pair(request: pytest.FixtureRequest, edition: Path) -> tuple[NotebookNode, N
 
 
 def kinds(cell: NotebookNode) -> set[str]:
-    return {"exercise", "check"} & set(cell.metadata.get("tags", []))
+    return {"exercise", "check"} & set(tags(cell))
 
 
 # ---------------------------------------------------------------------- no solution in it
 
 SHOWN = {
-    # Lesson 02 writes the gradient of one example before it asks for that of a batch.
+    # The lesson on gradients writes the gradient of one example before it asks for that of a batch.
     "grad_output @ weight",
-    # The hint of lesson 02 names this call.
+    # The hint of the lesson on gradients names this call.
     "function().item()",
     # Lesson 10 shows Nesterov's step, which begins like the step that was asked for before.
     "for (parameter, grad), velocity in zip(params, velocities, strict=True):",
@@ -115,7 +114,7 @@ def test_there_is_something_to_find():
 
 @pytest.mark.parametrize("place", ["source", "output", "metadata", "attachment", "notebook"])
 def test_a_line_that_was_left_is_found(place: str):
-    lesson = student_version(LESSONS[2])
+    lesson = student_version(NOTEBOOKS / f"{CONVOLUTION}.ipynb")
     line = "    x = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1  # so\n"
     cell = lesson.cells[2]
     if place == "source":
@@ -175,16 +174,6 @@ def test_a_stub_raises_the_hint_and_keeps_the_docstring(
         assert max(map(len, theirs.source.splitlines())) <= 100
 
 
-def write(path: Path, *cells: NotebookNode | str) -> Path:
-    """Write a notebook of code cells (strings) and ready-made cells, whose ids stay the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made = [new_code_cell(c) if isinstance(c, str) else copy.deepcopy(c) for c in cells]
-    for number, cell in enumerate(made):
-        cell.id = f"cell-{number}"
-    nbformat.write(new_notebook(cells=made), path)
-    return path
-
-
 def exercise(solution: str = "    return 2 * x", tags: tuple[str, ...] = ("exercise",)):
     source = (
         'def double(x):\n    """Twice.\n\n    Hint: use *.\n    """\n'
@@ -235,15 +224,14 @@ def test_a_solution_that_could_not_be_taken_out_is_refused(tmp_path: Path, cell:
 # ---------------------------------------------------------------------- it runs
 
 
-@pytest.mark.parametrize("number", ["03", "05"])
-def test_an_untouched_lesson_stops_in_exercises_and_checks_alone(edition: Path, number: str):
-    (path,) = edition.glob(f"{number}_*.ipynb")
-    assert untouched.complaints(path) == []
+@pytest.mark.parametrize("topic", ["convolution", "activations"])
+def test_an_untouched_lesson_stops_in_exercises_and_checks_alone(edition: Path, topic: str):
+    assert untouched.complaints(edition / f"{stem_of(topic)}.ipynb") == []
     assert not (edition / record.PROGRESS).exists(), "what is not written has not been tried"
 
 
 def test_what_an_untouched_lesson_must_not_do_is_found(edition: Path, tmp_path: Path):
-    (path,) = edition.glob("05_*.ipynb")
+    path = edition / f"{stem_of('activations')}.ipynb"
     lesson = nbformat.read(path, as_version=4)
     by_id = {cell.id: cell for cell in lesson.cells}
     by_id["relu-backward-check"].source = "pass"
@@ -256,86 +244,6 @@ def test_what_an_untouched_lesson_must_not_do_is_found(edition: Path, tmp_path: 
     assert "relu-backward-check did not say that the answer is missing" in found
     assert f"{picture} stopped: NotImplementedError: once" in found
     assert f"{picture} showed no picture" in found
-
-
-# ---------------------------------------------------------------------- going on without an answer
-
-
-def names_used_later() -> Iterator[tuple[str, str, str]]:
-    """Yield lesson, function and cell wherever a later cell uses the function of an exercise."""
-    for path in LESSONS:
-        functions: dict[str, bool] = {}  # whether it has been replaced since
-        for cell in nbformat.read(path, as_version=4).cells:
-            if cell.cell_type != "code" or "check" in kinds(cell):
-                continue
-            if "exercise" in kinds(cell):
-                functions[re.match(r"def (\w+)", cell.source)[1]] = False
-                continue
-            for name, replaced in functions.items():
-                if re.search(
-                    rf"(?m)^{name} = check\.go_on_with\({name}\b|import {name}\b", cell.source
-                ):
-                    functions[name] = True
-                elif not replaced and re.search(rf"(?<![\w.]){name}\(", cell.source):
-                    yield path.name, name, cell.id
-
-
-def test_later_cells_do_not_depend_on_an_answer():
-    assert list(names_used_later()) == []
-
-
-EXERCISES = {name: getattr(check, name.upper()) for name in check.EXERCISES}
-GOES_ON = sorted(
-    set(re.findall(r"check\.go_on_with\((\w+)", "".join(p.read_text("utf-8") for p in LESSONS)))
-)
-
-
-def missing(*arguments: Any) -> None:
-    raise NotImplementedError("a hint")
-
-
-@pytest.mark.parametrize("name", [name.removesuffix("_by_hand") for name in GOES_ON])
-def test_the_library_version_passes_the_check_as_a_student_would_write_it(name: str, capsys):
-    exercise = EXERCISES[name]
-    version = check.go_on_with(missing, name)
-    assert capsys.readouterr().out == f"{name}: the library's version, until yours is right.\n"
-    assert engine.judge(exercise, version).right
-    named = engine.judge(
-        exercise, lambda *a: version(**dict(zip(exercise.cases[0].arguments, a, strict=True)))
-    )
-    assert named.right
-    assert check.go_on_with(version, name) is version
-
-
-def test_a_right_function_is_returned_in_silence(capsys):
-    def output_size(size, kernel, stride, padding, dilation):
-        return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-    assert check.go_on_with(output_size) is output_size
-    assert check.go_on_with(lambda *a: output_size(*a), "output_size") is not output_size
-    assert capsys.readouterr().out == ""
-
-
-def test_a_wrong_function_is_replaced(capsys):
-    version = check.go_on_with(lambda *numbers: 0, "output_size")
-    assert version(6, 3, 1, 0, 1) == 4
-    assert "until yours is right" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("function", [missing, 3, None])
-def test_go_on_with_wants_the_function_of_an_exercise(function: Any):
-    with pytest.raises(ValueError, match="expected the function of an exercise, got"):
-        check.go_on_with(function)
-
-
-def test_the_library_cannot_pass_for_the_student(capsys):
-    from n2n_lib.framework.gradcheck import numerical_gradient
-
-    version = check.go_on_with(missing, "output_size")
-    with pytest.raises(CheckFailed, match="output_size: this is the library's function"):
-        check.output_size(version)
-    with pytest.raises(CheckFailed, match="numerical_gradient: this is the library's function"):
-        check.numerical_gradient(numerical_gradient)
 
 
 # ---------------------------------------------------------------------- updates
@@ -574,110 +482,3 @@ def test_what_cannot_be_done_is_one_clear_error(course, tmp_path: Path):
     with pytest.raises(ValueError, match="expected the manifest of a student edition"):
         make_edition(student, source)
     assert versions(student) == before
-
-
-# ---------------------------------------------------------------------- progress
-
-
-@pytest.fixture
-def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder of a kernel in a student edition."""
-    (tmp_path / record.EDITION).write_text('{"files": {}}')
-    (tmp_path / "03_convolution.ipynb").touch()
-    (tmp_path / "03_convolution.new.ipynb").touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(record, "_session", {})
-    monkeypatch.setattr(engine, "_failures", {})
-    return tmp_path
-
-
-def size(size, kernel, stride, padding, dilation):
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def fail(function: Any) -> None:
-    with pytest.raises(CheckFailed):
-        check.output_size(function)
-
-
-def entries(folder: Path) -> dict:
-    return json.loads((folder / record.PROGRESS).read_text())
-
-
-def test_answers_are_remembered_and_what_was_right_stays_right(kernel: Path, capsys):
-    fail(missing)
-    assert not (kernel / record.PROGRESS).exists()
-    fail(lambda *numbers: 0)
-    assert entries(kernel) == {"output_size": {"tries": 1}}
-    check.output_size(size)
-    first = entries(kernel)["output_size"]
-    assert first["tries"] == 2 and re.fullmatch(r"\d{4}-\d\d-\d\d", first["right"])
-    fail(lambda *numbers: 0)
-    assert entries(kernel) == {"output_size": {"tries": 3, "right": first["right"]}}
-
-
-def test_outside_a_student_edition_no_file_is_written(kernel: Path, capsys):
-    (kernel / record.EDITION).unlink()
-    before = sorted(kernel.iterdir())
-    check.output_size(size)
-    assert sorted(kernel.iterdir()) == before
-    assert record.state(record.read()["output_size"]) == "right"
-
-
-@pytest.mark.parametrize("content", ["", "{", "[1]", "null", "\x00\xff", "[" * 100_000])
-def test_a_damaged_file_is_put_aside(kernel: Path, content: str, capsys):
-    (kernel / record.PROGRESS).write_text(content)
-    assert record.read() == {}
-    check.output_size(size)
-    assert list(entries(kernel)) == ["output_size"]
-    assert (kernel / record.DAMAGED).read_text() == content
-
-
-@pytest.mark.parametrize("entry", [None, 3, "right", [], {}, {"tries": "two"}, {"right": None}])
-def test_a_damaged_entry_harms_only_itself(kernel: Path, entry: Any, capsys):
-    content = {"output_size": entry, "of a later edition": {"tries": 1}}
-    (kernel / record.PROGRESS).write_text(json.dumps(content))
-    check.progress()
-    check.output_size(size)
-    assert record.state(entries(kernel)["output_size"]) == "right"
-    assert entries(kernel)["of a later edition"] == {"tries": 1}
-
-
-def test_a_file_that_cannot_be_written_stops_no_check(kernel: Path, capsys):
-    (kernel / record.PROGRESS).mkdir()
-    check.output_size(size)
-    out = capsys.readouterr().out
-    assert "output_size: right" in out and "progress.json could not be written" in out
-
-
-def test_two_notebooks_at_once_lose_nothing(kernel: Path):
-    code = (
-        "import sys\nfrom n2n_lib.course.check import record\n"
-        "for i in range(10): record.note(f'{sys.argv[1]}{i}', right=True)"
-    )
-    commands = [[sys.executable, "-c", code, name] for name in ("a", "b")]
-    environment = os.environ | {"PYTHONPATH": str(NOTEBOOKS.parent)}
-    running = [subprocess.Popen(c, cwd=kernel, env=environment) for c in commands]
-    assert [process.wait(timeout=120) for process in running] == [0, 0]
-    assert set(entries(kernel)) == {f"{name}{i}" for name in "ab" for i in range(10)}
-
-
-def test_the_picture_names_lessons_exercises_and_their_state(kernel: Path, capsys):
-    check.output_size(size)
-    with pytest.raises(CheckFailed):
-        check.conv2d_forward(lambda *arguments: 0)
-    texts = [text.get_text() for text in check.progress().axes[0].texts]
-    assert set(check.EXERCISES) <= set(texts)
-    assert "03 convolution" in texts and "lesson 09" in texts
-    assert {"right: 1", "tried: 1", f"not tried: {len(check.EXERCISES) - 2}"} <= set(texts)
-    signs = dict(zip(texts[1:], texts, strict=False))  # the sign comes before its name
-    assert signs["output_size"] == "✓" and signs["conv2d_forward"] == "…"
-    assert signs["conv2d_input_grad"] == ""
-
-
-def test_states_differ_in_more_than_colour():
-    figure = plots.show_progress({"01": [("a", "right"), ("b", "tried"), ("c", "not tried")]})
-    signs = [text.get_text() for text in figure.axes[0].texts]
-    signs = {name: sign for sign, name in zip(signs, signs[1:], strict=False)}
-    assert len({signs["a"], signs["b"], signs["c"]}) == 3
-    assert figure.axes[0].get_title(loc="left") == "1 of 3 exercises right"

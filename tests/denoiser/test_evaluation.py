@@ -13,7 +13,7 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structu
 from torch import Tensor
 
 from n2n_lib.denoiser.classical import METHODS
-from n2n_lib.denoiser.evaluation import DO_NOTHING, Row, evaluate, evaluate_photographs
+from n2n_lib.denoiser.evaluation import DO_NOTHING, Score, evaluate, evaluate_photographs
 
 
 def images(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -45,7 +45,7 @@ def by_hand(output: Tensor, clean: Tensor) -> tuple[float, float, float]:
     return float(np.mean(each)), float(pooled), float(np.mean(similar))
 
 
-def assert_measures(row: Row, output: Tensor, clean: Tensor) -> None:
+def assert_measures(row: Score, output: Tensor, clean: Tensor) -> None:
     measured = (row.psnr, row.psnr_pooled, row.ssim)
     assert measured == pytest.approx(by_hand(output, clean), abs=1e-4)
 

@@ -331,10 +331,10 @@ def test_pairs_of_jittered_patches_are_noisy_copies_of_them():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"count": 0}, ValueError, "count >= 1, got 0"),
-        ({"count": 2.0}, TypeError, "count to be an integer, got float"),
-        ({"size": 0}, ValueError, "size >= 1, got 0"),
-        ({"size": True}, TypeError, "size to be an integer, got bool"),
+        ({"count": 0}, ValueError, "count of at least 1, got 0"),
+        ({"count": 2.0}, TypeError, "count to be an integer, got 2.0"),
+        ({"size": 0}, ValueError, "size of at least 1, got 0"),
+        ({"size": True}, TypeError, "size to be an integer, got True"),
         ({"split": "test"}, ValueError, "got 'test'"),
         ({"split": None}, ValueError, "'train', 'validation', got None"),
         ({"noise": "salt"}, ValueError, "got 'salt'"),

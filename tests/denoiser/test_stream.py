@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import queue
 import threading
 from itertools import islice
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from n2n_lib.denoiser import stream as module
 from n2n_lib.denoiser.noise import Gaussian
-from n2n_lib.denoiser.sampling import Pairs, sample_pairs
+from n2n_lib.denoiser.sampling import Pairs, Task, sample_pairs
 from n2n_lib.denoiser.stream import BatchStream, PairStream, RecorruptedStream
 
 
@@ -142,14 +143,14 @@ def test_noise_of_input_and_target_is_independent_with_the_clean_image_as_mean(n
 
 
 def test_no_clean_image_is_made_unless_asked_for(monkeypatch):
-    asked, draw = [], module.sample_pairs
+    asked, draw = [], Task.draw
 
-    def spy(count: int, **options) -> Pairs:
-        drawn = draw(count, **options)
+    def spy(*arguments, **options) -> Pairs:
+        drawn = draw(*arguments, **options)
         asked.append(drawn.clean is not None)
         return drawn
 
-    monkeypatch.setattr(module, "sample_pairs", spy)
+    monkeypatch.setattr(Task, "draw", spy)
     taken(stream(), 20)
     assert len(asked) >= 4 and not any(asked)
     asked.clear()
@@ -280,19 +281,19 @@ def test_the_thread_is_there_and_ends_when_the_iterator_is_closed():
     assert not pair_threads()
 
 
-def test_the_thread_computes_by_itself(monkeypatch):
+def test_the_thread_computes_by_itself():
     """With helpers of its own, those of the training would wait for each other in their sleep."""
-    seen, draw = [], module._augmented
+    seen = []
 
-    def spy(*arguments):
+    def noise(clean: Tensor, source: torch.Generator) -> Tensor:
         seen.append((threading.current_thread().name, torch.get_num_threads()))
-        return draw(*arguments)
+        return clean + 0.1
 
-    monkeypatch.setattr(module, "_augmented", spy)
-    threads = torch.get_num_threads()
+    pairs, threads = stream(noise=noise), torch.get_num_threads()
+    seen.clear()  # of the trial of the constructor
     torch.set_num_threads(2)
     try:
-        taken(stream(), 20)
+        taken(pairs, 20)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
@@ -313,26 +314,26 @@ def test_without_a_thread_there_is_none():
 
 
 def test_the_thread_is_at_most_as_far_ahead_as_it_may(monkeypatch):
-    drawn, stalled = [], threading.Event()
-    draw, put = PairStream._chunk, module.queue.Queue.put
+    drawn, stalled, draw, put = [], threading.Event(), Task.draw, queue.Queue.put
 
-    def chunk(self, number: int, per_chunk: int):
-        drawn.append(number)
-        return draw(self, number, per_chunk)
+    def counted(*arguments, **options) -> Pairs:
+        drawn.append(1)
+        return draw(*arguments, **options)
 
     def watched(self, item, *arguments, **options):
         try:
             return put(self, item, *arguments, **options)
-        except module.queue.Full:
+        except queue.Full:
             stalled.set()
             raise
 
-    monkeypatch.setattr(PairStream, "_chunk", chunk)
-    monkeypatch.setattr(module.queue.Queue, "put", watched)
-    batches = stream().batches(ahead=2)
+    pairs = stream()
+    monkeypatch.setattr(Task, "draw", counted)
+    monkeypatch.setattr(queue.Queue, "put", watched)
+    batches = pairs.batches(ahead=2)
     next(batches)
     assert stalled.wait(60)
-    assert drawn == [0, 1, 2, 3]  # one in use, two ready, one in the thread's hands
+    assert len(drawn) == 4  # one in use, two ready, one in the thread's hands
     batches.close()
 
 
@@ -404,7 +405,7 @@ def test_other_streams_have_other_descriptions(change: dict):
         ({"seed": -1}, ValueError, "expected seed from 0 to .*, got -1"),
         ({"seed": 2**63}, ValueError, "expected seed from 0 to .*, got 9223372036854775808"),
         ({"seed": "1"}, TypeError, "expected seed to be an integer, got '1'"),
-        ({"size": 0}, ValueError, "expected size >= 1, got 0"),
+        ({"size": 0}, ValueError, "expected size of at least 1, got 0"),
         ({"size": 20}, ValueError, "of at least 80 x 80 pixels, got 70 x 90"),
         ({"noise": "salt"}, ValueError, "expected a noise among .*, got 'salt'"),
         ({"noise": 3}, TypeError, "expected a noise name or model, got int"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import (
     FLOAT32,
-    Result,
     assert_equals_finite_differences,
     assert_same,
     copy_values,
     every_kernel_set,
     generator,
     random_values,
+    reach,
     relative_error,
     state,
     through_ours,
@@ -28,7 +27,7 @@ from reference import (
 from torch import Tensor, nn
 
 from n2n_lib.denoiser.model import Model
-from n2n_lib.denoiser.networks import NETWORKS, Network, find_network, unet
+from n2n_lib.denoiser.networks import NETWORKS, NetworkSpec, find_network, unet
 from n2n_lib.framework.activations import ELU, LeakyReLU, ReLU, Sigmoid
 from n2n_lib.framework.containers import Concat, Residual, Sequential
 from n2n_lib.framework.conv import Conv2d
@@ -297,27 +296,6 @@ def test_takes_one_module(build: type, bad: object) -> None:
         build(bad)
 
 
-@pytest.mark.parametrize("build", [Residual, Concat])
-@pytest.mark.parametrize(
-    "x, error, message",
-    [
-        (None, TypeError, "expected a tensor, got NoneType"),
-        (torch.ones(1, 2, 4, 4).long(), TypeError, "expected a floating-point tensor"),
-        (torch.ones(4, 4), ValueError, r"\(N, C, H, W\) or \(C, H, W\), got shape \(4, 4\)"),
-        (torch.ones(0, 2, 4, 4), ValueError, "non-empty"),
-    ],
-)
-def test_refused_input(build: type, x: object, error: type, message: str) -> None:
-    module = build(ReLU(inplace=True))
-    good, v = random_values((1, 2, 4, 4), 1), random_values((1, 4, 4, 4), 2)
-    v = v if build is Concat else v[:, :2]
-    expected = through_ours(module, good, v)
-    with pytest.raises(error, match=f"^{build.__name__} expected") as caught:
-        module(x)
-    assert caught.match(message) and "\n" not in str(caught.value)
-    assert torch.equal(module.backward(v), expected.grad_input)
-
-
 def test_a_branch_of_another_size_is_refused() -> None:
     """Also one that would broadcast, and be added to the wrong pixels."""
     x = random_values((2, 3, 4, 4), 1)
@@ -330,20 +308,6 @@ def test_a_branch_of_another_size_is_refused() -> None:
         with pytest.raises(ValueError, match=r"Concat expected .* of \(2, 3, 4, 4\), got \(2, 3"):
             Concat(f)(x)
     assert Concat(one)(x).shape == (2, 4, 4, 4)
-
-
-@pytest.mark.parametrize("build", [Residual, Concat])
-def test_refused_gradients(build: type) -> None:
-    module = build(Conv2d(2, 2, 1, generator=generator(0)))
-    with pytest.raises(RuntimeError, match=f"^{build.__name__}.backward needs a forward"):
-        module.backward(torch.ones(1, 2, 4, 5))
-    shape = tuple(module(random_values((1, 2, 4, 5), 1)).shape)
-    before = state(module)
-    for wrong in ((1, shape[1], 5, 4), shape[1:], (1, 3, 4, 5), (2, *shape[1:])):
-        with pytest.raises(ValueError, match="expected a gradient of shape"):
-            module.backward(torch.ones(wrong))
-    assert_same(before, state(module))
-    assert module.backward(torch.ones(shape)).shape == (1, 2, 4, 5)
 
 
 # ------------------------------------------------------------------------------------- U-Net
@@ -386,10 +350,10 @@ def test_unet_equals_torch(kernel_set, width, depth, convs, slope) -> None:
 
 @every_kernel_set
 def test_unet_three_ways(kernel_set: str) -> None:
-    network = unet(width=2, depth=2, generator=generator(0))
+    network = unet(width=1, depth=2, generator=generator(0))
     for seed, (value, _) in enumerate(network.param()):  # no gradient is small, no bias zero
         value.copy_(0.3 * random_values(tuple(value.shape), seed))
-    x, reference = random_values((1, 3, 4, 4), 1), torch_unet(2, 2, 1, 0.1)
+    x, reference = random_values((1, 3, 4, 4), 1), torch_unet(1, 2, 1, 0.1)
     with use_kernels(kernel_set):
         report = gradcheck(network, x, torch_module=reference)
     assert report.ok, str(report)
@@ -434,15 +398,7 @@ def test_halo_of_a_unet_is_the_reach_of_its_pixels(depth: int, convs: int) -> No
     with torch.no_grad():
         for parameter in reference.parameters():  # nothing cancels
             parameter.abs_()
-    side, reach = 2 * halo + 2 * multiple, 0
-    start = side // 2 // multiple * multiple
-    for row in range(start, start + multiple):
-        with torch.enable_grad():
-            x = random_values((1, 3, side, side), 1, torch.float64).abs().requires_grad_()
-            (gradient,) = torch.autograd.grad(reference(x)[0, :, row, row].sum(), x)
-        seen = gradient[0].abs().sum(0).nonzero()
-        reach = max(reach, (seen - row).abs().max().item())
-    assert halo - multiple < reach <= halo
+    assert halo - multiple < reach(reference, multiple, 2 * halo + 2 * multiple) <= halo
 
 
 def test_sizes_of_the_networks() -> None:
@@ -451,7 +407,7 @@ def test_sizes_of_the_networks() -> None:
         network, m = entry.build(generator=generator(0)), entry.multiple
         x = torch.rand(1, 3, 3 * m, 2 * m, generator=generator(1))
         assert network(x).shape == x.shape
-    assert Network(unet, 2, 6).sizes(depth=7) == (2, 6), "without sizes_of they are fixed"
+    assert NetworkSpec(unet, 2, 6).sizes(depth=7) == (2, 6), "without sizes_of they are fixed"
     assert find_network("unet").sizes(depth=3, slope=0.0)[0] == 8
 
 
@@ -537,18 +493,3 @@ def test_a_network_of_ones_own_with_branches_is_saved_whole(build: type, tmp_pat
     assert not torch.equal(loaded.predict(image), saved.predict(image))
     loaded.load_pretrained_model(tmp_path / "model.pth")
     assert torch.equal(loaded.predict(image), saved.predict(image))
-
-
-@every_kernel_set
-def test_half_batches_add_up(kernel_set: str) -> None:
-    network, x = unet(width=2, depth=2, generator=generator(0)), random_values((4, 3, 8, 8), 1)
-    v = random_values((4, 3, 8, 8), 2)
-    with use_kernels(kernel_set):
-        whole = through_ours(network, x, v)
-        network.zero_grad()
-        outputs, halves = [], []
-        for part in itertools.starmap(slice, ((0, 2), (2, 4))):
-            outputs.append(network(x[part]))
-            halves.append(network.backward(v[part]))
-    grads = [grad for _, grad in network.param()]
-    Result(torch.cat(outputs), torch.cat(halves), grads).assert_equals(whole, FLOAT32)

@@ -82,7 +82,7 @@ def test_a_training_step_stays_on_the_device(rule: str, loss: type) -> None:
         criterion.backward()
         optimiser.step()
         average.update()
-    held = [kept for kept_all in optimiser._memory.values() for kept in kept_all]
+    held = [kept for tensors in optimiser.state_dict()["memory"].values() for kept in tensors]
     for tensor in (value, *held, *average.values):
         assert tensor.device.type == "meta"
 

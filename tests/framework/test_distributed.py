@@ -202,12 +202,12 @@ def test_a_lost_process_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------------ the command line
 
 
-def start(rank: int, size: int, port: int, out: Path, *more: str) -> subprocess.Popen:
-    """Start one process of `n2n train` as torchrun would."""
+def start(out: Path, *more: str, **variables: str) -> subprocess.Popen:
+    """Start one process of `n2n train`."""
     command = [sys.executable, "-m", "n2n_lib", "train", "--steps", "4000", "--batch", "4"]
     return subprocess.Popen(
         [*command, "--optimiser", "adam", "--out", str(out), "--quiet", *more],
-        env=os.environ | environment(rank, size, port),
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -216,7 +216,7 @@ def start(rank: int, size: int, port: int, out: Path, *more: str) -> subprocess.
 
 def test_the_others_stop_when_one_is_killed_and_the_run_goes_on_alone(tmp_path: Path) -> None:
     port, checkpoint = free_port(), tmp_path / "checkpoint.pth"
-    group = [start(rank, 2, port, tmp_path) for rank in range(2)]
+    group = [start(tmp_path, **environment(rank, 2, port)) for rank in range(2)]
     try:
         for _ in range(600):
             if checkpoint.exists():
@@ -234,11 +234,7 @@ def test_the_others_stop_when_one_is_killed_and_the_run_goes_on_alone(tmp_path: 
     done = len(torch.load(checkpoint, weights_only=True)["history"]["losses"])
     assert 0 < done < 4000 and done % 500 == 0
 
-    command = [sys.executable, "-m", "n2n_lib", "train", "--steps", "4000", "--batch", "4"]
-    command += ["--optimiser", "adam", "--out", str(tmp_path), "--quiet", "--resume"]
-    process = subprocess.Popen(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
-    )
+    process = start(tmp_path, "--resume")
     try:
         for _ in range(600):  # until the next epoch is on disk; the rest is no news
             if len(torch.load(checkpoint, weights_only=True)["history"]["losses"]) > done:

@@ -6,7 +6,15 @@ import math
 
 import pytest
 import torch
-from reference import assert_same, every_kernel_set, generator, random_values, small_chain, state
+from reference import (
+    assert_same,
+    every_kernel_set,
+    generator,
+    random_values,
+    small_chain,
+    state,
+    torch_layer,
+)
 from torch import Tensor, nn
 
 from n2n_lib.denoiser.networks import report_network
@@ -17,6 +25,7 @@ from n2n_lib.framework.gradcheck import TOLERANCE, gradcheck, numerical_gradient
 from n2n_lib.framework.kernels import use_kernels
 from n2n_lib.framework.losses import MSELoss
 from n2n_lib.framework.module import Module
+from n2n_lib.framework.transposed import ConvTranspose2d
 from n2n_lib.framework.upsampling import NNUpsampling, Upsampling
 
 # -------------------------------------------------------------- modules with one mistake each
@@ -222,19 +231,23 @@ def test_losses_are_checked_through_a_backward_without_arguments() -> None:
 
 # ------------------------------------------------------------------------------- real modules
 
+
+def with_torchs(layer: type, *arguments, **named) -> tuple:
+    """Functions that build a layer from 2 to 3 channels, ours and PyTorch's."""
+    return (
+        lambda: layer(2, 3, *arguments, **named, generator=generator(0)),
+        lambda: torch_layer(layer, 2, 3, *arguments, **named),
+    )
+
+
 RIGHT = {
-    "Conv2d": (
-        lambda: Conv2d(2, 3, (2, 3), (2, 1), 1, (1, 2), generator=generator(0)),
-        lambda: nn.Conv2d(2, 3, (2, 3), (2, 1), 1, (1, 2)),
-    ),
-    "Conv2d without bias": (
-        lambda: Conv2d(2, 3, 2, bias=False, generator=generator(0)),
-        lambda: nn.Conv2d(2, 3, 2, bias=False),
-    ),
-    "Upsampling": (
-        lambda: Upsampling(2, 3, 2, padding=1, generator=generator(0)),
-        lambda: nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(2, 3, 2, padding=1)),
-    ),
+    "Conv2d": with_torchs(Conv2d, (2, 3), (2, 1), 1, (1, 2)),
+    "Conv2d without bias": with_torchs(Conv2d, 2, bias=False),
+    "Upsampling": with_torchs(Upsampling, 2, padding=1),
+    "transposed": with_torchs(ConvTranspose2d, 3, 2, padding=1, output_padding=1),
+    "transposed k2 s2": with_torchs(ConvTranspose2d, 2, 2),
+    "transposed, pairs": with_torchs(ConvTranspose2d, (4, 1), (2, 1), (1, 0), bias=False),
+    "transposed, dilated": with_torchs(ConvTranspose2d, 2, output_padding=2, dilation=3),
     "NNUpsampling": (lambda: NNUpsampling(3), lambda: nn.Upsample(scale_factor=3)),
     "ReLU(inplace=True)": (lambda: ReLU(inplace=True), nn.ReLU),
     "ELU": (lambda: ELU(0.5), lambda: nn.ELU(0.5)),
@@ -246,7 +259,7 @@ RIGHT = {
 @pytest.mark.parametrize("build, torch_build", RIGHT.values(), ids=RIGHT)
 def test_the_modules_of_the_library_pass(kernel_set: str, build, torch_build) -> None:
     with use_kernels(kernel_set):
-        report = gradcheck(build(), random_values((2, 2, 4, 4), 0), torch_module=torch_build())
+        report = gradcheck(build(), random_values((2, 2, 3, 4), 0), torch_module=torch_build())
     assert report.ok, f"\n{report}"
     assert all(set(errors) == set(TOLERANCE) for *_, errors in report.rows)
 

@@ -28,11 +28,13 @@ from reference import (
     finite_differences,
     generator,
     random_values,
+    reach,
     relative_error,
     small_chain,
     state,
     through_ours,
     through_torch,
+    torch_layer,
     torch_report_network,
     torch_upsampling,
     with_layout,
@@ -40,14 +42,20 @@ from reference import (
 from torch import Tensor, nn
 
 from n2n_lib.denoiser.networks import NETWORKS, find_network, report_network, unet
-from n2n_lib.framework import init
 from n2n_lib.framework.activations import ELU, LeakyReLU, ReLU, Sigmoid
 from n2n_lib.framework.containers import Concat, Residual, Sequential
 from n2n_lib.framework.conv import Conv2d
-from n2n_lib.framework.kernels import DEFAULT, KERNELS, active, use_kernels
+from n2n_lib.framework.kernels import (
+    DEFAULT,
+    FUNCTIONS,
+    KERNELS,
+    KernelSet,
+    active,
+    use_kernels,
+)
 from n2n_lib.framework.losses import MSE, L1Loss, MSELoss
 from n2n_lib.framework.module import Module
-from n2n_lib.framework.optim import SGD, cosine
+from n2n_lib.framework.optim import SGD
 from n2n_lib.framework.torch_twin import copy_params, torch_twin
 from n2n_lib.framework.transposed import ConvTranspose2d
 from n2n_lib.framework.upsampling import (
@@ -96,22 +104,31 @@ def x_batch(x: Tensor) -> Tensor:
     return x if x.dim() == 4 else x.unsqueeze(0)
 
 
-@every_kernel_set
-@given(case=cases())
-def test_conv2d_equals_torch(kernel_set: str, case: Case) -> None:
-    with use_kernels(kernel_set):
-        check_against_torch(case.conv(), case.torch_conv(), case)
+every_layer = pytest.mark.parametrize("layer", [Conv2d, Upsampling, ConvTranspose2d])
 
 
 @every_kernel_set
-@given(case=cases(upsample=True))
-def test_upsampling_equals_torch(kernel_set: str, case: Case) -> None:
+@every_layer
+@given(data=st.data())
+def test_layer_equals_torch(kernel_set: str, layer: type, data: st.DataObject) -> None:
+    case = data.draw(cases(layer))
     with use_kernels(kernel_set):
-        check_against_torch(case.upsampling(), case.torch_upsampling(), case)
+        check_against_torch(case.ours(), case.theirs(), case)
 
 
-# The geometries of the report's network, at the channel numbers where fast paths switch on.
-REPORT_LAYERS = {
+@every_kernel_set
+@every_layer
+@settings(max_examples=15)
+@given(data=st.data())
+def test_layer_equals_finite_differences(kernel_set: str, layer: type, data: st.DataObject) -> None:
+    case = data.draw(cases(layer, channels=2, extra=2))
+    with use_kernels(kernel_set):
+        module, x = case.ours().to(torch.float64), case.input(torch.float64).contiguous()
+        assert_equals_finite_differences(module, x, case.seed)
+
+
+# The geometries of the report's networks, at the channel numbers where fast paths switch on.
+COMMON_LAYERS = {
     "3 to 32, k2 s2": (Conv2d, (3, 32, 2, 2), 16),
     "32 to 64, k2 s2": (Conv2d, (32, 64, 2, 2), 16),
     "up 64 to 32, k2 p1": (Upsampling, (64, 32, 2, 1, 1), 8),
@@ -119,64 +136,50 @@ REPORT_LAYERS = {
     "3x3, p1": (Conv2d, (16, 16, 3, 1, 1), 12),
     "1x1": (Conv2d, (16, 8, 1), 12),
     "up 3x3, p1": (Upsampling, (16, 8, 3, 1, 1), 9),
+    "transposed k2 s2": (ConvTranspose2d, (64, 32, 2, 2), 8),
+    "transposed k4 s2 p1": (ConvTranspose2d, (32, 3, 4, 2, 1), 8),
+    "transposed k3 s2 p1": (ConvTranspose2d, (24, 16, 3, 2, 1, 1), 8),
+}
+SMALL_LAYERS = COMMON_LAYERS | {
+    f"transposed k{k} s{s}, 2 to 3": (ConvTranspose2d, (2, 3, k, s), 1)
+    for k, s in itertools.product((1, 2, 3), repeat=2)
 }
 
 
 @every_kernel_set
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("build, arguments, size", REPORT_LAYERS.values(), ids=REPORT_LAYERS)
+@pytest.mark.parametrize("layer, arguments, size", COMMON_LAYERS.values(), ids=COMMON_LAYERS)
 def test_common_layers_equal_torch(
-    kernel_set: str, build: type, arguments: tuple, size: int, layout: str
+    kernel_set: str, layer: type, arguments: tuple, size: int, layout: str
 ) -> None:
-    module = build(*arguments, generator=generator(0))
-    conv = nn.Conv2d(*arguments)
-    reference = conv if build is Conv2d else nn.Sequential(torch_upsampling((2, 2)), conv)
+    module = layer(*arguments, generator=generator(0))
+    reference = copy_values(module, torch_layer(layer, *arguments))
     x = with_layout(random_values((4, arguments[0], size, size + 4), 1), layout)
     with use_kernels(kernel_set):
         v = with_layout(random_values(tuple(module(x).shape), 2), layout)
         ours = through_ours(module, x, v)
-    ours.assert_equals(through_torch(copy_values(module, reference), x, v), FLOAT32)
+    ours.assert_equals(through_torch(reference, x, v), FLOAT32)
 
 
 @every_kernel_set
-@pytest.mark.parametrize("build, arguments, size", REPORT_LAYERS.values(), ids=REPORT_LAYERS)
+@pytest.mark.parametrize("layer, arguments, size", SMALL_LAYERS.values(), ids=SMALL_LAYERS)
 def test_the_smallest_images_equal_torch(
-    kernel_set: str, build: type, arguments: tuple, size: int
+    kernel_set: str, layer: type, arguments: tuple, size: int
 ) -> None:
-    """Every size from 1 to 4 that the window fits into: one row, one column, one pixel."""
-    module = build(*arguments, generator=generator(0))
-    conv = nn.Conv2d(*arguments)
-    reference = conv if build is Conv2d else nn.Sequential(torch_upsampling((2, 2)), conv)
-    copy_values(module, reference)
+    """Every size from 1 to 4 that leaves an output: one row, one column, one pixel."""
+    module = layer(*arguments, generator=generator(0))
+    reference = copy_values(module, torch_layer(layer, *arguments))
     for batch, height, width in itertools.product((None, 1, 2), range(1, 5), range(1, 5)):
         image = (arguments[0], height, width)
         x = random_values(image if batch is None else (batch, *image), 1)
         try:
             shape = tuple(reference(x_batch(x)).shape)
-        except RuntimeError:  # the window does not fit; test_layers_input.py is about that
+        except RuntimeError:  # nothing is left; test_layers_input.py is about that
             continue
         v = random_values(shape[1:] if batch is None else shape, 2)
         with use_kernels(kernel_set):
             ours = through_ours(module, x, v)
         ours.assert_equals(through_torch(reference, x, v), FLOAT32)
-
-
-@every_kernel_set
-@settings(max_examples=15)
-@given(case=cases(channels=3, extra=2))
-def test_conv2d_equals_finite_differences(kernel_set: str, case: Case) -> None:
-    with use_kernels(kernel_set):
-        module, x = case.conv().to(torch.float64), case.input(torch.float64).contiguous()
-        assert_equals_finite_differences(module, x, case.seed)
-
-
-@every_kernel_set
-@settings(max_examples=15)
-@given(case=cases(upsample=True, channels=2, extra=2))
-def test_upsampling_equals_finite_differences(kernel_set: str, case: Case) -> None:
-    with use_kernels(kernel_set):
-        module, x = case.upsampling().to(torch.float64), case.input(torch.float64).contiguous()
-        assert_equals_finite_differences(module, x, case.seed)
 
 
 @every_kernel_set
@@ -424,25 +427,6 @@ def test_l1_has_no_slope_where_output_and_target_are_equal() -> None:
 
 
 @every_loss
-@pytest.mark.parametrize(
-    "output, target, error, message",
-    [
-        (torch.ones(2, 3), torch.ones(1, 3), ValueError, r"got \(2, 3\) and \(1, 3\)"),
-        (torch.ones(0), torch.ones(0), ValueError, "non-empty"),
-        (torch.ones(2), torch.ones(2).double(), TypeError, "one dtype, got"),
-        (torch.ones(2).long(), torch.ones(2), TypeError, "floating-point output, got"),
-        (torch.ones(2), None, TypeError, "floating-point target, got NoneType"),
-    ],
-)
-def test_refused_losses(build, torch_build, output, target, error, message) -> None:
-    criterion = build()
-    with pytest.raises(error, match=f"^{build.__name__} expected .*{message}"):
-        criterion(output, target)
-    with pytest.raises(RuntimeError, match=f"^{build.__name__}.backward needs a forward before"):
-        criterion.backward()
-
-
-@every_loss
 @every_kernel_set
 def test_loss_fills_the_gradients_of_its_network(
     kernel_set: str, build: type, torch_build: type
@@ -609,14 +593,7 @@ def test_halo_covers_everything_that_an_output_pixel_sees() -> None:
     reference = copy_values(entry.build(generator=generator(0)), torch_report_network())
     reference = nn.Sequential(*(m for m in reference if not isinstance(m, nn.ReLU))).double()
     assert entry.halo % entry.multiple == 0
-    reach = 0
-    for row in range(24, 24 + entry.multiple):  # every phase of the strides
-        with torch.enable_grad():
-            x = random_values((1, 3, 52, 52), 1, torch.float64).requires_grad_()
-            (gradient,) = torch.autograd.grad(reference(x)[0, :, row, row].sum(), x)
-        seen = gradient[0].abs().sum(0).nonzero()
-        reach = max(reach, (seen - row).abs().max().item())
-    assert 0 < reach <= entry.halo
+    assert 0 < reach(reference, entry.multiple, 52) <= entry.halo
 
 
 # --------------------------------------------------------------------------------- contract
@@ -876,36 +853,45 @@ def test_repr_of_a_network_reads_like_pytorchs() -> None:
 # -------------------------------------------------------------------------------- kernel sets
 
 
-def test_every_kernel_set_offers_the_same_functions() -> None:
-    assert DEFAULT in KERNELS and "unfold" in KERNELS
-    assert active() is KERNELS[DEFAULT]
-    names = [
-        f"{layer}_{direction}"
-        for layer in ("conv2d", "nn_upsample", "upsample_conv2d")
-        for direction in ("forward", "backward")
-    ]
-    for kernel_set in KERNELS.values():
-        for name in names:
-            ours = inspect.signature(getattr(kernel_set, name)).parameters
-            expected = inspect.signature(getattr(KERNELS["unfold"], name)).parameters
-            assert list(ours) == list(expected), f"{kernel_set.__name__}.{name}"
+def test_every_kernel_set_offers_the_functions_of_the_protocol() -> None:
+    assert active() is KERNELS[DEFAULT] and "unfold" in KERNELS
+    assert len(FUNCTIONS) == 8
+    for name in FUNCTIONS:
+        documented = list(inspect.signature(getattr(KernelSet, name)).parameters)[1:]
+        for kernel_set in KERNELS.values():
+            assert list(inspect.signature(getattr(kernel_set, name)).parameters) == documented
 
 
 def test_use_kernels_swaps_and_restores() -> None:
     before = active()
     for name, kernel_set in KERNELS.items():
-        with use_kernels(name) as inside:
-            assert active() is inside is kernel_set
-            with use_kernels("unfold"):
-                assert active() is KERNELS["unfold"]
-            assert active() is kernel_set
-        with pytest.raises(KeyError), use_kernels(name):
-            raise KeyError
-        assert active() is before
-    with (
-        pytest.raises(ValueError, match="expected a kernel set out of .*unfold.*, got 'mkl'"),
-        use_kernels("mkl"),
-    ):
+        for chosen in (name, kernel_set):
+            with use_kernels(chosen) as inside:
+                assert active() is inside is kernel_set
+                with use_kernels("unfold"):
+                    assert active() is KERNELS["unfold"]
+                assert active() is kernel_set
+            with pytest.raises(KeyError), use_kernels(chosen):
+                raise KeyError
+            assert active() is before
+
+
+@pytest.mark.parametrize(
+    "kernels, error, message",
+    [
+        ("mkl", ValueError, "expected a kernel set out of .*unfold.*, got 'mkl'"),
+        (None, TypeError, "got a NoneType without conv2d_forward, .*conv_transpose2d_backward$"),
+        (
+            SimpleNamespace(**dict.fromkeys(FUNCTIONS[1:], max), conv2d_forward=None),
+            TypeError,
+            "expected a kernel set with 8 functions, .* without conv2d_forward$",
+        ),
+    ],
+    ids=["no such name", "nothing", "one is missing"],
+)
+def test_refused_kernel_sets(kernels: object, error: type, message: str) -> None:
+    before = active()
+    with pytest.raises(error, match=message), use_kernels(kernels):
         pass
     assert active() is before
 
@@ -920,33 +906,28 @@ def test_use_kernels_swaps_and_restores() -> None:
     ],
     ids=["Conv2d", "Upsampling", "NNUpsampling", "ConvTranspose2d"],
 )
-def test_backward_uses_the_kernel_set_of_its_forward(
-    build: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_backward_uses_the_kernel_set_of_its_forward(build: Callable) -> None:
+    """Of one's own set, which counts the calls and hands them to the report's."""
     calls = []
 
     def spy_on(name: str) -> Callable:
-        original = getattr(KERNELS["unfold"], name)
-
         def call(*arguments):
             calls.append(name.rpartition("_")[2])
-            return original(*arguments)
+            return getattr(KERNELS["unfold"], name)(*arguments)
 
         return call
 
-    names = [n for n in vars(KERNELS["unfold"]) if n.endswith(("_forward", "_backward"))]
-    spy = SimpleNamespace(**{name: spy_on(name) for name in names})
-    monkeypatch.setitem(KERNELS, "spy", spy)
+    spy = SimpleNamespace(**{name: spy_on(name) for name in FUNCTIONS})
     module, x = build(), random_values((1, 2, 4, 4), 1)
 
-    with use_kernels("spy"):
+    with use_kernels(spy):
         output = module(x)
     assert calls == ["forward"]
     module.backward(torch.ones_like(output))
     assert calls == ["forward", "backward"]
 
     output = module(x)
-    with use_kernels("spy"):
+    with use_kernels(spy):
         module.backward(torch.ones_like(output))
     assert calls == ["forward", "backward"], "this forward had not used the spy"
 
@@ -971,50 +952,6 @@ def test_swapping_between_forward_and_backward_changes_nothing(
     assert_same(expected.grad_params, [grad for _, grad in module.param()])
 
 
-# ------------------------------------------------------------------------------------- Xavier
-
-WEIGHTS = [(4, 3), (32, 3, 2, 2), (64, 32, 3, 5), (2, 7, 3), (1, 1, 1, 1)]
-
-
-@pytest.mark.parametrize("shape", WEIGHTS, ids=str)
-def test_fans_equal_torch(shape: tuple) -> None:
-    weight = torch.empty(shape)
-    assert init.fan_in_and_fan_out(weight) == nn.init._calculate_fan_in_and_fan_out(weight)
-
-
-def test_fans_need_two_dimensions() -> None:
-    with pytest.raises(ValueError, match=r"expected a weight of two or more dim.*, got \(5,\)"):
-        init.fan_in_and_fan_out(torch.empty(5))
-
-
-@pytest.mark.parametrize("gain", [1.0, 0.5])
-@pytest.mark.parametrize("shape", WEIGHTS, ids=str)
-def test_xavier_normal_draws_what_torch_draws(shape: tuple, gain: float) -> None:
-    ours, theirs = torch.empty(shape), torch.empty(shape)
-    assert init.xavier_normal_(ours, gain, generator=generator(7)) is ours
-    nn.init.xavier_normal_(theirs, gain, generator=generator(7))
-    assert torch.equal(ours, theirs)
-
-
-def test_xavier_normal_has_the_documented_distribution() -> None:
-    """Five standard errors around mean, deviation and kurtosis of a normal distribution."""
-    weight = init.xavier_normal_(torch.empty(96, 32, 5, 5).double(), generator=generator(0))
-    n, expected = weight.numel(), math.sqrt(2 / ((96 + 32) * 25))
-    assert abs(weight.mean().item()) < 5 * expected / math.sqrt(n)
-    assert abs(weight.std().item() / expected - 1) < 5 / math.sqrt(2 * n)
-    kurtosis = (weight / expected).pow(4).mean().item()
-    assert abs(kurtosis - 3) < 5 * math.sqrt(96 / n)  # variance of z**4 is 96
-
-
-def test_conv2d_starts_from_xavier_and_its_bias_from_the_same_deviation() -> None:
-    conv = Conv2d(2, 8000, 1, generator=generator(0))
-    for values in (conv.weight, conv.bias):
-        n, expected = values.numel(), math.sqrt(2 / (2 + 8000))
-        assert abs(values.mean().item()) < 5 * expected / math.sqrt(n)
-        assert abs(values.std().item() / expected - 1) < 5 / math.sqrt(2 * n)
-    assert not conv.weight_grad.any() and not conv.bias_grad.any()
-
-
 @every_trainable
 def test_a_generator_decides_the_weights_and_the_global_one_is_left_alone(build: Callable):
     before = torch.get_rng_state()
@@ -1023,37 +960,6 @@ def test_a_generator_decides_the_weights_and_the_global_one_is_left_alone(build:
     assert_same(state(first), state(second))
     pairs = zip(first.param(), other.param(), strict=True)
     assert not any(torch.equal(a, b) for (a, _), (b, _) in pairs)
-
-
-# ------------------------------------------------------------------------------------- SGD
-
-
-def test_sgd_steps_like_torch() -> None:
-    module = small_chain()
-    reference = [value.clone() for value, _ in module.param()]
-    for value, (_, grad) in zip(reference, module.param(), strict=True):
-        grad.copy_(random_values(tuple(grad.shape), 1))
-        value.grad = grad.clone()
-    ours, theirs = SGD(module, lr=0.3), torch.optim.SGD(reference, lr=0.3)
-    for rate in (0.3, 0.3, 0.1):
-        ours.lr = theirs.param_groups[0]["lr"] = rate
-        ours.step()
-        theirs.step()
-    for (value, grad), expected in zip(module.param(), reference, strict=True):
-        assert relative_error(value, expected) < 1e-6
-        assert torch.equal(grad, expected.grad), "a step leaves the gradients"
-    ours.zero_grad()
-    assert all(not grad.any() for _, grad in module.param())
-
-
-def test_cosine_equals_torch() -> None:
-    parameter = torch.zeros(1)
-    optimiser = torch.optim.SGD([parameter], lr=2.0)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=10)
-    for step in range(11):
-        assert cosine(2.0, step, 10) == pytest.approx(schedule.get_last_lr()[0], abs=1e-12)
-        optimiser.step()
-        schedule.step()
 
 
 # ---------------------------------------------------------------------------------- torch_twin

@@ -1,4 +1,4 @@
-"""Optimisers and schedules against torch.optim, step for step; interrupted against not."""
+"""Optimisers against torch.optim, step for step; interrupted against not."""
 
 from __future__ import annotations
 
@@ -6,37 +6,29 @@ import inspect
 import io
 import math
 import re
-from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import assert_same, generator, random_values, relative_error, small_chain, state
+from reference import assert_same, random_values, relative_error, small_chain, state
 from torch import Tensor, nn
-from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from n2n_lib.framework import init
 from n2n_lib.framework.activations import ReLU
 from n2n_lib.framework.containers import Sequential
 from n2n_lib.framework.conv import Conv2d
 from n2n_lib.framework.losses import MSELoss
 from n2n_lib.framework.optim import (
     OPTIMISERS,
-    SCHEDULES,
     SGD,
     AdaGrad,
     Adam,
     Optimiser,
     WeightAverage,
-    constant,
-    cosine,
     find_optimiser,
-    find_schedule,
-    step_decay,
-    warmup_cosine,
 )
+from n2n_lib.framework.schedules import cosine
 
 # ------------------------------------------------------------------------------- torch.optim
 
@@ -267,67 +259,11 @@ def test_a_state_is_a_copy(ours, theirs, arguments: dict) -> None:
         assert_same(tensors, taken["memory"][name])
 
 
-def adam_state() -> dict:
-    optimiser = Adam(small_chain(), 0.01)
-    fill(optimiser.model, 1)
-    optimiser.step()
-    return optimiser.state_dict()
-
-
-def changed(path: str, value: object) -> Callable[[dict], object]:
-    """Return a function that replaces one entry of a state."""
-
-    def change(state: dict) -> dict:
-        *front, last = path.split("/")
-        entry = state
-        for name in front:
-            entry = entry[int(name)] if isinstance(entry, list) else entry[name]
-        entry[int(last) if isinstance(entry, list) else last] = value
-        return state
-
-    return change
-
-
-@pytest.mark.parametrize(
-    "change, error, message",
-    [
-        (lambda state: None, ValueError, "got NoneType"),
-        (lambda state: {}, ValueError, r"expected a state with .*, got \[\]"),
-        (lambda state: state | {"more": 1}, ValueError, "got .*'more'"),
-        (changed("optimiser", "SGD"), ValueError, "expected the state of Adam, got that of SGD"),
-        (changed("settings", {"lr": 0.1}), ValueError, "expected the settings lr, betas"),
-        (changed("settings", None), ValueError, "expected the settings"),
-        (changed("settings/lr", -1.0), ValueError, "positive finite learning rate, got -1.0"),
-        (changed("settings/betas", (0.9, 1.5)), ValueError, "expected betas"),
-        (changed("steps", -1), ValueError, "number of steps, got -1"),
-        (changed("steps", 1.5), ValueError, r"number of steps, got 1\.5"),
-        (changed("steps", True), ValueError, "number of steps, got True"),
-        (changed("memory", []), ValueError, "expected a memory of mean, mean square, got list"),
-        (changed("memory", {}), ValueError, r"expected a memory of mean, mean square, got \[\]"),
-        (changed("memory/mean", None), TypeError, "expected a list of tensors for mean"),
-        (changed("memory/mean/0", [1.0]), TypeError, "expected a list of tensors for mean"),
-        (changed("memory/mean square", []), ValueError, r"of shapes .* for mean square, got \[\]"),
-        (changed("memory/mean/1", torch.ones(7)), ValueError, r"for mean, got .*\(7,\)"),
-    ],
-)
-def test_a_refused_state_changes_nothing(change, error, message) -> None:
-    optimiser = Adam(small_chain(), 0.25, eps=1e-4)
-    fill(optimiser.model, 2)
-    optimiser.step()
-    before, weights = through_a_file(optimiser.state_dict()), state(optimiser.model)
-    with pytest.raises(error, match=f"^expected.*{message}|{message}") as caught:
-        optimiser.load_state_dict(change(adam_state()))
-    assert str(caught.value).startswith("expected") and "\n" not in str(caught.value)
-    after = optimiser.state_dict()
-    assert after["settings"] == before["settings"] and after["steps"] == before["steps"]
-    for name, tensors in before["memory"].items():
-        assert_same(tensors, after["memory"][name])
-    assert_same(weights, state(optimiser.model))
-
-
-def test_a_state_of_another_network_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected tensors of shapes"):
-        Adam(Conv2d(1, 1, 1), 0.1).load_state_dict(adam_state())
+def test_a_state_of_another_rule_is_refused_and_changes_nothing() -> None:
+    optimiser = Adam(small_chain(), 0.25)
+    with pytest.raises(ValueError, match="expected the state of Adam, got that of SGD"):
+        optimiser.load_state_dict(SGD(small_chain(), 0.5).state_dict())
+    assert optimiser.lr == 0.25
 
 
 # ------------------------------------------------------------------------ mean of the weights
@@ -456,31 +392,13 @@ def test_refused_decays(decay: object, error: type) -> None:
         WeightAverage(small_chain(), decay)
 
 
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        (lambda state: None, "got NoneType"),
-        (lambda state: {}, r"expected a state with steps and values, got \[\]"),
-        (lambda state: state | {"more": 1}, r"got \['more', 'steps', 'values'\]"),
-        (changed("steps", -1), "number of steps, got -1"),
-        (changed("steps", 1.5), r"number of steps, got 1\.5"),
-        (changed("steps", True), "number of steps, got True"),
-        (changed("values", None), "expected a list of tensors, got NoneType"),
-        (changed("values", []), "expected means of shapes"),
-        (changed("values/1", torch.ones(7)), "expected means of shapes"),
-    ],
-)
-def test_a_refused_state_of_an_average_changes_nothing(change, message: str) -> None:
-    network = small_chain()
-    average, other = WeightAverage(network, 0.9), WeightAverage(small_chain(3), 0.9)
-    for step in range(3):
-        changing(network, step)
-        average.update()
-    before = through_a_file(average.state_dict())
-    with pytest.raises(ValueError, match=message):
-        average.load_state_dict(change(other.state_dict()))
-    assert average.steps == before["steps"]
-    assert_same(average.values, before["values"])
+def test_the_mean_follows_its_network_to_another_dtype() -> None:
+    network = Conv2d(1, 1, 1)
+    average = WeightAverage(network, 0.5)
+    average.update()
+    network.to(torch.float64)
+    average.update()
+    assert {mean.dtype for mean in average.values} == {torch.float64}
 
 
 # --------------------------------------------------------------------------------- bad input
@@ -525,7 +443,7 @@ def test_refused_learning_rates(rule: type, value: object, error: type) -> None:
     ],
 )
 def test_refused_arguments(rule: type, name: str, value: object, error: type) -> None:
-    with pytest.raises(error, match=f"expected {name} .*got {value!r}"):
+    with pytest.raises(error, match=f"expected (a finite )?{name} .*got {value!r}"):
         rule(ReLU(), 0.1, **{name: value})
 
 
@@ -576,169 +494,3 @@ def test_optimisers_by_name() -> None:
 def test_an_optimiser_must_define_step() -> None:
     with pytest.raises(NotImplementedError, match="Optimiser does not define step"):
         Optimiser(ReLU(), 0.1).step()
-
-
-# ---------------------------------------------------------------------------------- schedules
-
-
-def torch_rates(build: Callable, lr: float, steps: int) -> list[float]:
-    optimiser = torch.optim.SGD([torch.zeros(1)], lr=lr)
-    schedule, rates = build(optimiser), []
-    for _ in range(steps):
-        rates.append(schedule.get_last_lr()[0])
-        optimiser.step()
-        schedule.step()
-    return rates
-
-
-def torch_warmup_cosine(total: int, warmup: int, factor: float) -> Callable:
-    def build(optimiser):
-        cosine = lr_scheduler.CosineAnnealingLR(optimiser, T_max=total - warmup)
-        if warmup == 0:
-            return cosine
-        rise = lr_scheduler.LinearLR(optimiser, start_factor=factor, total_iters=warmup)
-        return lr_scheduler.SequentialLR(optimiser, [rise, cosine], milestones=[warmup])
-
-    return build
-
-
-@given(total=st.integers(1, 60), lr=st.floats(1e-4, 10))
-@settings(max_examples=20)
-def test_constant_and_cosine_equal_torch(total: int, lr: float) -> None:
-    expected = torch_rates(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=total), lr, total + 1)
-    assert [cosine(lr, step, total) for step in range(total + 1)] == pytest.approx(
-        expected, abs=1e-9 * lr
-    )
-    expected = torch_rates(lambda o: lr_scheduler.ConstantLR(o, factor=1.0), lr, total)
-    assert [constant(lr, step, total) for step in range(total)] == expected
-
-
-@given(
-    total=st.integers(1, 60),
-    step_size=st.integers(1, 40),
-    gamma=st.floats(0.1, 1.0),
-    lr=st.floats(1e-4, 10),
-)
-@settings(max_examples=20)
-def test_step_decay_equals_torch(total: int, step_size: int, gamma: float, lr: float) -> None:
-    expected = torch_rates(lambda o: lr_scheduler.StepLR(o, step_size, gamma), lr, total)
-    rates = [step_decay(lr, step, total, step_size=step_size, gamma=gamma) for step in range(total)]
-    assert rates == pytest.approx(expected, rel=1e-9)
-
-
-@given(
-    total=st.integers(2, 60),
-    share=st.floats(0, 0.99),
-    factor=st.floats(0.001, 1.0),
-    lr=st.floats(1e-4, 10),
-)
-@settings(max_examples=30)
-@pytest.mark.filterwarnings("ignore:The epoch parameter")
-def test_warmup_cosine_equals_torch(total: int, share: float, factor: float, lr: float) -> None:
-    warmup = int(share * total)
-    expected = torch_rates(torch_warmup_cosine(total, warmup, factor), lr, total)
-    rates = [
-        warmup_cosine(lr, step, total, warmup=warmup, start_factor=factor) for step in range(total)
-    ]
-    assert rates == pytest.approx(expected, abs=1e-9 * lr)
-
-
-@pytest.mark.parametrize("total", [1, 2, 3, 7, 100, 1000])
-def test_schedules_by_name_need_no_more_than_rate_step_and_total(total: int) -> None:
-    assert set(SCHEDULES) == {"constant", "step", "cosine", "warmup-cosine"}
-    for name, schedule in SCHEDULES.items():
-        assert find_schedule(name) is schedule
-        rates = [schedule(2.0, step, total) for step in range(total)]
-        assert all(0 < rate <= 2.0 for rate in rates) and max(rates) == 2.0
-    third = -(-total // 3)
-    assert step_decay(2.0, third - 1, total) == 2.0
-    assert step_decay(2.0, third, total) == pytest.approx(0.2)
-    assert warmup_cosine(2.0, total // 20, total) == 2.0
-    with pytest.raises(ValueError, match="expected a schedule out of constant, .*, got 'linear'"):
-        find_schedule("linear")
-
-
-def test_refused_schedule_arguments() -> None:
-    for warmup in (-1, 10, 11):
-        with pytest.raises(ValueError, match=f"expected warmup .* 10 steps, got {warmup}"):
-            warmup_cosine(1.0, 0, 10, warmup=warmup)
-    for step_size in (0, -3):
-        with pytest.raises(ValueError, match=f"expected step_size of at least 1, got {step_size}"):
-            step_decay(1.0, 0, 10, step_size=step_size)
-
-
-# -------------------------------------------------------------------------- He beside Xavier
-
-SHAPES = [(4, 3), (32, 3, 2, 2), (64, 32, 3, 5), (2, 7, 3), (1, 1, 1, 1)]
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("slope", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("mode", ["fan_in", "fan_out"])
-def test_he_draws_what_torch_draws(shape: tuple, slope: float, mode: str) -> None:
-    pairs = [
-        (init.he_normal_, nn.init.kaiming_normal_),
-        (init.he_uniform_, nn.init.kaiming_uniform_),
-    ]
-    for ours, theirs in pairs:
-        weight, expected = torch.empty(shape), torch.empty(shape)
-        assert ours(weight, slope, mode, generator=generator(7)) is weight
-        theirs(expected, a=slope, mode=mode, nonlinearity="leaky_relu", generator=generator(7))
-        assert torch.equal(weight, expected)
-
-
-@pytest.mark.parametrize("gain", [1.0, 0.5])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_xavier_uniform_draws_what_torch_draws(shape: tuple, gain: float) -> None:
-    ours, theirs = torch.empty(shape), torch.empty(shape)
-    assert init.xavier_uniform_(ours, gain, generator=generator(7)) is ours
-    nn.init.xavier_uniform_(theirs, gain, generator=generator(7))
-    assert torch.equal(ours, theirs)
-
-
-@pytest.mark.parametrize("draw, std", [(init.he_uniform_, "he"), (init.xavier_uniform_, "xavier")])
-def test_uniform_draws_have_the_documented_deviation(draw: Callable, std: str) -> None:
-    """Five standard errors around mean, deviation and the bounds."""
-    weight = draw(torch.empty(96, 32, 5, 5).double(), generator=generator(0))
-    expected = math.sqrt(2 / (32 * 25)) if std == "he" else math.sqrt(2 / ((32 + 96) * 25))
-    n, bound = weight.numel(), math.sqrt(3) * expected
-    assert abs(weight.mean().item()) < 5 * expected / math.sqrt(n)
-    # The variance of z**2 is 4/5 where z is uniform of variance 1.
-    assert abs(weight.square().mean().item() / expected**2 - 1) < 5 * math.sqrt(0.8 / n)
-    assert 0.999 * bound < weight.abs().max() <= bound
-
-
-@pytest.mark.parametrize("slope", [0.0, 0.3])
-def test_he_keeps_the_mean_square_through_leaky_relus(slope: float) -> None:
-    """Through ten layers, where Xavier's would leave (1 + slope**2)**10 / 2**10 of it."""
-    x = torch.randn(200, 1000, generator=generator(0), dtype=torch.float64)
-    for seed in range(1, 11):
-        weight = init.he_normal_(torch.empty(1000, 1000).double(), slope, generator=generator(seed))
-        y = x @ weight.t()
-        x = torch.where(y > 0, y, slope * y)
-    assert 0.7 < x.square().mean() < 1.4
-
-
-def test_refused_initialisations() -> None:
-    with pytest.raises(ValueError, match="expected the mode fan_in or fan_out, got 'fan_avg'"):
-        init.he_std(torch.empty(2, 2), mode="fan_avg")
-    for draw in (init.he_normal_, init.he_uniform_, init.xavier_uniform_):
-        weight = torch.ones(5)
-        with pytest.raises(ValueError, match=r"expected a weight of two or more .*, got \(5,\)"):
-            draw(weight)
-        assert torch.equal(weight, torch.ones(5))
-
-
-def test_the_mean_follows_its_network_to_another_dtype() -> None:
-    network = Conv2d(1, 1, 1)
-    average = WeightAverage(network, 0.5)
-    average.update()
-    network.to(torch.float64)
-    average.update()
-    assert {mean.dtype for mean in average.values} == {torch.float64}
-
-
-def test_a_state_of_a_mean_that_holds_no_tensors_is_refused() -> None:
-    average = WeightAverage(Conv2d(1, 1, 1))
-    with pytest.raises(ValueError, match="expected a list of tensors, got list"):
-        average.load_state_dict({"steps": 0, "values": ["a", "b"]})

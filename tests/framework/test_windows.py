@@ -18,7 +18,7 @@ from n2n_lib.framework.kernels.unfold import output_size
 
 
 @given(data=st.data())
-def test_cut_is_unfold(data: st.DataObject) -> None:
+def test_windows_are_those_of_unfold(data: st.DataObject) -> None:
     """Windows of any geometry, in many parts, copied at once or line by line."""
     draw = data.draw
 
@@ -31,12 +31,12 @@ def test_cut_is_unfold(data: st.DataObject) -> None:
     count, channels = pair(1, 3)
     x = torch.randn(count, channels, *size, generator=generator(1))
     grid = output_size(size, kernel, stride, padding, dilation)
-    at = windows.Windows(size, grid, kernel, stride, padding, dilation)
+    at = windows.Geometry(size, grid, kernel, stride, padding, dilation)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "LARGE", draw(st.sampled_from([0, 1 << 17])))
         patch.setattr(windows, "PART_BYTES", draw(st.sampled_from([64, 1000, 1 << 23])))
         parts = windows.split_batch(count, grid[0], grid[1] * kernel[0] * kernel[1] * channels)
-        rows = [part.clone() for part in windows.cut(windows.as_rows(x), at, parts)]
+        rows = [part.clone() for part in windows.windows(windows.as_rows(x), at, parts)]
     columns = unfold(pad(x, (padding[1],) * 2 + (padding[0],) * 2), kernel, dilation, 0, stride)
     expected = columns.view(count, channels, kernel[0] * kernel[1], -1).permute(0, 3, 2, 1)
     assert torch.equal(torch.cat(rows), expected.reshape(count * grid[0] * grid[1], -1))

@@ -13,169 +13,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from n2n_lib.course.check import record
-from n2n_lib.course.check.engine import CheckFailed, Exercise, right_or_library
-from n2n_lib.course.check.lesson02 import (
-    LINEAR_BACKWARD,
-    NUMERICAL_GRADIENT,
-    linear_backward,
-    numerical_gradient,
+from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers its exercises)
+    activations,
+    convolution,
+    gradients,
+    loss_and_sequential,
+    optimisers,
+    record,
+    registry,
+    scale,
+    sgd,
+    speed,
+    transposed_convolution,
+    unet,
+    upsampling,
 )
-from n2n_lib.course.check.lesson03 import (
-    CONV2D_FORWARD,
-    CONV2D_INPUT_GRAD,
-    CONV2D_WEIGHT_GRAD,
-    OUTPUT_SIZE,
-    conv2d_forward,
-    conv2d_input_grad,
-    conv2d_weight_grad,
-    output_size,
-)
-from n2n_lib.course.check.lesson04 import (
-    UPSAMPLE_BACKWARD,
-    UPSAMPLE_FORWARD,
-    upsample_backward,
-    upsample_forward,
-)
-from n2n_lib.course.check.lesson05 import (
-    RELU_BACKWARD,
-    SIGMOID_BACKWARD,
-    SIGMOID_FORWARD,
-    relu_backward,
-    sigmoid_backward,
-    sigmoid_forward,
-)
-from n2n_lib.course.check.lesson06 import (
-    MSE_BACKWARD,
-    SEQUENTIAL_BACKWARD,
-    mse_backward,
-    sequential_backward,
-)
-from n2n_lib.course.check.lesson07 import SGD_STEP, XAVIER_STD, sgd_step, xavier_std
-from n2n_lib.course.check.lesson09 import (
-    CONV_TRANSPOSE2D_FORWARD,
-    CONV_TRANSPOSE2D_INPUT_GRAD,
-    CONV_TRANSPOSE2D_WEIGHT_GRAD,
-    TRANSPOSED_SIZE,
-    conv_transpose2d_forward,
-    conv_transpose2d_input_grad,
-    conv_transpose2d_weight_grad,
-    transposed_size,
-)
-from n2n_lib.course.check.lesson10 import (
-    ADAGRAD_STEP,
-    ADAM_STEP,
-    HE_STD,
-    MOMENTUM_STEP,
-    adagrad_step,
-    adam_step,
-    he_std,
-    momentum_step,
-)
-from n2n_lib.course.check.lesson11 import (
-    PHASE_KERNELS,
-    SHIFT_AND_ADD,
-    WINDOWS,
-    phase_kernels,
-    shift_and_add,
-    windows,
-)
-from n2n_lib.course.check.lesson12 import (
-    CONCAT_BACKWARD,
-    RECEPTIVE_FIELD,
-    RECORRUPT,
-    SELF_ENSEMBLE,
-    concat_backward,
-    receptive_field,
-    recorrupt,
-    self_ensemble,
-)
-from n2n_lib.course.check.lesson13 import MEAN_GRADIENT, RING_SECONDS, mean_gradient, ring_seconds
+from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.judge import CheckFailed, right_or_library
+from n2n_lib.course.lessons import number_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_EXERCISES: dict[str, Exercise] = {
-    exercise.name: exercise
-    for exercise in (
-        LINEAR_BACKWARD,
-        NUMERICAL_GRADIENT,
-        OUTPUT_SIZE,
-        CONV2D_FORWARD,
-        CONV2D_WEIGHT_GRAD,
-        CONV2D_INPUT_GRAD,
-        UPSAMPLE_FORWARD,
-        UPSAMPLE_BACKWARD,
-        RELU_BACKWARD,
-        SIGMOID_FORWARD,
-        SIGMOID_BACKWARD,
-        MSE_BACKWARD,
-        SEQUENTIAL_BACKWARD,
-        XAVIER_STD,
-        SGD_STEP,
-        TRANSPOSED_SIZE,
-        CONV_TRANSPOSE2D_FORWARD,
-        CONV_TRANSPOSE2D_INPUT_GRAD,
-        CONV_TRANSPOSE2D_WEIGHT_GRAD,
-        MOMENTUM_STEP,
-        ADAGRAD_STEP,
-        ADAM_STEP,
-        HE_STD,
-        CONCAT_BACKWARD,
-        RECEPTIVE_FIELD,
-        SELF_ENSEMBLE,
-        RECORRUPT,
-        WINDOWS,
-        SHIFT_AND_ADD,
-        PHASE_KERNELS,
-        MEAN_GRADIENT,
-        RING_SECONDS,
-    )
-}
+EXERCISES: dict[str, Exercise] = dict(
+    sorted(registry.EXERCISES.items(), key=lambda item: number_of(item[1].topic))
+)
+"""Every exercise by its name, in the order of the lessons."""
 
-EXERCISES: dict[str, tuple[int, str, str]] = {
-    name: (exercise.lesson, exercise.title, exercise.hint) for name, exercise in _EXERCISES.items()
-}
-"""Of every exercise: the number of its lesson, a title of one line, and the hint."""
+globals().update(EXERCISES)  # check.NAME
 
-__all__ = [
-    "EXERCISES",
-    "CheckFailed",
-    "adagrad_step",
-    "adam_step",
-    "concat_backward",
-    "conv2d_forward",
-    "conv2d_input_grad",
-    "conv2d_weight_grad",
-    "conv_transpose2d_forward",
-    "conv_transpose2d_input_grad",
-    "conv_transpose2d_weight_grad",
-    "go_on_with",
-    "he_std",
-    "linear_backward",
-    "mean_gradient",
-    "momentum_step",
-    "mse_backward",
-    "numerical_gradient",
-    "output_size",
-    "phase_kernels",
-    "progress",
-    "receptive_field",
-    "recorrupt",
-    "relu_backward",
-    "ring_seconds",
-    "self_ensemble",
-    "sequential_backward",
-    "sgd_step",
-    "shift_and_add",
-    "sigmoid_backward",
-    "sigmoid_forward",
-    "transposed_size",
-    "upsample_backward",
-    "upsample_forward",
-    "windows",
-    "xavier_std",
-]
+__all__ = ["EXERCISES", "CheckFailed", "go_on_with", "progress", *EXERCISES]
 
 
 def go_on_with(function: Callable[..., Any], exercise: str | None = None) -> Callable[..., Any]:
@@ -202,9 +69,9 @@ def go_on_with(function: Callable[..., Any], exercise: str | None = None) -> Cal
         If there is no such exercise.
     """
     name = exercise or getattr(function, "__name__", "")
-    if name not in _EXERCISES:
+    if name not in EXERCISES:
         raise ValueError(f"expected the function of an exercise, got {name or function!r}")
-    return right_or_library(_EXERCISES[name], function)
+    return right_or_library(EXERCISES[name], function)
 
 
 def progress() -> Figure:
@@ -222,7 +89,7 @@ def progress() -> Figure:
 
     entries, titles = record.read(), record.lesson_titles()
     rows: dict[str, list[tuple[str, str]]] = {}
-    for name, exercise in _EXERCISES.items():
-        title = titles.get(exercise.lesson, f"lesson {exercise.lesson:02}")
+    for name, exercise in EXERCISES.items():
+        title = titles.get(exercise.topic, f"lesson {number_of(exercise.topic):02}")
         rows.setdefault(title, []).append((name, record.state(entries.get(name))))
     return plots.show_progress(dict(sorted(rows.items())))

@@ -22,7 +22,8 @@ DAMAGED = "progress.damaged.json"
 
 PATIENCE = 10.0  # seconds that another notebook may take to write its own entry
 
-_session: dict[str, Any] = {}  # outside a student edition: what this kernel has seen
+session: dict[str, Any] = {}
+"""Outside a student edition: what this kernel has seen."""
 
 
 def note(name: str, *, right: bool) -> None:
@@ -40,7 +41,7 @@ def note(name: str, *, right: bool) -> None:
     """
     folder = Path.cwd()
     if not (folder / EDITION).is_file():
-        _add(_session, name, right)
+        _add(session, name, right)
         return
     try:
         with FileLock(folder / f".{PROGRESS}.lock", timeout=PATIENCE):
@@ -59,7 +60,7 @@ def read() -> dict[str, Any]:
     """Return the entries by name of the exercise, none of a file that is missing or damaged."""
     folder = Path.cwd()
     if not (folder / EDITION).is_file():
-        return dict(_session)
+        return dict(session)
     return _load(folder / PROGRESS) or {}
 
 
@@ -70,13 +71,14 @@ def state(entry: Any) -> str:
     return "right" if entry.get("right") else "tried"
 
 
-def lesson_titles() -> dict[int, str]:
-    """Return the titles of the lessons in the working folder by number: ``{3: "03 convolution"}``.
+def lesson_titles() -> dict[str, str]:
+    """Return the titles of the lessons in the working folder by topic.
 
-    A title is the name of the file, of the oldest if several have one number.
+    A title is the name of the file, with the number that the lesson has in this folder:
+    ``{"convolution": "03 convolution"}``.
     """
-    stems = sorted((path.stem for path in Path.cwd().glob("[0-9][0-9]_*.ipynb")), reverse=True)
-    return {int(stem[:2]): stem.partition(".")[0].replace("_", " ") for stem in stems}
+    names = (path.name.partition(".")[0] for path in Path.cwd().glob("[0-9][0-9]_*.ipynb"))
+    return {name[3:]: name.replace("_", " ") for name in sorted(names, reverse=True)}
 
 
 def _add(entries: dict[str, Any], name: str, right: bool) -> None:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -19,7 +20,8 @@ from typing import Any
 import matplotlib
 import psutil
 
-from n2n_lib.course.check.engine import Exercise, Verdict, judge, tensors_in
+from n2n_lib.course.check.exercise import Exercise, tensors_in
+from n2n_lib.course.check.judge import Verdict, judge
 from n2n_lib.course.grading.wire import decode, plain, receive, send
 from n2n_lib.course.grading.worker import FORKS
 
@@ -195,6 +197,19 @@ class Worker:
             return f"its code ended Python, exit code {code}"
         known = {each.value: each.name for each in signal.Signals}
         return f"its process was ended by {known.get(-code, f'signal {-code}')}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an answer may take: seconds and megabytes, closed in by bubblewrap or not."""
+
+    seconds: float = 60
+    megabytes: int = 2048
+    closed: bool = field(default_factory=has_bubblewrap)
+
+    def worker(self) -> Worker:
+        """Return a worker with these limits."""
+        return Worker(self.seconds, self.megabytes, closed=self.closed)
 
 
 def _environment(folder: str) -> dict[str, str]:

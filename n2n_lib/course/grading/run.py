@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from n2n_lib.course.grading.judge import NoAnswer, Worker, has_bubblewrap
+from n2n_lib.course.grading.journal import Journal
+from n2n_lib.course.grading.judge import Limits, NoAnswer, Worker
 from n2n_lib.course.grading.results import Grade, Mark, write_csv, write_feedback
 from n2n_lib.course.grading.submissions import (
     Submission,
@@ -23,20 +21,7 @@ from n2n_lib.course.grading.submissions import (
     read_submission,
 )
 from n2n_lib.course.grading.tasks import Assignment, Task, read_assignments
-from n2n_lib.support.files import check_writable, write_atomically
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an answer may take: seconds and megabytes, closed in by bubblewrap or not."""
-
-    seconds: float = 60
-    megabytes: int = 2048
-    closed: bool = field(default_factory=has_bubblewrap)
-
-    def worker(self) -> Worker:
-        """Return a worker with these limits."""
-        return Worker(self.seconds, self.megabytes, closed=self.closed)
+from n2n_lib.support.files import check_writable
 
 
 def grade(
@@ -91,7 +76,7 @@ def grade(
     try:
         with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
             _check_solutions(assignments, limits)
-            journal = _Journal(out.with_name(f"{out.name}.journal"), assignments, limits)
+            journal = Journal(out.with_name(f"{out.name}.journal"), assignments, limits)
             grades = []
             with tqdm(total=len(paths), unit="student", disable=not progress) as bar:
                 for done in _each(paths, assignments, limits, jobs, journal):
@@ -164,7 +149,7 @@ def _each(
     assignments: Sequence[Assignment],
     limits: Limits,
     jobs: int,
-    journal: _Journal,
+    journal: Journal,
 ) -> Iterator[Grade]:
     """Yield the grades as they are ready, those of unchanged submissions from the journal."""
     stop, workers, names = Event(), set(), [assignment.name for assignment in assignments]
@@ -203,52 +188,3 @@ def _check_solutions(assignments: Sequence[Assignment], limits: Limits) -> None:
             f"expected all solutions in {folder} to be right, got {', '.join(wrong)} wrong; "
             f"{column}: {mark.message}"
         )
-
-
-class _Journal:
-    """The grades so far, a line each, for the lessons and limits that the first line names."""
-
-    def __init__(self, path: Path, assignments: Sequence[Assignment], limits: Limits) -> None:
-        key = _digest(assignments, limits)
-        self._path, self._known = path, {}
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        if lines and lines[0] == key:
-            for line in lines[1:]:
-                self._read(line)
-        content = "\n".join([key, *map(self._line, self._known.values()), ""])
-        write_atomically(path, lambda file: file.write(content.encode()))
-
-    def get(self, submission: Submission) -> Grade | None:
-        """Return the grade of a submission that has not changed since."""
-        known = self._known.get(submission.student)
-        return known if known and known.digest == submission.digest else None
-
-    def add(self, done: Grade) -> None:
-        """Keep a grade."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(self._line(done) + "\n")
-
-    @staticmethod
-    def _line(done: Grade) -> str:
-        return json.dumps(asdict(done))
-
-    def _read(self, line: str) -> None:
-        try:
-            content = json.loads(line)
-            marks = {column: Mark(**mark) for column, mark in content.pop("marks").items()}
-            grade = Grade(**content, marks=marks)
-        except (ValueError, KeyError, TypeError):  # the last line of a run that was killed
-            return
-        self._known[grade.student] = grade
-
-
-def _digest(assignments: Sequence[Assignment], limits: Limits) -> str:
-    """Describe all but the submissions that grades depend on: lessons, limits, library."""
-    asked = [
-        [asdict(replace(task, exercise=None)) for task in assignment.tasks]
-        for assignment in assignments
-    ]
-    digest = hashlib.sha256(json.dumps([asked, asdict(limits)]).encode())
-    for file in sorted(Path(__file__).parents[2].rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from n2n_lib.course import check
-from n2n_lib.course.check.engine import Exercise
+from n2n_lib.course.check.exercise import Exercise
 from n2n_lib.course.grading.needed import needed
 from n2n_lib.course.notebooks import LessonError, find_lessons
 
@@ -128,7 +128,7 @@ def _task(lesson: str, exercise: str | None, cell: dict, before: Sequence[str]) 
         cell=exercise,
         check_cell=cell["id"],
         function=function,
-        exercise=getattr(check, name.upper()),
+        exercise=check.EXERCISES[name],
         points=cell["metadata"]["nbgrader"]["points"],
         before=tuple(before),
         check_source=source,

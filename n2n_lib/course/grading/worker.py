@@ -22,7 +22,7 @@ import psutil
 import torch
 
 import n2n_lib.course.check  # noqa: F401  (loaded once, before the forks)
-from n2n_lib.course.check.engine import tensors_in
+from n2n_lib.course.check.exercise import tensors_in
 from n2n_lib.course.grading.needed import needed
 from n2n_lib.course.grading.wire import encode, receive, send
 

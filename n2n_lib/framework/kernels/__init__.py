@@ -1,7 +1,8 @@
-"""The arithmetic under the layers, in interchangeable sets (lesson 11).
+"""The arithmetic under the layers, in interchangeable sets.
 
-``kernels.unfold`` is the report's: ``unfold``, one matrix product, ``fold``. Every set offers the
-same eight functions, so that one network with one set of weights runs on any of them.
+Every set offers the eight functions of `KernelSet`, so that one network with one set of weights
+runs on any of them. ``kernels.unfold`` is the report's: ``unfold``, one matrix product, ``fold``.
+``kernels.fast`` is the default.
 """
 
 from __future__ import annotations
@@ -9,43 +10,157 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import ModuleType
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from n2n_lib.framework.kernels import fast, unfold
+from n2n_lib.framework.kernels.unfold import HW
 
-KERNELS: dict[str, ModuleType] = {"fast": fast, "unfold": unfold}
+
+class KernelSet(Protocol):
+    """What a set of kernels must offer: a module, or any object with these eight functions.
+
+    They are pure functions of tensors. Each ``forward`` of a layer returns its output and *saved*:
+    whatever its own ``backward`` wants to see again. Nobody else looks into it.
+
+    Shapes, here and below: images are ``(N, C, H, W)``, outputs ``(N, O, H', W')``, a bias is
+    ``(O,)`` or None. ``stride``, ``padding``, ``output_padding``, ``dilation`` and ``scale`` are
+    pairs (height, width). A ``backward`` gets the gradient of the output, in the output's shape,
+    and returns the gradients of the input, the weight and the bias, each in the shape of what it
+    belongs to; that of the input may be None where ``needs_input_grad`` is False. Arguments are
+    checked by the layers, before they call.
+    """
+
+    def conv2d_forward(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, stride: HW, padding: HW, dilation: HW
+    ) -> tuple[Tensor, Any]:
+        """Convolve with a ``weight`` of shape ``(O, C, kH, kW)``, as `framework.conv.Conv2d`."""
+
+    def conv2d_backward(
+        self,
+        grad_output: Tensor,
+        saved: Any,
+        weight: Tensor,
+        stride: HW,
+        padding: HW,
+        dilation: HW,
+        needs_input_grad: bool = True,
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate `conv2d_forward`."""
+
+    def nn_upsample_forward(self, x: Tensor, scale: HW) -> Tensor:
+        """Copy every pixel into a block: ``(N, C, sH H, sW W)``."""
+
+    def nn_upsample_backward(self, grad_output: Tensor, scale: HW) -> Tensor:
+        """Sum every block of gradients: ``(N, C, sH H, sW W)`` to ``(N, C, H, W)``."""
+
+    def upsample_conv2d_forward(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: HW,
+        padding: HW,
+        dilation: HW,
+        scale: HW,
+    ) -> tuple[Tensor, Any]:
+        """Upsample by ``scale``, then convolve: both steps in one, so that they may be merged."""
+
+    def upsample_conv2d_backward(
+        self,
+        grad_output: Tensor,
+        saved: Any,
+        weight: Tensor,
+        stride: HW,
+        padding: HW,
+        dilation: HW,
+        scale: HW,
+        needs_input_grad: bool = True,
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate `upsample_conv2d_forward`."""
+
+    def conv_transpose2d_forward(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: HW,
+        padding: HW,
+        output_padding: HW,
+        dilation: HW,
+    ) -> tuple[Tensor, Any]:
+        """Convolve, transposed, with a ``weight`` of shape ``(C, O, kH, kW)``."""
+
+    def conv_transpose2d_backward(
+        self,
+        grad_output: Tensor,
+        saved: Any,
+        weight: Tensor,
+        stride: HW,
+        padding: HW,
+        dilation: HW,
+        needs_input_grad: bool = True,
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate `conv_transpose2d_forward`."""
+
+
+FUNCTIONS = tuple(name for name in vars(KernelSet) if name.endswith(("_forward", "_backward")))
+"""Names of the eight functions."""
+
+KERNELS: dict[str, KernelSet] = {"fast": fast, "unfold": unfold}
 DEFAULT = "fast"
 
-_active: ContextVar[ModuleType] = ContextVar("n2n_kernels", default=KERNELS[DEFAULT])
+_active: ContextVar[KernelSet] = ContextVar("n2n_kernels", default=KERNELS[DEFAULT])
 
 
-def active() -> ModuleType:
+def active() -> KernelSet:
     """Return the kernel set that a forward would use now."""
     return _active.get()
 
 
 @contextmanager
-def use_kernels(name: str) -> Iterator[ModuleType]:
+def use_kernels(kernels: str | KernelSet) -> Iterator[KernelSet]:
     """Run the forwards inside a ``with`` block on another kernel set.
 
     Parameters
     ----------
-    name : str
-        A key of `KERNELS`.
+    kernels : str or KernelSet
+        A key of `KERNELS`, or a set of one's own: an object with the eight functions of
+        `KernelSet`.
 
     Raises
     ------
     ValueError
-        If there is no such set.
+        If there is no set of that name.
+    TypeError
+        If it lacks functions; they are named.
 
     Notes
     -----
     A ``backward`` always uses the set of its own ``forward``, wherever it is called.
+
+    Examples
+    --------
+    >>> with use_kernels("unfold"):  # the arithmetic that the lessons derive
+    ...     output = network(images)
     """
-    if name not in KERNELS:
-        raise ValueError(f"expected a kernel set out of {', '.join(KERNELS)}, got {name!r}")
-    token = _active.set(KERNELS[name])
+    token = _active.set(_find(kernels))
     try:
-        yield KERNELS[name]
+        yield _active.get()
     finally:
         _active.reset(token)
+
+
+def _find(kernels: str | KernelSet) -> KernelSet:
+    if isinstance(kernels, str):
+        if kernels not in KERNELS:
+            raise ValueError(f"expected a kernel set out of {', '.join(KERNELS)}, got {kernels!r}")
+        return KERNELS[kernels]
+    missing = [name for name in FUNCTIONS if not callable(getattr(kernels, name, None))]
+    if missing:
+        raise TypeError(
+            f"expected a kernel set with {len(FUNCTIONS)} functions, got a "
+            f"{type(kernels).__name__} without {', '.join(missing)}"
+        )
+    return kernels

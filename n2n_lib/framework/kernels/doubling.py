@@ -1,4 +1,4 @@
-r"""Doubling an image, then convolving with windows of 3 x 3, in nine products a pixel (lesson 11).
+r"""Doubling an image, then convolving with windows of 3 x 3, in nine products a pixel.
 
 Along one axis the two outputs that belong to pixel :math:`i` of the small image are
 
@@ -9,21 +9,30 @@ Along one axis the two outputs that belong to pixel :math:`i` of the small image
 
 with :math:`\sigma = w_0 + w_1 + w_2` and zeros outside the image. The left forms need four products
 for each pixel, the right ones three: :math:`\sigma x_i`, :math:`w_0 x_i` and :math:`w_2 x_i`. With
-both axes there are nine, where the four phases of lesson 11 have 16, and PyTorch 36. This is
-summation by parts: sums of weights meet the image, weights meet its differences. Exact algebra; in
-float32 the rounding errors are about twice those of the plain sum.
+both axes there are nine, where the four phases of the lesson on speed have 16, and PyTorch 36. This
+is summation by parts: sums of weights meet the image, weights meet its differences. Exact algebra;
+in float32 the rounding errors are about twice those of the plain sum.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from n2n_lib.framework.kernels.product import product
-from n2n_lib.framework.kernels.unfold import Pair
-from n2n_lib.framework.kernels.windows import Part, add_up, correlate, joined, of, split_batch, sums
+from n2n_lib.framework.kernels.unfold import HW
+from n2n_lib.framework.kernels.windows import (
+    Part,
+    add_up,
+    bias_grad,
+    correlate,
+    joined,
+    split_batch,
+    take_images,
+)
 
 CHANNELS = 16
 """Channels, in and out, from which nine products beat the sums that they need around them."""
@@ -31,9 +40,7 @@ CHANNELS = 16
 _KINDS = ((1.0, 1.0, 1.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))  # sigma, w0, w2
 
 
-def applies(
-    shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, scale: Pair
-) -> bool:
+def applies(shape: tuple[int, ...], stride: HW, padding: HW, dilation: HW, scale: HW) -> bool:
     """Whether upsampling and a convolution with such a weight can, and should, be computed here."""
     out, channels, *kernel = shape
     plain = stride == dilation == padding == (1, 1) and scale == (2, 2) and kernel == [3, 3]
@@ -91,11 +98,42 @@ def _stages(like: Tensor, y: Tensor, products: Tensor) -> list[tuple]:
     return [width, height]
 
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+class NineProducts(NamedTuple):
+    """Doubling and convolving in nine products a pixel: what its backward needs."""
+
+    x: Tensor  # (N, H, W, C)
+    matrix: Tensor  # (9 O, C): V, the nine sums of weights
+
+    def backward(
+        self, grad: Tensor, weight: Tensor, needs_input_grad: bool
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate: `_gather` makes ``dP`` of ``dY``, then ``dX = dP V`` and ``dV = dP^T X``.
+
+        Takes ``dY`` as ``(N, 2 H, 2 W, O)`` and returns the gradients of the input
+        ``(N, H, W, C)``, the weight ``(O, C, 3, 3)`` and the bias ``(O,)``.
+        """
+        x, matrix = self
+        (_, h, w, channels), out = x.shape, len(weight)
+        grad_matrix, grad_input = [], []
+        for images, _ in _parts(x, out):
+            pixels = take_images(x, images).reshape(-1, channels)
+            dp = x.new_empty(len(pixels) // (h * w), h, w, 3, 3, out)
+            for kinds, even, odd, axis in reversed(_stages(x, take_images(grad, images), dp)):
+                _gather(even, odd, kinds, axis)
+            dp = dp.view(-1, 9 * out)
+            grad_matrix.append(correlate(dp, pixels))
+            if needs_input_grad:
+                grad_input.append(product(dp, matrix.t()))
+        grad_kinds = add_up(grad_matrix).reshape(9, -1).t()  # (O C, 9)
+        grad_weight = (grad_kinds @ _kinds(weight.dtype, weight.device)).view(weight.shape)
+        grad_input = joined(grad_input).view(x.shape) if needs_input_grad else None
+        return grad_input, grad_weight, bias_grad(grad)
+
+
+def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, NineProducts]:
     """Double and convolve ``(N, H, W, C)``: ``P = X V^T + b``, then `_spread` along both axes.
 
-    The bias comes with the product of both sums, which every output holds once. Returns the output
-    and ``V``, the nine sums of weights ``(9 O, C)``, for `backward`.
+    The bias comes with the product of both sums, which every output holds once.
     """
     (n, h, w, channels), out = x.shape, len(weight)
     matrix = _kinds(weight.dtype, weight.device) @ weight.reshape(out * channels, 9).t()
@@ -104,28 +142,8 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Ten
         bias = torch.cat([bias, bias.new_zeros(8 * out)])
     y = x.new_empty(n, 2 * h, 2 * w, out)
     for images, _ in _parts(x, out):
-        p = product(of(x, images).reshape(-1, channels), matrix, bias).view(-1, h, w, 3, 3, out)
-        for kinds, even, odd, axis in _stages(x, of(y, images), p):
+        pixels = take_images(x, images).reshape(-1, channels)
+        p = product(pixels, matrix, bias).view(-1, h, w, 3, 3, out)
+        for kinds, even, odd, axis in _stages(x, take_images(y, images), p):
             _spread(kinds, even, odd, axis)
-    return y, matrix
-
-
-def backward(
-    grad: Tensor, x: Tensor, matrix: Tensor, weight: Tensor, needs_input_grad: bool
-) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Differentiate: `_gather` makes ``dP`` of ``dY``, then ``dX = dP V`` and ``dV = dP^T X``."""
-    (_, h, w, channels), out = x.shape, len(weight)
-    grad_matrix, grad_input = [], []
-    for images, _ in _parts(x, out):
-        pixels = of(x, images).reshape(-1, channels)
-        dp = x.new_empty(len(pixels) // (h * w), h, w, 3, 3, out)
-        for kinds, even, odd, axis in reversed(_stages(x, of(grad, images), dp)):
-            _gather(even, odd, kinds, axis)
-        dp = dp.view(-1, 9 * out)
-        grad_matrix.append(correlate(dp, pixels))
-        if needs_input_grad:
-            grad_input.append(product(dp, matrix.t()))
-    grad_kinds = add_up(grad_matrix).reshape(9, -1).t()  # (O C, 9)
-    grad_weight = (grad_kinds @ _kinds(weight.dtype, weight.device)).view(weight.shape)
-    grad_input = joined(grad_input).view(x.shape) if needs_input_grad else None
-    return grad_input, grad_weight, sums(grad)
+    return y, NineProducts(x, matrix)

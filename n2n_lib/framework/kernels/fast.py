@@ -1,4 +1,4 @@
-r"""Convolution and upsampling, fast: the arithmetic of lesson 11, and the default.
+r"""Convolution and upsampling, fast: the arithmetic of the lesson on speed, and the default.
 
 The same functions as in ``kernels.unfold``, with the same results, several times faster in plain
 tensor operations. Five ideas carry them:
@@ -10,7 +10,7 @@ tensor operations. Five ideas carry them:
    goes the way that moves fewer floats: ``kH kW C`` for each pixel with windows first,
    ``kH kW O`` with the sums last, ``kW C + kH O`` with one axis each way.
 3. *Never upsample.* An upsampled image holds each number s^2 times. Its convolution is a sum over
-   the small image with a kernel of ``k + s - 1``, see `upsample_conv2d_forward`.
+   the small image with a kernel of ``k + s - 1`` taps, see `UpsampledByTaps`.
 4. *Stay in the cache.* A batch is worked through in parts whose windows take about 8 MB: few
    enough numbers for the cache that the cores share, and enough to keep all cores busy.
 5. *Multiply less.* Windows of three lines and stride 1 need four products for two lines of output
@@ -19,46 +19,100 @@ tensor operations. Five ideas carry them:
 
 What these share, the parts of a batch, windows and their adjoint, is in ``kernels.windows``.
 
-Every function works for every stride, padding, dilation, kernel and scale. Where a shorter way does
-not apply, `_plan` and `upsample_conv2d_forward` say which way is taken instead.
+Every function works for every stride, padding, dilation, kernel and scale. It chooses one of
+several ways, and *saved* is an object of that way's own class, which keeps what it needs and knows
+its ``backward``:
 
-Notation as in ``kernels.unfold``; ``x`` is ``(N, H, W, C)`` inside this file.
+==================== ================== ==============================================
+function             way                where
+==================== ================== ==============================================
+``conv2d``           `FourProducts`     where ``winograd.applies``
+..                   `ByWindows`        everywhere else
+``upsample_conv2d``  `NineProducts`     where ``doubling.applies``
+..                   `UpsampledByTaps`  stride 1, and a padding of at most (k - 1) d
+..                   `UpsampledFirst`   everywhere else
+``conv_transpose2d`` `TransposedByTaps` everywhere
+==================== ================== ==============================================
+
+Notation as in ``kernels.unfold``; ``x`` is ``(N, H, W, C)`` inside this file, and so are the
+gradients that a way's ``backward(grad, weight, needs_input_grad)`` takes and returns.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from n2n_lib.framework.kernels import doubling, winograd
+from n2n_lib.framework.kernels.doubling import NineProducts
 from n2n_lib.framework.kernels.product import product
-from n2n_lib.framework.kernels.unfold import Pair, output_size, transposed_size
+from n2n_lib.framework.kernels.unfold import HW, output_size, transposed_size
 from n2n_lib.framework.kernels.windows import (
-    Windows,
-    add,
+    Geometry,
+    Part,
     add_up,
     as_images,
     as_rows,
+    bias_grad,
     canvas,
     correlate,
     crop,
-    cut,
     first_taps,
     joined,
     pixels,
+    shift_and_add,
     split_batch,
-    sums,
+    windows,
 )
+from n2n_lib.framework.kernels.winograd import FourProducts
+
+Gradients = tuple[Tensor | None, Tensor, Tensor]
+"""Of the input (None where it is not needed), the weight and the bias."""
 
 # ------------------------------------------------------------------ convolution
 
 
+class ByWindows(NamedTuple):
+    """A convolution by one product with windows: what its backward needs.
+
+    ``Z = windows(X) W^T`` and ``Y = shift_and_add(Z) + b``, each axis as `_plan` chose.
+    """
+
+    x: Tensor  # (N, H, W, C)
+    rows: list[Tensor] | None  # windows(X), where they are few enough to be kept
+    before: Geometry  # what `windows` does to the input
+    after: Geometry | None  # what `shift_and_add` does to the products; None: nothing
+    matrix: Tensor  # (taps after * O, taps before * C): W
+    parts: list[Part]
+
+    def backward(self, grad: Tensor, weight: Tensor, needs_input_grad: bool) -> Gradients:
+        """Differentiate: ``dZ = windows(dY)``, ``dW = dZ^T windows(X)``, ``dX = add(dZ W)``.
+
+        What was added up on the way out is cut into windows on the way back, and the other way
+        round.
+        """
+        x, rows, before, after, matrix, parts = self
+        grad_matrix = []
+        if needs_input_grad:
+            target = canvas(before, parts[0], len(x), x, None, x.shape[3])
+        turned = Geometry(before.grid, before.grid, (1, 1)) if after is None else after
+        rows = rows or windows(x, before, parts)
+        for part, dz, cut in zip(parts, windows(grad, turned, parts), rows, strict=True):
+            grad_matrix.append(correlate(dz, cut))
+            if needs_input_grad:
+                shift_and_add(product(dz, matrix.t()), before, target, part)
+        grad_weight = _as_weight(add_up(grad_matrix), after, weight.shape)
+        grad_input = crop(target, before) if needs_input_grad else None
+        return grad_input, grad_weight, bias_grad(grad)
+
+
 @lru_cache(maxsize=256)
 def _plan(
-    size: Pair, shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair
-) -> tuple[Windows, Windows | None]:
+    size: HW, shape: tuple[int, ...], stride: HW, padding: HW, dilation: HW
+) -> tuple[Geometry, Geometry | None]:
     r"""Decide which axes are cut before the product and which are added up after it.
 
     An axis of stride 1 can be turned around: with :math:`\kappa = k - 1 - u`,
@@ -75,8 +129,8 @@ def _plan(
 
     Returns
     -------
-    Windows, Windows or None
-        What `cut` does to the input, and what `add` does to the products (None: nothing).
+    Geometry, Geometry or None
+        ``before`` and ``after`` of `ByWindows`.
     """
     out, channels, kh, kw = shape
     grid = output_size(size, (kh, kw), stride, padding, dilation)
@@ -90,16 +144,16 @@ def _plan(
     floats[False, False] = kh * kw * channels
     turn_h, turn_w = min(floats, key=floats.get)
     if not turn_h:  # any stride, padding and dilation
-        return Windows(size, grid, (kh, kw), stride, padding, dilation), None
+        return Geometry(size, grid, (kh, kw), stride, padding, dilation), None
     if turn_w:
-        before = Windows(size, size, (1, 1))
-        return before, Windows(grid, size, (kh, kw), (1, 1), shift, dilation)
+        before = Geometry(size, size, (1, 1))
+        return before, Geometry(grid, size, (kh, kw), (1, 1), shift, dilation)
     between = (size[0], grid[1])
-    before = Windows(size, between, (1, kw), (1, stride[1]), (0, padding[1]), (1, dilation[1]))
-    return before, Windows(grid, between, (kh, 1), (1, 1), (shift[0], 0), (dilation[0], 1))
+    before = Geometry(size, between, (1, kw), (1, stride[1]), (0, padding[1]), (1, dilation[1]))
+    return before, Geometry(grid, between, (kh, 1), (1, 1), (shift[0], 0), (dilation[0], 1))
 
 
-def _matrix(weight: Tensor, after: Windows | None) -> Tensor:
+def _as_matrix(weight: Tensor, after: Geometry | None) -> Tensor:
     """Lay the weight out for the plan: ``(taps after * O, taps before * C)``."""
     out, channels, kh, kw = weight.shape
     if after is None:
@@ -109,8 +163,8 @@ def _matrix(weight: Tensor, after: Windows | None) -> Tensor:
     return weight.flip(2, 3).permute(2, 3, 0, 1).reshape(-1, channels)
 
 
-def _weight(matrix: Tensor, after: Windows | None, shape: tuple[int, ...]) -> Tensor:
-    """Undo `_matrix`."""
+def _as_weight(matrix: Tensor, after: Geometry | None, shape: tuple[int, ...]) -> Tensor:
+    """Undo `_as_matrix`: return ``(O, C, kH, kW)``, which is `shape`."""
     out, channels, kh, kw = shape
     if after is None:
         return matrix.reshape(out, kh, kw, channels).permute(0, 3, 1, 2)
@@ -119,66 +173,60 @@ def _weight(matrix: Tensor, after: Windows | None, shape: tuple[int, ...]) -> Te
     return matrix.reshape(kh, kw, out, channels).permute(2, 3, 0, 1).flip(2, 3)
 
 
-def conv2d_forward(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair
-) -> tuple[Tensor, tuple]:
-    """Convolve: ``Z = cut(X) W^T`` and ``Y = add(Z) + b``, each axis as `_plan` chose."""
-    if winograd.applies(weight.shape, stride, padding, dilation):
-        x = as_rows(x)
-        return as_images(winograd.forward(x, weight, bias, padding)), (x,)
-    before, after = _plan(tuple(x.shape[2:]), tuple(weight.shape), stride, padding, dilation)
-    matrix = _matrix(weight, after)
-    x, out, grid = as_rows(x), len(weight), before.grid
+def _by_windows(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: HW, padding: HW, dilation: HW
+) -> tuple[Tensor, ByWindows]:
+    size, out = tuple(x.shape[1:3]), len(weight)
+    before, after = _plan(size, tuple(weight.shape), stride, padding, dilation)
+    matrix, grid = _as_matrix(weight, after), before.grid
     parts = split_batch(len(x), grid[0], grid[1] * sum(matrix.shape))
-    windows = cut(x, before, parts)
+    rows = windows(x, before, parts)
     if len(parts) == 1:
-        windows = list(windows)  # few enough to be kept for backward
-    saved = x, windows if len(parts) == 1 else None, before, after, matrix, parts
+        rows = list(rows)  # few enough to be kept for backward
+    saved = ByWindows(x, rows if len(parts) == 1 else None, before, after, matrix, parts)
     if after is None:
-        y = joined([product(rows, matrix, bias) for rows in windows])
-        return as_images(y.view(len(x), *grid, out)), saved
+        y = joined([product(cut, matrix, bias) for cut in rows])
+        return y.view(len(x), *grid, out), saved
     target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
-    for part, rows in zip(parts, windows, strict=True):
-        add(product(rows, matrix, taps), after, target, part)
-    return as_images(crop(target, after)), saved
+    for part, cut in zip(parts, rows, strict=True):
+        shift_and_add(product(cut, matrix, taps), after, target, part)
+    return crop(target, after), saved
+
+
+def conv2d_forward(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: HW, padding: HW, dilation: HW
+) -> tuple[Tensor, FourProducts | ByWindows]:
+    """Convolve, in four products for six where that pays, else with windows."""
+    if winograd.applies(weight.shape, stride, padding, dilation):
+        y, saved = winograd.forward(as_rows(x), weight, bias, padding)
+    else:
+        y, saved = _by_windows(as_rows(x), weight, bias, stride, padding, dilation)
+    return as_images(y), saved
 
 
 def conv2d_backward(
     grad_output: Tensor,
-    saved: tuple,
+    saved: FourProducts | ByWindows,
     weight: Tensor,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
+    stride: HW,
+    padding: HW,
+    dilation: HW,
     needs_input_grad: bool = True,
-) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Differentiate: ``dZ = cut(dY)``, ``dW = dZ^T cut(X)`` and ``dX = add(dZ W)``.
+) -> Gradients:
+    """Differentiate the convolution the way that it was computed."""
+    return _go_back(grad_output, saved, weight, needs_input_grad)
 
-    What was added up on the way out is cut on the way back, and the other way round.
-    """
-    grad = as_rows(grad_output)
-    if len(saved) == 1:
-        grad_input, *others = winograd.backward(grad, *saved, weight, padding, needs_input_grad)
-        return None if grad_input is None else as_images(grad_input), *others
-    x, windows, before, after, matrix, parts = saved
-    grad_matrix = []
-    if needs_input_grad:
-        target = canvas(before, parts[0], len(x), x, None, x.shape[3])
-    turned = Windows(before.grid, before.grid, (1, 1)) if after is None else after
-    windows = windows or cut(x, before, parts)
-    for part, dz, rows in zip(parts, cut(grad, turned, parts), windows, strict=True):
-        grad_matrix.append(correlate(dz, rows))
-        if needs_input_grad:
-            add(product(dz, matrix.t()), before, target, part)
-    grad_weight = _weight(add_up(grad_matrix), after, weight.shape)
-    grad_input = as_images(crop(target, before)) if needs_input_grad else None
-    return grad_input, grad_weight, sums(grad)
+
+def _go_back(grad_output: Tensor, saved, weight: Tensor, needs_input_grad: bool) -> Gradients:
+    """Call the backward of the way that `saved` is of; images outside, rows of pixels inside."""
+    grad_input, *others = saved.backward(as_rows(grad_output), weight, needs_input_grad)
+    return None if grad_input is None else as_images(grad_input), *others
 
 
 # ------------------------------------------------------------------ upsampling
 
 
-def nn_upsample_forward(x: Tensor, scale: Pair) -> Tensor:
+def nn_upsample_forward(x: Tensor, scale: HW) -> Tensor:
     """Copy every pixel into a block: ``y[i, j] = x[i // sH, j // sW]`` (equation 1)."""
     x = as_rows(x)
     n, h, w, c = x.shape
@@ -187,15 +235,94 @@ def nn_upsample_forward(x: Tensor, scale: Pair) -> Tensor:
     return as_images(y.view(n, h * scale[0], w * scale[1], c))
 
 
-def nn_upsample_backward(grad_output: Tensor, scale: Pair) -> Tensor:
+def nn_upsample_backward(grad_output: Tensor, scale: HW) -> Tensor:
     """Sum every block of gradients (equation 2)."""
     grad = as_rows(grad_output).unflatten(1, (-1, scale[0])).unflatten(3, (-1, scale[1]))
     return as_images(grad.sum((2, 4)))  # (N, H, sH, W, sW, C) -> (N, H, W, C)
 
 
+# ------------------------------------------------------------------ pixels times taps
+
+
+class Taps(NamedTuple):
+    """Every pixel times all taps of a window, then shift and add: what the backward needs.
+
+    ``Z = X V^T`` and ``Y = shift_and_add(Z) + b``.
+    """
+
+    x: Tensor  # (N, H, W, C)
+    after: Geometry  # what `shift_and_add` does to the products
+    matrix: Tensor  # (KH KW O, C): V
+    parts: list[Part]
+
+    def backward(self, grad: Tensor, needs_input_grad: bool) -> Gradients:
+        """Differentiate: ``dZ = windows(dY)``, ``dX = dZ V``, ``dV = dZ^T X`` and ``db``."""
+        x, after, matrix, parts = self
+        grad_matrix, grad_input = [], []
+        for part, dz in zip(parts, windows(grad, after, parts), strict=True):
+            grad_matrix.append(correlate(dz, pixels(x, part)))
+            if needs_input_grad:
+                grad_input.append(product(dz, matrix.t()))
+        grad_input = joined(grad_input).view(x.shape) if needs_input_grad else None
+        return grad_input, add_up(grad_matrix), bias_grad(grad)
+
+
+def _by_taps(
+    x: Tensor, matrix: Tensor, bias: Tensor | None, after: Geometry, out: int
+) -> tuple[Tensor, Taps]:
+    parts = split_batch(len(x), after.grid[0], after.grid[1] * len(matrix))
+    target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
+    for part in parts:
+        shift_and_add(product(pixels(x, part), matrix, taps), after, target, part)
+    return crop(target, after), Taps(x, after, matrix, parts)
+
+
+# ------------------------------------------------------------------ upsampling, then convolution
+
+
+class UpsampledByTaps(NamedTuple):
+    r"""The convolution of an upsampled image, which is never made: what its backward needs.
+
+    The convolution reads pixel :math:`m = j + u d - p` of the upsampled image, which is the small
+    pixel :math:`i = \lfloor m / s \rfloor`: so :math:`m = s i + r` with :math:`0 \le r < s`. Turned
+    around, :math:`x_i w_u` is added to
+
+    .. math:: j = s i + \kappa - ((k - 1) d - p), \qquad \kappa = r + (k - 1 - u) d,
+
+    where :math:`\kappa` runs over :math:`K = (k - 1) d + s` values. The weights of equal
+    :math:`\kappa` are summed first: :math:`v = E w` with `_sums_of_weights`. For k = 3 and s = 2
+    that is 16 products for each small pixel instead of 9 for each of its 4 copies.
+    """
+
+    taps: Taps
+    sums: Tensor  # (KH KW, kH kW): E
+
+    def backward(self, grad: Tensor, weight: Tensor, needs_input_grad: bool) -> Gradients:
+        """Differentiate the product with the taps, then ``dw = E^T dV``."""
+        grad_input, grad_matrix, grad_bias = self.taps.backward(grad, needs_input_grad)
+        grad_taps = grad_matrix.reshape(len(self.sums), -1)  # (KH KW, O C)
+        return grad_input, torch.mm(grad_taps.t(), self.sums).view(weight.shape), grad_bias
+
+
+class UpsampledFirst(NamedTuple):
+    """Upsampling, then a convolution, where there is no shorter way: what the backward needs."""
+
+    convolution: FourProducts | ByWindows
+    scale: HW
+
+    def backward(self, grad: Tensor, weight: Tensor, needs_input_grad: bool) -> Gradients:
+        """Differentiate in the opposite order."""
+        grad, *others = self.convolution.backward(grad, weight, needs_input_grad)
+        if needs_input_grad:
+            grad = as_rows(nn_upsample_backward(as_images(grad), self.scale))
+        return grad, *others
+
+
 @lru_cache(maxsize=64)
-def _boxes(kernel: Pair, scale: Pair, dilation: Pair, dtype: torch.dtype, device: torch.device):
-    r"""Return the map from a kernel of k x k taps to the one of K x K, as a matrix of 0 and 1.
+def _sums_of_weights(
+    kernel: HW, scale: HW, dilation: HW, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    r"""Return the map from a kernel of k x k weights to its K x K taps, as a matrix of 0 and 1.
 
     Along one axis :math:`E_{\kappa u} = 1` where :math:`0 \le \kappa - (k - 1 - u) d < s`; the
     matrix is the Kronecker product of both axes, ``(KH KW, kH kW)``.
@@ -207,131 +334,96 @@ def _boxes(kernel: Pair, scale: Pair, dilation: Pair, dtype: torch.dtype, device
     return torch.kron(*axes)
 
 
+@lru_cache(maxsize=256)
+def _upsampled(size: HW, kernel: HW, padding: HW, dilation: HW, scale: HW) -> Geometry:
+    """Return what `shift_and_add` does to the products of `UpsampledByTaps`."""
+    reach = tuple((k - 1) * d + s for k, d, s in zip(kernel, dilation, scale, strict=True))
+    shift = tuple((k - 1) * d - p for k, d, p in zip(kernel, dilation, padding, strict=True))
+    big = tuple(m * s for m, s in zip(size, scale, strict=True))
+    return Geometry(output_size(big, kernel, (1, 1), padding, dilation), size, reach, scale, shift)
+
+
 def upsample_conv2d_forward(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    scale: Pair,
-) -> tuple[Tensor, tuple]:
-    r"""Convolve the upsampled image without making it.
-
-    The convolution reads pixel :math:`m = j + u d - p` of the upsampled image, which is the small
-    pixel :math:`i = \lfloor m / s \rfloor`: so :math:`m = s i + r` with :math:`0 \le r < s`. Turned
-    around, :math:`x_i w_u` is added to
-
-    .. math:: j = s i + \kappa - ((k - 1) d - p), \qquad \kappa = r + (k - 1 - u) d,
-
-    where :math:`\kappa` runs over :math:`K = (k - 1) d + s` values. The weights of equal
-    :math:`\kappa` are summed first: :math:`v = E w` with `_boxes`. For k = 3 and s = 2 that is 16
-    products for each small pixel instead of 9 for each of its 4 copies. ``Y = add(X V^T) + b``.
-    """
+    stride: HW,
+    padding: HW,
+    dilation: HW,
+    scale: HW,
+) -> tuple[Tensor, NineProducts | UpsampledByTaps | UpsampledFirst]:
+    """Convolve the upsampled image without making it, where that can be done."""
     if doubling.applies(weight.shape, stride, padding, dilation, scale):
-        x = as_rows(x)
-        y, matrix = doubling.forward(x, weight, bias)
-        return as_images(y), (x, matrix)
-    after = _upsample_plan(tuple(x.shape[2:]), tuple(weight.shape[2:]), padding, dilation, scale)
-    if stride != (1, 1) or min(after.padding) < 0:  # no shorter way: upsample, then convolve
+        y, nine = doubling.forward(as_rows(x), weight, bias)
+        return as_images(y), nine
+    out, channels, *kernel = weight.shape
+    after = _upsampled(tuple(x.shape[2:]), tuple(kernel), padding, dilation, scale)
+    if stride != (1, 1) or min(after.padding) < 0:
         big = nn_upsample_forward(x, scale)
-        y, saved = conv2d_forward(big, weight, bias, stride, padding, dilation)
-        return y, (saved,)
-    x, (out, channels, *kernel) = as_rows(x), weight.shape
-    boxes = _boxes(tuple(kernel), scale, dilation, weight.dtype, weight.device)
-    matrix = (boxes @ weight.reshape(out * channels, -1).t()).view(-1, channels)  # (KH KW O, C)
-    parts = split_batch(len(x), after.grid[0], after.grid[1] * len(matrix))
-    target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
-    for part in parts:
-        add(product(pixels(x, part), matrix, taps), after, target, part)
-    return as_images(crop(target, after)), (x, after, matrix, boxes, parts)
-
-
-@lru_cache(maxsize=256)
-def _upsample_plan(size: Pair, kernel: Pair, padding: Pair, dilation: Pair, scale: Pair) -> Windows:
-    """Return what `add` does to the products in `upsample_conv2d_forward`."""
-    reach = tuple((k - 1) * d + s for k, d, s in zip(kernel, dilation, scale, strict=True))
-    shift = tuple((k - 1) * d - p for k, d, p in zip(kernel, dilation, padding, strict=True))
-    big = tuple(m * s for m, s in zip(size, scale, strict=True))
-    return Windows(output_size(big, kernel, (1, 1), padding, dilation), size, reach, scale, shift)
+        y, convolution = conv2d_forward(big, weight, bias, stride, padding, dilation)
+        return y, UpsampledFirst(convolution, scale)
+    sums = _sums_of_weights(tuple(kernel), scale, dilation, weight.dtype, weight.device)
+    matrix = (sums @ weight.reshape(out * channels, -1).t()).view(-1, channels)  # (KH KW O, C)
+    y, taps = _by_taps(as_rows(x), matrix, bias, after, out)
+    return as_images(y), UpsampledByTaps(taps, sums)
 
 
 def upsample_conv2d_backward(
     grad_output: Tensor,
-    saved: tuple,
+    saved: NineProducts | UpsampledByTaps | UpsampledFirst,
     weight: Tensor,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    scale: Pair,
+    stride: HW,
+    padding: HW,
+    dilation: HW,
+    scale: HW,
     needs_input_grad: bool = True,
-) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Differentiate: ``dZ = cut(dY)``, ``dX = dZ V``, ``dV = dZ^T X`` and ``dw = E^T dV``."""
-    if len(saved) == 1:  # upsampled, then convolved
-        grad, grad_weight, grad_bias = conv2d_backward(
-            grad_output, saved[0], weight, stride, padding, dilation, needs_input_grad
-        )
-        grad_input = nn_upsample_backward(grad, scale) if needs_input_grad else None
-        return grad_input, grad_weight, grad_bias
-    grad = as_rows(grad_output)
-    if len(saved) == 2:  # doubled, then convolved
-        grad_input, *others = doubling.backward(grad, *saved, weight, needs_input_grad)
-        return None if grad_input is None else as_images(grad_input), *others
-    x, after, matrix, boxes, parts = saved
-    grad_matrix, grad_input = [], []
-    for part, dz in zip(parts, cut(grad, after, parts), strict=True):
-        grad_matrix.append(correlate(dz, pixels(x, part)))
-        if needs_input_grad:
-            grad_input.append(product(dz, matrix.t()))
-    taps = add_up(grad_matrix).reshape(len(boxes), -1)  # (KH KW, O C)
-    grad_weight = torch.mm(taps.t(), boxes).view(weight.shape)
-    grad_bias = sums(grad)
-    if not needs_input_grad:
-        return None, grad_weight, grad_bias
-    return as_images(joined(grad_input).view(x.shape)), grad_weight, grad_bias
+) -> Gradients:
+    """Differentiate upsampling and convolution the way that they were computed."""
+    return _go_back(grad_output, saved, weight, needs_input_grad)
 
 
 # ------------------------------------------------------------------ transposed convolution
+
+
+class TransposedByTaps(NamedTuple):
+    """A transposed convolution, every pixel times the window around it: what its backward needs."""
+
+    taps: Taps
+
+    def backward(self, grad: Tensor, weight: Tensor, needs_input_grad: bool) -> Gradients:
+        """Differentiate the product with the taps; its matrix is the weight in another order."""
+        channels, out, kh, kw = weight.shape
+        grad_input, grad_matrix, grad_bias = self.taps.backward(grad, needs_input_grad)
+        grad_weight = grad_matrix.reshape(kh, kw, out, channels).permute(3, 2, 0, 1)
+        return grad_input, grad_weight, grad_bias
 
 
 def conv_transpose2d_forward(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    stride: Pair,
-    padding: Pair,
-    output_padding: Pair,
-    dilation: Pair,
-) -> tuple[Tensor, tuple]:
-    """Transpose the convolution: ``Y = add(X W) + b``, every pixel times the window around it."""
-    grid, kernel, (channels, out) = tuple(x.shape[2:]), tuple(weight.shape[2:]), weight.shape[:2]
+    stride: HW,
+    padding: HW,
+    output_padding: HW,
+    dilation: HW,
+) -> tuple[Tensor, TransposedByTaps]:
+    """Transpose the convolution: ``Y = shift_and_add(X W) + b``."""
+    grid, (channels, out, *kernel) = tuple(x.shape[2:]), weight.shape
     size = transposed_size(grid, kernel, stride, padding, output_padding, dilation)
-    after = Windows(size, grid, kernel, stride, padding, dilation)
-    x, matrix = as_rows(x), weight.permute(2, 3, 1, 0).reshape(-1, channels)  # (kH kW O, C)
-    parts = split_batch(len(x), grid[0], grid[1] * len(matrix))
-    target, taps = canvas(after, parts[0], len(x), x, bias, out), first_taps(after, parts[0], bias)
-    for part in parts:
-        add(product(pixels(x, part), matrix, taps), after, target, part)
-    return as_images(crop(target, after)), (x, after, matrix, parts)
+    after = Geometry(size, grid, tuple(kernel), stride, padding, dilation)
+    matrix = weight.permute(2, 3, 1, 0).reshape(-1, channels)  # (kH kW O, C)
+    y, taps = _by_taps(as_rows(x), matrix, bias, after, out)
+    return as_images(y), TransposedByTaps(taps)
 
 
 def conv_transpose2d_backward(
     grad_output: Tensor,
-    saved: tuple,
+    saved: TransposedByTaps,
     weight: Tensor,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
+    stride: HW,
+    padding: HW,
+    dilation: HW,
     needs_input_grad: bool = True,
-) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Differentiate: ``dZ = cut(dY)``, ``dX = dZ W^T`` and ``dW = X^T dZ``."""
-    x, after, matrix, parts = saved
-    grad, (channels, out), (kh, kw) = as_rows(grad_output), weight.shape[:2], after.kernel
-    grad_matrix, grad_input = [], []
-    for part, dz in zip(parts, cut(grad, after, parts), strict=True):
-        grad_matrix.append(correlate(dz, pixels(x, part)))
-        if needs_input_grad:
-            grad_input.append(product(dz, matrix.t()))
-    grad_weight = add_up(grad_matrix).reshape(kh, kw, out, channels).permute(3, 2, 0, 1)
-    grad_input = as_images(joined(grad_input).view(x.shape)) if needs_input_grad else None
-    return grad_input, grad_weight, sums(grad)
+) -> Gradients:
+    """Differentiate the transposed convolution."""
+    return _go_back(grad_output, saved, weight, needs_input_grad)

@@ -3,7 +3,7 @@
 PyTorch brings two libraries with a matrix product for CPUs. ``torch.mm`` goes to a BLAS, which on
 x86 is Intel's MKL. oneDNN has another one, the product inside PyTorch's linear layers, reachable as
 an operator of its own. On Intel's processors the two are equal; on AMD's MKL leaves the widest
-vector instructions unused, and oneDNN is about twice as fast (lesson 11 measures it).
+vector instructions unused, and oneDNN is about twice as fast; the lesson on speed measures it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-r"""Convolution and upsampling with ``unfold`` and ``fold``: the arithmetic of lessons 03, 04, 09.
+r"""Convolution and upsampling with ``unfold`` and ``fold``: the arithmetic of the lessons.
 
 This set is written to be read. Every function is pure: tensors in, tensors out. A ``forward``
-returns its output and a second value, *saved*, that its ``backward`` wants to see again.
+returns its output and a second value, *saved*, that its ``backward`` wants to see again. A
+``backward`` returns the gradients of the input, the weight and the bias (`kernels.KernelSet`).
 
 Notation, for one image of the batch:
 
@@ -17,10 +18,11 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import fold, unfold  # noqa: TID251 (functions, not modules)
 
-Pair = tuple[int, int]
+HW = tuple[int, int]
+"""(height, width): of an image, a window, or what a layer does along both axes."""
 
 
-def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
+def output_size(size: HW, kernel: HW, stride: HW, padding: HW, dilation: HW) -> HW:
     """Return ``(H', W')``: how many places a window has, ``(H + 2p - d (k - 1) - 1) // s + 1``."""
     return tuple(
         (n + 2 * p - d * (k - 1) - 1) // s + 1
@@ -29,7 +31,7 @@ def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation:
 
 
 def conv2d_forward(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: HW, padding: HW, dilation: HW
 ) -> tuple[Tensor, tuple]:
     """Convolve: one matrix product with the windows, ``Y = w X + b``.
 
@@ -52,20 +54,15 @@ def conv2d_backward(
     grad_output: Tensor,
     saved: tuple,
     weight: Tensor,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
+    stride: HW,
+    padding: HW,
+    dilation: HW,
     needs_input_grad: bool = True,
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     """Differentiate the convolution.
 
     ``dL/dw = sum over images of G X^T``, ``dL/db = sum over images and places of G`` and
     ``dL/dx = fold(w^T G)``: ``fold`` adds every window's gradient where the window was taken.
-
-    Returns
-    -------
-    (Tensor or None, Tensor, Tensor)
-        Gradients of the input ``(N, C, H, W)``, the weight ``(O, C, kH, kW)``, the bias ``(O,)``.
     """
     windows, size = saved
     grad = grad_output.flatten(2)  # (N, O, L)
@@ -78,12 +75,12 @@ def conv2d_backward(
     return grad_input, grad_weight, grad_bias
 
 
-def nn_upsample_forward(x: Tensor, scale: Pair) -> Tensor:
+def nn_upsample_forward(x: Tensor, scale: HW) -> Tensor:
     """Copy every pixel into a block: ``y[i, j] = x[i // sH, j // sW]`` (equation 1)."""
     return x.repeat_interleave(scale[0], dim=2).repeat_interleave(scale[1], dim=3)
 
 
-def nn_upsample_backward(grad_output: Tensor, scale: Pair) -> Tensor:
+def nn_upsample_backward(grad_output: Tensor, scale: HW) -> Tensor:
     """Sum every block of gradients, the transpose of the copy (equation 2)."""
     rows = grad_output.unflatten(2, (-1, scale[0]))  # (N, C, H, sH, sW W)
     return rows.unflatten(4, (-1, scale[1])).sum((3, 5))  # (N, C, H, W)
@@ -93,10 +90,10 @@ def upsample_conv2d_forward(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    scale: Pair,
+    stride: HW,
+    padding: HW,
+    dilation: HW,
+    scale: HW,
 ) -> tuple[Tensor, tuple]:
     """Upsample, then convolve (section 2.3 of the report)."""
     return conv2d_forward(nn_upsample_forward(x, scale), weight, bias, stride, padding, dilation)
@@ -106,10 +103,10 @@ def upsample_conv2d_backward(
     grad_output: Tensor,
     saved: tuple,
     weight: Tensor,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    scale: Pair,
+    stride: HW,
+    padding: HW,
+    dilation: HW,
+    scale: HW,
     needs_input_grad: bool = True,
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     """Differentiate in the opposite order: the convolution first, then the copies."""
@@ -121,8 +118,8 @@ def upsample_conv2d_backward(
 
 
 def transposed_size(
-    size: Pair, kernel: Pair, stride: Pair, padding: Pair, output_padding: Pair, dilation: Pair
-) -> Pair:
+    size: HW, kernel: HW, stride: HW, padding: HW, output_padding: HW, dilation: HW
+) -> HW:
     """Return the size of a transposed convolution's output: ``output_size`` turned around.
 
     ``(H - 1) s - 2p + d (k - 1) + 1`` is the smallest image in which a window has H places. A
@@ -140,10 +137,10 @@ def conv_transpose2d_forward(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    stride: Pair,
-    padding: Pair,
-    output_padding: Pair,
-    dilation: Pair,
+    stride: HW,
+    padding: HW,
+    output_padding: HW,
+    dilation: HW,
 ) -> tuple[Tensor, tuple]:
     """Transpose the convolution: ``Y = fold(w^T X) + b``, a convolution's gradient of its input.
 
@@ -175,20 +172,15 @@ def conv_transpose2d_backward(
     grad_output: Tensor,
     saved: tuple,
     weight: Tensor,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
+    stride: HW,
+    padding: HW,
+    dilation: HW,
     needs_input_grad: bool = True,
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     """Differentiate: the convolution that was transposed, its image and its gradient exchanged.
 
     With ``D``, the windows of the output's gradient, ``dL/dx = w D`` is a convolution and
     ``dL/dw = sum over images of X D^T`` is its weight's gradient.
-
-    Returns
-    -------
-    (Tensor or None, Tensor, Tensor)
-        Gradients of the input ``(N, C, H, W)``, the weight ``(C, O, kH, kW)``, the bias ``(O,)``.
     """
     pixels, grid, size = saved
     windows = unfold(grad_output, weight.shape[2:], dilation, padding, stride)  # (N, O kH kW, L)

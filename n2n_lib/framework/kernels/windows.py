@@ -1,6 +1,8 @@
-"""What the fast kernels share: parts of a batch, windows and their adjoint, matrices turned.
+"""What the fast kernels share: windows and their adjoint, parts of a batch, tall products.
 
-Here ``x`` is ``(N, H, W, C)``: images as the fast kernels keep them in memory.
+`windows` and `shift_and_add` do what the lesson on speed derives under these names, for any
+geometry and for a batch in parts. Here ``x`` is ``(N, H, W, C)``: images as the fast kernels keep
+them in memory.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor
 
 from n2n_lib.framework.kernels.product import product
-from n2n_lib.framework.kernels.unfold import Pair
+from n2n_lib.framework.kernels.unfold import HW
 
 Part = tuple[slice, slice]
 """Some images of a batch, and some lines of windows in each."""
@@ -47,6 +49,18 @@ def split_batch(count: int, lines: int, floats: int) -> list[Part]:
         Images, and lines of windows in each.
     floats : int
         Intermediate numbers that belong to one line.
+
+    Returns
+    -------
+    list of (slice, slice)
+        Which images, and which lines of their windows; the first part is the largest.
+
+    Examples
+    --------
+    >>> split_batch(count=3, lines=10, floats=1 << 17)  # 16 lines fit: one image at a time
+    [(slice(0, 1, None), slice(0, 10, None)),
+     (slice(1, 2, None), slice(0, 10, None)),
+     (slice(2, 3, None), slice(0, 10, None))]
     """
     fitting = max(1, PART_BYTES // (4 * floats))  # lines
     if fitting >= lines:
@@ -56,7 +70,7 @@ def split_batch(count: int, lines: int, floats: int) -> list[Part]:
     return [(slice(n, n + 1), band) for n in range(count) for band in bands]
 
 
-def of(x: Tensor, images: slice) -> Tensor:
+def take_images(x: Tensor, images: slice) -> Tensor:
     """Return ``x[images]``; `x` itself where that is all of it, which saves a call."""
     return x if images.start == 0 and images.stop >= len(x) else x[images]
 
@@ -65,7 +79,7 @@ def pixels(x: Tensor, part: Part) -> Tensor:
     """Return the pixels of a part as rows ``(n h w, C)``: a view where they lie in one piece."""
     images, band = part
     if band.stop - band.start == x.shape[1]:
-        return of(x, images).reshape(-1, x.shape[3])
+        return take_images(x, images).reshape(-1, x.shape[3])
     return x[part].reshape(-1, x.shape[3])
 
 
@@ -77,8 +91,8 @@ def add_up(parts: list[Tensor]) -> Tensor:
     return total
 
 
-def sums(grad: Tensor) -> Tensor:
-    """Add up all pixels of ``(N, H, W, C)``: the gradient of the bias ``(C,)``."""
+def bias_grad(grad: Tensor) -> Tensor:
+    """Return the gradient of the bias ``(O,)``: the sum over all pixels of ``(N, H', W', O)``."""
     if grad.numel() < 1 << 16:
         return grad.sum((0, 1, 2))
     return grad.sum((1, 2)).sum(0)  # image by image: so that all cores share
@@ -117,18 +131,21 @@ def joined(parts: list[Tensor]) -> Tensor:
 # ------------------------------------------------------------------ windows and their adjoint
 
 
-class Windows(NamedTuple):
-    """Where windows lie in an image: ``grid`` of them, on an image of ``size``."""
+class Geometry(NamedTuple):
+    """Where windows lie in an image: ``grid`` of them, on an image of ``size``.
 
-    size: Pair
-    grid: Pair
-    kernel: Pair
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
+    The window ``(i, j)`` of the grid holds the pixels ``(i s + u d - p, j s + v d - p)``.
+    """
+
+    size: HW
+    grid: HW
+    kernel: HW
+    stride: HW = (1, 1)
+    padding: HW = (0, 0)
+    dilation: HW = (1, 1)
 
 
-def lines(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
+def lines(x: Tensor, at: Geometry, parts: list[Part]) -> Iterator[Tensor]:
     """Yield the lines that the windows of a part reach, left and right padded, part after part.
 
     A view of `x` where it holds them all, else a copy with zeros around: one frame for all parts.
@@ -136,7 +153,7 @@ def lines(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
     (height, width), (_, w), (kh, kw), (sh, sw), (ph, pw), (dh, dw) = at
     reach_w, frame = (w - 1) * sw + (kw - 1) * dw + 1, None
     for images, band in parts:
-        part = of(x, images)
+        part = take_images(x, images)
         top = band.start * sh - ph  # the first line that is needed, perhaps above the image
         bottom = top + (band.stop - band.start - 1) * sh + (kh - 1) * dh + 1
         if top >= 0 and bottom <= height and not pw and reach_w <= width:
@@ -153,7 +170,7 @@ def lines(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
         yield part
 
 
-def cut(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
+def windows(x: Tensor, at: Geometry, parts: list[Part]) -> Iterator[Tensor]:
     """Copy windows into rows, ``(N, H, W, C)`` to ``(n h w, kH kW C)``, part after part.
 
     ``row[n, i, j][u, v, c] = x[n, i s + u d - p, j s + v d - p, c]``, zero outside the image.
@@ -176,12 +193,12 @@ def cut(x: Tensor, at: Windows, parts: list[Part]) -> Iterator[Tensor]:
 
 
 def canvas(
-    at: Windows, part: Part, count: int, like: Tensor, bias: Tensor | None, c: int
+    at: Geometry, part: Part, count: int, like: Tensor, bias: Tensor | None, c: int
 ) -> Tensor:
-    """Make ``(N, H', W', C)``, large enough for `add` and `crop`, for sums that start at the bias.
+    """Make ``(N, H', W', C)``, large enough for `shift_and_add` and `crop`, filled with the bias.
 
-    Where the first taps that `add` sets leave no gap, only the edges beyond them are filled: the
-    products bring the bias along, see `first_taps`.
+    Where the first taps that `shift_and_add` sets leave no gap, only the edges beyond them are
+    filled: the products bring the bias along, see `first_taps`.
     """
     h, w = (max((g - 1) * s + (k - 1) * d + 1, m + p) for m, g, k, s, p, d in zip(*at, strict=True))
     target = like.new_empty(count, h, w, c)
@@ -196,7 +213,7 @@ def canvas(
     return target
 
 
-def _sets(at: Windows, part: Part) -> bool:
+def _sets(at: Geometry, part: Part) -> bool:
     """Whether the first s x s taps of all windows meet every pixel between them, and before others.
 
     Not with dilation, nor where windows leave gaps, nor where a part is less than an image.
@@ -205,30 +222,30 @@ def _sets(at: Windows, part: Part) -> bool:
     return whole and at.dilation == (1, 1) and all(map(int.__ge__, at.kernel, at.stride))
 
 
-def first_taps(at: Windows, part: Part, bias: Tensor | None) -> Tensor | None:
-    """Return the bias ``(KH KW O,)`` of the products: on the taps that `add` sets, else zero."""
+def first_taps(at: Geometry, part: Part, bias: Tensor | None) -> Tensor | None:
+    """Return the bias of the products ``(KH KW O,)``: zero but for taps that are set, not added."""
     if bias is None or not _sets(at, part):
         return None
     return (_is_first(at.kernel, at.stride, bias.dtype, bias.device) * bias).view(-1)
 
 
 @lru_cache(maxsize=64)
-def _is_first(kernel: Pair, stride: Pair, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _is_first(kernel: HW, stride: HW, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return 1 for each of the first s x s taps of a window, else 0: ``(KH KW, 1)``."""
     first = torch.zeros(kernel, dtype=dtype, device=device)
     first[: stride[0], : stride[1]] = 1
     return first.view(-1, 1)
 
 
-def add(rows: Tensor, at: Windows, target: Tensor, part: Part) -> None:
-    """Add every row where `cut` would have taken it: the adjoint of `cut`, as `fold` of `unfold`.
+def shift_and_add(rows: Tensor, at: Geometry, target: Tensor, part: Part) -> None:
+    """Add every row where `windows` would have taken it: its adjoint, as `fold` is of `unfold`.
 
     ``target[n, i s + u d, j s + v d] += row[n, i, j][u, v]``, in coordinates of the padded image.
     Without dilation, the s x s taps that meet s x s different pixels are added at once, and the
     first of them are set (`canvas`).
     """
     images, band = part
-    target, sets = of(target, images), _sets(at, part)
+    target, sets = take_images(target, images), _sets(at, part)
     start = target.storage_offset() + band.start * at.stride[0] * target.stride(1)
     groups = _groups(at, band.stop - band.start, target.shape, target.stride())
     for number, (shape, row_strides, row_place, strides, place) in enumerate(groups):
@@ -242,9 +259,9 @@ def add(rows: Tensor, at: Windows, target: Tensor, part: Part) -> None:
 
 @lru_cache(maxsize=256)
 def _groups(
-    at: Windows, h: int, target_shape: tuple[int, ...], target_strides: tuple[int, ...]
+    at: Geometry, h: int, target_shape: tuple[int, ...], target_strides: tuple[int, ...]
 ) -> list[tuple]:
-    """Return the groups of taps that `add` adds at once.
+    """Return the groups of taps that `shift_and_add` adds at once.
 
     Each is ``(shape, strides and place in the rows, strides and place in the target)``, where
     the shape is ``(n, h, w, taps up and down, taps left and right, C)``.
@@ -263,7 +280,7 @@ def _groups(
     return groups
 
 
-def crop(target: Tensor, at: Windows) -> Tensor:
+def crop(target: Tensor, at: Geometry) -> Tensor:
     """Cut the image out of its canvas: ``(N, H, W, C)``, a view."""
     (height, width), (ph, pw) = at.size, at.padding
     if target.shape[1] == height and target.shape[2] == width:

@@ -1,0 +1,694 @@
+"""Exercises on convolution."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import fold, unfold  # noqa: TID251 (functions, not modules)
+
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.registry import exercise
+
+# ------------------------------------------------------------------------------------- output_size
+
+
+def _size_case(name: str, *numbers: int) -> Case:
+    names = ("size", "kernel", "stride", "padding", "dilation")
+    return Case(name, dict(zip(names, numbers, strict=True)))
+
+
+@exercise(
+    topic="convolution",
+    title="How many places a window has",
+    hint=(
+        "The padded image has size + 2 * padding pixels, the window reaches over "
+        "dilation * (kernel - 1) + 1 of them. Count its first place, then how many whole strides "
+        "fit into what is left."
+    ),
+    returns=("size",),
+    cases=(
+        _size_case("plain", 6, 3, 1, 0, 1),
+        _size_case("padding 2", 6, 3, 1, 2, 1),
+        _size_case("stride 2, with a rest", 8, 3, 2, 0, 1),
+        _size_case("dilation 2", 9, 3, 1, 0, 2),
+        _size_case("kernel 1, stride 3", 9, 1, 3, 0, 1),
+        _size_case("everything", 18, 4, 3, 1, 3),
+    ),
+)
+def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Check ``output_size(size, kernel, stride, padding, dilation) -> int``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes five integers for one dimension and returns how many places the
+        window has, an int.
+    """
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+output_size.mistakes = (
+    Mistake(
+        "It is one too small: add 1 at the end, for the first place of the window.",
+        "return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride",
+        likely="one missing",
+    ),
+    Mistake(
+        "The padding counts once: it is added on both sides, so write 2 * padding.",
+        "return (size + padding - dilation * (kernel - 1) - 1) // stride + 1",
+        likely="padding counted once",
+    ),
+    Mistake(
+        "It forgot the padding: the window moves over size + 2 * padding pixels.",
+        "return (size - dilation * (kernel - 1) - 1) // stride + 1",
+        likely="padding forgotten",
+    ),
+    Mistake(
+        "It forgot the dilation: a window of kernel pixels reaches over dilation * (kernel - 1) "
+        "+ 1.",
+        "return (size + 2 * padding - kernel) // stride + 1",
+        likely="dilation forgotten",
+    ),
+    Mistake(
+        "The window is one dilation too long: kernel pixels have kernel - 1 gaps between them, "
+        "so it reaches over dilation * (kernel - 1) + 1.",
+        "return (size + 2 * padding - dilation * kernel) // stride + 1",
+        likely="dilation of the whole kernel",
+    ),
+    Mistake(
+        "It forgot the stride: divide by it before you add 1.",
+        "return size + 2 * padding - dilation * (kernel - 1)",
+    ),
+    Mistake(
+        "It forgot the padding and the dilation: the window moves over size + 2 * padding "
+        "pixels, and reaches over dilation * (kernel - 1) + 1 of them.",
+        "return (size - kernel) // stride + 1",
+    ),
+    Mistake(
+        "It forgot the window: that reaches over dilation * (kernel - 1) + 1 pixels, so it "
+        "cannot start on the last of them.",
+        "return (size + 2 * padding) // stride",
+        "return (size + 2 * padding) // stride + 1",
+    ),
+    Mistake(
+        "Parentheses are missing: `//` comes before plus and minus, so only the 1 in front of it "
+        "is divided.",
+        "return size + 2 * padding - dilation * (kernel - 1) - 1 // stride + 1",
+    ),
+    Mistake(
+        "It rounds to the nearest number. A place that sticks out of the image does not count: "
+        "round down with `//`.",
+        "return round((size + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1",
+    ),
+    Mistake(
+        "It rounds up. A place that sticks out of the image does not count: round down with `//`.",
+        "return math.ceil((size + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1",
+    ),
+    Mistake(
+        "It divides too late: add 1 after the division by the stride, not before.",
+        "return (size + 2 * padding - dilation * (kernel - 1)) // stride",
+    ),
+    Mistake(
+        "The window is one pixel too short: it reaches over dilation * (kernel - 1) + 1 pixels, "
+        "and the + 1 is missing.",
+        "return (size + 2 * padding - dilation * (kernel - 1)) // stride + 1",
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------- conv2d_forward
+
+
+def _conv_case(
+    name: str,
+    x: tuple[int, int, int, int],
+    weight: tuple[int, int, int],
+    stride: int = 1,
+    padding: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> Case:
+    outputs, *kernel = weight
+    arguments = {
+        "x": values(x, 6, dtype),
+        "weight": values((outputs, x[1], *kernel), 7, dtype),
+        "bias": values((outputs,), 8, dtype),
+        "stride": stride,
+        "padding": padding,
+    }
+    return Case(name, arguments, {"the batch size N": x[0], "the channels C": x[1]})
+
+
+@exercise(
+    topic="convolution",
+    title="Convolution",
+    hint=(
+        "Unfold x into windows (N, C kH kW, L) with the stride and the padding, multiply by "
+        "weight.flatten(1) (O, C kH kW), add bias[:, None], and give the L places their rows and "
+        "columns: (N, O, H', W')."
+    ),
+    returns=("output",),
+    axes=("image", "channel", "row", "column"),
+    cases=(
+        _conv_case("one channel, one image", (1, 1, 4, 4), (1, 2, 2)),
+        _conv_case("3 images, 2 channels in and out", (3, 2, 4, 5), (2, 3, 3)),
+        _conv_case("window not square", (2, 3, 5, 4), (2, 2, 3)),
+        _conv_case("stride 2", (1, 2, 7, 9), (4, 3, 3), stride=2),
+        _conv_case("padding 1", (2, 2, 4, 3), (3, 3, 3), padding=1),
+        _conv_case("stride 2, padding 2, float32", (2, 3, 5, 6), (4, 2, 3), 2, 2, torch.float32),
+    ),
+    errors=(
+        (
+            "must match the size of tensor",
+            "Two shapes do not fit. A bias (O,) needs the shape (O, 1), or (O, 1, 1), to be added "
+            "along the channels; a window and its weight are both (C, kH, kW).",
+        ),
+        (
+            "Expected size for first two dimensions",
+            "weight.flatten(1) is (O, C kH kW), and the windows are (N, C kH kW, L): is the size "
+            "of the window (kH, kW)?",
+        ),
+        (
+            "unflatten",
+            "So many rows and columns do not fit the places of unfold: do both have the stride and "
+            "the padding, H' = (H + 2 * padding - kH) // stride + 1?",
+        ),
+        (
+            "is invalid for input of size",
+            "A reshape does not fit: H' = (H + 2 * padding - kH) // stride + 1, and W' likewise "
+            "with W and kW; is every one of them in it?",
+        ),
+    ),
+)
+def conv2d_forward(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
+    """Check ``conv2d_forward(x, weight, bias, stride, padding) -> output``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``x`` ``(N, C, H, W)``, ``weight`` ``(O, C, kH, kW)``, ``bias``
+        ``(O,)`` and two integers, and returns ``(N, O, H', W')``.
+    """
+    kernel = weight.shape[2:]
+    windows = unfold(x, kernel, stride=stride, padding=padding)  # (N, C kH kW, L)
+    output = weight.flatten(1) @ windows + bias[:, None]  # (N, O, L)
+    rows = (x.shape[2] + 2 * padding - kernel[0]) // stride + 1
+    return output.unflatten(2, (rows, -1))  # (N, O, H', W')
+
+
+LOOPS = """
+outputs, channels, k_h, k_w = weight.shape
+padded = torch.zeros(
+    x.shape[0], channels, x.shape[2] + 2 * padding, x.shape[3] + 2 * padding, dtype=x.dtype
+)
+padded[:, :, padding : padding + x.shape[2], padding : padding + x.shape[3]] = x
+rows = (padded.shape[2] - k_h) // stride + 1
+columns = (padded.shape[3] - k_w) // stride + 1
+output = torch.zeros(x.shape[0], outputs, rows, columns, dtype=x.dtype)
+for n in range(x.shape[0]):
+    for o in range(outputs):
+        for i in range(rows):
+            for j in range(columns):
+                top, left = i * stride, j * stride
+                window = padded[n, :, top : top + k_h, left : left + k_w]
+                output[n, o, i, j] = (window * weight[o]).sum() + bias[o]
+return output
+"""
+"""Another right answer: the sum over every window, in loops."""
+
+conv2d_forward.mistakes = (
+    Mistake(
+        "It forgot the bias: add bias[o] to every pixel of output channel o.",
+        but((" + bias[:, None]", "")),
+        likely="bias forgotten",
+    ),
+    Mistake(
+        "It forgot the padding: put `padding` rows and columns of zeros around x, or hand "
+        "padding on to unfold.",
+        but((", padding=padding", ""), (" + 2 * padding", "")),
+        likely="padding forgotten",
+    ),
+    Mistake(
+        "It forgot both the stride and the padding: hand them on to unfold.",
+        but((", stride=stride, padding=padding", ""), (" + 2 * padding", ""), (" // stride", "")),
+        likely="stride and padding forgotten",
+    ),
+    Mistake(
+        "It ignored the stride: the window should move by `stride` pixels from one place to the "
+        "next.",
+        but(("stride=stride, ", ""), (" // stride", "")),
+        likely="stride forgotten",
+    ),
+    Mistake(
+        "The output has the right size, but the stride is ignored when a window is cut out: the "
+        "window of row i starts at row i * stride.",
+        but(("i * stride, j * stride", "i, j"), of=LOOPS),
+    ),
+    Mistake(
+        "The kernel is flipped: weight[o, c, u, v] belongs to the pixel u rows down and v "
+        "columns to the right in the window. No reversing here, as in PyTorch.",
+        but(("weight.flatten(1)", "weight.flip(2, 3).flatten(1)")),
+    ),
+    Mistake(
+        "Rows and columns of the kernel are swapped: u goes down, v goes to the right.",
+        but(("kernel = ", "weight = weight.transpose(2, 3)\nkernel = ")),
+    ),
+    Mistake(
+        "The weight is transposed: input and output channels are swapped. It is (O, C, kH, kW), "
+        "so output channel o uses weight[o].",
+        but(("weight.flatten(1)", "weight.transpose(0, 1).flatten(1)")),
+    ),
+    Mistake(
+        "The weight is reshaped to (C kH kW, O), which mixes up its numbers, where it should be "
+        "flattened to (O, C kH kW).",
+        but(("weight.flatten(1)", "weight.reshape(-1, len(weight)).T")),
+    ),
+    Mistake(
+        "The bias is added per column of the image: it holds one number for each output channel, "
+        "so give it the shape (O, 1, 1).",
+        but((" + bias[:, None]", ""), ("(rows, -1))", "(rows, -1)) + bias")),
+    ),
+    Mistake(
+        "The bias is inside the sum: it is added once for each number of the window, and should "
+        "be added once at the end.",
+        but(("weight[o]).sum() + bias[o]", "weight[o] + bias[o]).sum()"), of=LOOPS),
+    ),
+    Mistake(
+        "The bias is added once for each input channel, and should be added once at the end.",
+        but(("bias[", "weight.shape[1] * bias[")),
+    ),
+    Mistake(
+        "Every pixel gets the sum of all biases: output channel o gets bias[o] alone.",
+        but(("bias[:, None]", "bias.sum()")),
+    ),
+    Mistake(
+        "The bias has the wrong sign: it is added.",
+        but(("+ bias", "- bias")),
+    ),
+    Mistake(
+        "It sees the first input channel only: sum over all channels c.",
+        but(("(window * weight[o])", "(window[0] * weight[o, 0])"), of=LOOPS),
+    ),
+    Mistake(
+        "It sees the last input channel only: add (`+=`) the channels, do not overwrite.",
+        but(("unfold(x,", "unfold(x[:, -1:],"), ("weight.flatten", "weight[:, -1:].flatten")),
+    ),
+    Mistake(
+        "It takes the mean over the window where a sum belongs.",
+        but((").sum()", ").mean()"), of=LOOPS),
+    ),
+    Mistake(
+        "It returns the first image only: loop over the batch too.",
+        but(("return output", "return output[:1]")),
+    ),
+    Mistake(
+        "It computes the first image only, and the others stay zero: loop over the batch too.",
+        but(("for n in range(x.shape[0])", "for n in range(1)"), of=LOOPS),
+    ),
+    Mistake(
+        "The padding is on one side only, at the bottom and the right: it belongs on all four "
+        "sides.",
+        but(
+            ("+ 2 * padding", "+ padding"),
+            ("padding : padding + x.shape[2]", ": x.shape[2]"),
+            ("padding : padding + x.shape[3]", ": x.shape[3]"),
+            of=LOOPS,
+        ),
+    ),
+    Mistake(
+        "The padding is on one side only, at the top and the left: it belongs on all four sides.",
+        but(("+ 2 * padding", "+ padding"), of=LOOPS),
+    ),
+    Mistake(
+        "Height and width of the output are swapped in the last reshape: it is (N, O, H', W').",
+        but(("(rows, -1)", "(-1, rows)")),
+    ),
+    Mistake(
+        "The numbers are right, and the rows of the output are counted without the padding: H' = "
+        "(H + 2 * padding - kH) // stride + 1.",
+        but((" + 2 * padding", "")),
+        likely="padding forgotten in the size only",
+    ),
+)
+
+
+# ------------------------------------------------------------------------------ conv2d_weight_grad
+
+
+def _weight_grad_case(
+    name: str,
+    n: int,
+    weight: tuple[int, int, int, int],
+    places: tuple[int, int],
+    dtype: torch.dtype = torch.float64,
+) -> Case:
+    outputs, channels, k_h, k_w = weight
+    length = places[0] * places[1]
+    arguments = {
+        "grad_output": values((n, outputs, *places), 9, dtype),
+        "windows": values((n, channels * k_h * k_w, length), 10, dtype),
+        "weight_shape": weight,
+    }
+    sizes = {"the batch size N": n, "the places L": length, "all places of the batch": n * length}
+    return Case(name, arguments, sizes)
+
+
+@exercise(
+    topic="convolution",
+    title="Gradient of the weight",
+    hint=(
+        "Flatten grad_output to (N, O, L), multiply by the transposed windows (N, L, C kH kW), "
+        "sum over the batch, and reshape to weight_shape."
+    ),
+    returns=("grad_weight",),
+    axes=("output channel", "input channel", "row", "column"),
+    cases=(
+        _weight_grad_case("one image", 1, (2, 1, 2, 2), (3, 3)),
+        _weight_grad_case("batch of 3", 3, (2, 2, 2, 2), (2, 3)),
+        _weight_grad_case("window not square", 2, (4, 3, 2, 3), (4, 2)),
+        _weight_grad_case("one place, float32", 2, (3, 2, 3, 3), (1, 1), torch.float32),
+    ),
+    errors=(
+        (
+            "Expected size for first two dimensions",
+            "Flatten grad_output to (N, O, L) and transpose the windows to (N, L, C kH kW), so "
+            "that the sum in the product runs over the places L.",
+        ),
+        (
+            "is invalid for input of size",
+            "A reshape does not fit: is the batch summed before the reshape to weight_shape?",
+        ),
+        (
+            "must match the size of tensor",
+            "Flatten grad_output to (N, O, L) before it meets the windows.",
+        ),
+    ),
+)
+def conv2d_weight_grad(
+    grad_output: Tensor, windows: Tensor, weight_shape: tuple[int, ...]
+) -> Tensor:
+    """Check ``conv2d_weight_grad(grad_output, windows, weight_shape) -> grad_weight``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``grad_output`` ``(N, O, H', W')``, the unfolded ``windows``
+        ``(N, C kH kW, L)`` with ``L = H' W'`` and ``weight_shape``, the tuple ``(O, C, kH, kW)``,
+        and returns the gradient of the weight, of that shape.
+    """
+    grad = grad_output.flatten(2)  # (N, O, L)
+    return (grad @ windows.transpose(1, 2)).sum(0).view(weight_shape)
+
+
+conv2d_weight_grad.mistakes = (
+    Mistake(
+        "It is a mean over the batch where a sum belongs: every image pulls at the weight, so do "
+        "not divide by N.",
+        but(("sum(0)", "mean(0)")),
+        likely="mean over the batch",
+    ),
+    Mistake(
+        "It forgot to sum over the batch: there is one gradient for each image.",
+        but((".sum(0)", ""), ("weight_shape", "-1, *weight_shape")),
+        likely="not summed, but reshaped",
+    ),
+    Mistake(
+        "It forgot to sum over the batch, and to reshape the result to weight_shape.",
+        "return grad_output.flatten(2) @ windows.transpose(1, 2)",
+        likely="not summed over the batch",
+    ),
+    Mistake(
+        "The sum is right, but it is not reshaped to weight_shape at the end.",
+        "return (grad_output.flatten(2) @ windows.transpose(1, 2)).sum(0)",
+        likely="not reshaped",
+    ),
+    Mistake(
+        "The product is transposed: windows times grad_output is (C kH kW, O), and a reshape "
+        "mixes it up. Let grad_output come first.",
+        but(("grad @ windows.transpose(1, 2)", "windows @ grad.transpose(1, 2)")),
+        likely="transposed product",
+    ),
+    Mistake(
+        "The result is flipped: entry (u, v) belongs to pixel (u, v) of the window.",
+        but(("(weight_shape)", "(weight_shape).flip(2, 3)")),
+    ),
+    Mistake(
+        "It is a mean over the places of the window where a sum belongs: do not divide by L.",
+        but(
+            (".sum(0)", ".sum(0) / grad.shape[2]"),
+            ("return (grad", "return ((grad"),
+            ("[2].view", "[2]).view"),
+        ),
+    ),
+    Mistake(
+        "It is a mean over the images and the places where a sum belongs.",
+        but((".sum(0)", ".mean(0)"), ("return (grad", "return (grad / grad.shape[2]")),
+    ),
+    Mistake(
+        "Only the first image counts: sum over the batch.",
+        "return (grad_output[0].flatten(1) @ windows[0].T).view(weight_shape)",
+    ),
+    Mistake(
+        "Only the last image counts: add (`+=`) the images, do not overwrite.",
+        """
+        for g, w in zip(grad_output.flatten(2), windows):
+            grad_weight = (g @ w.T).view(weight_shape)
+        return grad_weight
+        """,
+    ),
+    Mistake(
+        "A reshape of grad_output to (O, N L) mixes up the batch and the channels: O has to come "
+        "first, so take grad_output.transpose(0, 1) before it.",
+        """
+        grad = grad_output.reshape(weight_shape[0], -1)
+        return (grad @ windows.transpose(0, 1).flatten(1).T).view(weight_shape)
+        """,
+    ),
+    Mistake(
+        "It forgot grad_output: these are the sums of the windows alone.",
+        "return windows.sum((0, 2)).repeat(weight_shape[0], 1).view(weight_shape)",
+    ),
+    Mistake(
+        "The sign is wrong: the minus comes in with the step of gradient descent.",
+        "return -(grad_output.flatten(2) @ windows.transpose(1, 2)).sum(0).view(weight_shape)",
+    ),
+)
+
+
+# ------------------------------------------------------------------------------- conv2d_input_grad
+
+
+def _input_grad_case(
+    name: str,
+    n: int,
+    weight: tuple[int, int, int, int],
+    size: tuple[int, int],
+    stride: int = 1,
+    padding: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> Case:
+    places = [
+        output_size.solution(length, kernel, stride, padding, 1)
+        for length, kernel in zip(size, weight[2:], strict=True)
+    ]
+    arguments = {
+        "grad_output": values((n, weight[0], *places), 12, dtype),
+        "weight": values(weight, 11, dtype),
+        "size": size,
+        "stride": stride,
+        "padding": padding,
+    }
+    return Case(name, arguments, {"the batch size N": n, "the output channels O": weight[0]})
+
+
+@exercise(
+    topic="convolution",
+    title="Gradient of the input",
+    hint=(
+        "Multiply the transposed weight (C kH kW, O) by grad_output as (N, O, L), which gives a "
+        "gradient for every window, and fold the windows back with the stride and the padding "
+        "of the forward and output size (H, W)."
+    ),
+    returns=("grad_input",),
+    axes=("image", "channel", "row", "column"),
+    cases=(
+        _input_grad_case("one channel, one image", 1, (1, 1, 2, 2), (4, 4)),
+        _input_grad_case("2 images, 2 channels in and out", 2, (2, 2, 3, 3), (5, 4)),
+        _input_grad_case("window not square", 2, (2, 3, 2, 3), (4, 5)),
+        _input_grad_case("stride 2, with a rest", 2, (3, 2, 2, 2), (5, 7), stride=2),
+        _input_grad_case("padding 1, float32", 1, (4, 2, 3, 3), (4, 3), 1, 1, torch.float32),
+        _input_grad_case("stride 2, padding 1, with a rest", 2, (2, 3, 3, 3), (6, 8), 2, 1),
+    ),
+    errors=(
+        (
+            "sliding blocks",
+            "fold counts its windows from the size, the kernel, the stride and the padding: give "
+            "it all four as in the forward. Did you forget the padding or the stride?",
+        ),
+        (
+            "divisible by the product of kernel_size",
+            "fold wants windows of C kH kW rows: is the weight transposed before the product?",
+        ),
+        (
+            "Expected size for first two dimensions",
+            "Is the weight transposed? (C kH kW, O) times (N, O, L) gives (N, C kH kW, L).",
+        ),
+        (
+            "shapes cannot be multiplied",
+            "Is the weight transposed? (C kH kW, O) times (N, O, L) gives (N, C kH kW, L).",
+        ),
+    ),
+)
+def conv2d_input_grad(
+    grad_output: Tensor, weight: Tensor, size: tuple[int, int], stride: int, padding: int
+) -> Tensor:
+    """Check ``conv2d_input_grad(grad_output, weight, size, stride, padding) -> grad_input``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``grad_output`` ``(N, O, H', W')``, ``weight``
+        ``(O, C, kH, kW)``, ``size``, the tuple ``(H, W)`` of the input, and two integers, and
+        returns the gradient of the input ``(N, C, H, W)``.
+    """
+    grad = grad_output.flatten(2)  # (N, O, L)
+    grad_windows = weight.flatten(1).T @ grad  # (N, C kH kW, L)
+    return fold(grad_windows, size, weight.shape[2:], stride=stride, padding=padding)
+
+
+SCATTER = """
+n, outputs, rows, columns = grad_output.shape
+channels, k_h, k_w = weight.shape[1:]
+height, width = size
+grad = grad_output.new_zeros(n, channels, height + 2 * padding, width + 2 * padding)
+for i in range(rows):
+    for j in range(columns):
+        part = (grad_output[:, :, i, j] @ weight.flatten(1)).view(n, channels, k_h, k_w)
+        top, left = i * stride, j * stride
+        grad[:, :, top : top + k_h, left : left + k_w] += part
+return grad[:, :, padding : padding + height, padding : padding + width]
+"""
+"""Another right answer: each gradient spread over its window, in loops."""
+
+conv2d_input_grad.mistakes = (
+    Mistake(
+        "It forgot the padding: the frame of padded pixels is still around the result. Cut it "
+        "off, or hand padding on to fold.",
+        but(("[:, :, padding : padding + height, padding : padding + width]", ""), of=SCATTER),
+        likely="frame not cut off",
+    ),
+    Mistake(
+        "It forgot the padding: a window of the padded image starts `padding` rows above and "
+        "columns left of where you put it.",
+        but(
+            ("padding : padding + height, padding : padding + width]", ":height, :width]"),
+            of=SCATTER,
+        ),
+    ),
+    Mistake(
+        "It ran the forward convolution again, with the channels of the weight swapped. Backward "
+        "must spread each gradient over its window: the transposed map.",
+        """
+        k_h, k_w = weight.shape[2:]
+        rows = (grad_output.shape[2] + 2 * padding - k_h) // stride + 1
+        windows = unfold(grad_output, (k_h, k_w), stride=stride, padding=padding)
+        return (weight.transpose(0, 1).flatten(1) @ windows).unflatten(2, (rows, -1))
+        """,
+    ),
+    Mistake(
+        "It ran the forward convolution again. Backward must spread each gradient over its "
+        "window: multiply by the transposed weight, then fold.",
+        """
+        rows = (grad_output.shape[2] + 2 * padding - weight.shape[2]) // stride + 1
+        windows = unfold(grad_output, weight.shape[2:], stride=stride, padding=padding)
+        return (weight.flatten(1) @ windows).unflatten(2, (rows, -1))
+        """,
+    ),
+    Mistake(
+        "The kernel is flipped: the gradient of place (i, j) times weight[o, c, u, v] goes to "
+        "row i * stride + u - padding. (If you convolve with padding kH - 1 instead, there the "
+        "kernel has to be flipped.)",
+        but(("weight.flatten", "weight.flip(2, 3).flatten")),
+        likely="flipped kernel",
+    ),
+    Mistake(
+        "The weight is reshaped to (C kH kW, O), which mixes up its numbers: flatten it to (O, C "
+        "kH kW) first, then transpose it.",
+        but(("weight.flatten(1).T", "weight.reshape(-1, len(weight))")),
+        likely="weight reshaped instead of transposed",
+    ),
+    Mistake(
+        "The weight is not transposed: input and output channels are swapped. The gradient of "
+        "output channel o comes back through weight[o].",
+        but(("@ weight.", "@ weight.transpose(0, 1)."), of=SCATTER),
+        likely="channels swapped",
+    ),
+    Mistake(
+        "Where windows overlap, the later one overwrites the earlier: add (`+=`) them, since a "
+        "pixel that several windows saw collects a gradient from each.",
+        but(("] += part", "] = part"), of=SCATTER),
+        likely="overwritten",
+    ),
+    Mistake(
+        "Where windows overlap, one overwrites the other: add (`+=`) them, since a pixel that "
+        "several windows saw collects a gradient from each.",
+        """
+        n, outputs, rows, columns = grad_output.shape
+        channels, k_h, k_w = weight.shape[1:]
+        height, width = size
+        grad = grad_output.new_zeros(n, channels, height + 2 * padding, width + 2 * padding)
+        for u in range(k_h):
+            for v in range(k_w):
+                part = torch.einsum("noij,oc->ncij", grad_output, weight[:, :, u, v])
+                grad[:, :, u : u + stride * rows : stride, v : v + stride * columns : stride] = part
+        return grad[:, :, padding : padding + height, padding : padding + width]
+        """,
+    ),
+    Mistake(
+        "Where windows overlap, it takes their mean where a sum belongs: a pixel that several "
+        "windows saw collects a gradient from each.",
+        """
+        def spread(windows):
+            return fold(windows, size, weight.shape[2:], stride=stride, padding=padding)
+        windows = weight.flatten(1).T @ grad_output.flatten(2)
+        return spread(windows) / spread(torch.ones_like(windows)).clamp(min=1)
+        """,
+    ),
+    Mistake(
+        "It ignored the stride: the window of place (i, j) starts at row i * stride.",
+        but(("i * stride, j * stride", "i, j"), of=SCATTER),
+    ),
+    Mistake(
+        "The size is computed from grad_output, and the rows and columns that the last stride "
+        "left over are missing: use `size`.",
+        but(
+            (
+                "height, width = size",
+                "height = (rows - 1) * stride + k_h - 2 * padding\n"
+                "width = (columns - 1) * stride + k_w - 2 * padding",
+            ),
+            of=SCATTER,
+        ),
+    ),
+    Mistake(
+        "It uses the first output channel only: sum over all output channels o.",
+        but(
+            ("grad_output[:, :, i, j] @ weight", "grad_output[:, :1, i, j] @ weight[:1]"),
+            of=SCATTER,
+        ),
+    ),
+    Mistake(
+        "The last row of windows is left out: does the loop over the rows of grad_output end one "
+        "too early?",
+        but(("range(rows)", "range(rows - 1)"), of=SCATTER),
+    ),
+    Mistake(
+        "The last column of windows is left out: does the loop over the columns of grad_output "
+        "end one too early?",
+        but(("range(columns)", "range(columns - 1)"), of=SCATTER),
+    ),
+    Mistake(
+        "It is a mean over the batch: every image has a gradient of its own, so nothing is "
+        "divided by N.",
+        but(("return fold", "return 1 / len(grad_output) * fold")),
+    ),
+)

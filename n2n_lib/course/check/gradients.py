@@ -1,0 +1,316 @@
+"""Exercises on gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.registry import exercise
+
+# --------------------------------------------------------------------------------- linear_backward
+
+
+def _linear_case(name: str, n: int, i: int, o: int, dtype: torch.dtype = torch.float64) -> Case:
+    arguments = {
+        "grad_output": values((n, o), 1, dtype),
+        "x": values((n, i), 2, dtype),
+        "weight": values((o, i), 3, dtype),
+    }
+    return Case(name, arguments, {"the batch size N": n, "the inputs I": i, "the outputs O": o})
+
+
+@exercise(
+    topic="gradients",
+    title="Both gradients of a linear map",
+    hint=(
+        "y[n, o] = sum over i of x[n, i] weight[o, i]. grad_x[n, i] sums over o, "
+        "grad_weight[o, i] sums over n; both are one matrix product with grad_output."
+    ),
+    returns=("grad_x", "grad_weight"),
+    cases=(
+        _linear_case("one vector", 1, 3, 2),
+        _linear_case("batch of 3", 3, 2, 4),
+        _linear_case("square weight", 2, 3, 3),
+        _linear_case("float32", 4, 3, 2, torch.float32),
+    ),
+    errors=(
+        (
+            "shapes cannot be multiplied",
+            "Write the shapes under the product: (N, O) by (O, I) for grad_x, (O, N) by (N, I) "
+            "for grad_weight.",
+        ),
+        ("mat1 and mat2", "Write the shapes under the product: the inner two must be equal."),
+    ),
+)
+def linear_backward(grad_output: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Check ``linear_backward(grad_output, x, weight) -> (grad_x, grad_weight)``.
+
+    The forward is ``y = x @ weight.T``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``grad_output`` ``(N, O)``, ``x`` ``(N, I)`` and ``weight``
+        ``(O, I)`` and returns the gradients of the loss: ``grad_x`` ``(N, I)`` and ``grad_weight``
+        ``(O, I)``.
+    """
+    grad_x = grad_output @ weight
+    grad_weight = grad_output.T @ x
+    return grad_x, grad_weight
+
+
+linear_backward.mistakes = (
+    Mistake(
+        "The two gradients are swapped: return grad_x first, then grad_weight.",
+        "return grad_output.T @ x, grad_output @ weight",
+        likely="swapped",
+    ),
+    Mistake(
+        "grad_weight is transposed: it should be (O, I) like the weight, so grad_output.T comes "
+        "first in the product with x.",
+        "return grad_output @ weight, x.T @ grad_output",
+        likely="weight gradient transposed",
+    ),
+    Mistake(
+        "grad_x uses the transposed weight, as the forward does. Backward goes the other way: "
+        "sum over the outputs o, so multiply grad_output by weight as it is.",
+        "return grad_output @ weight.T, grad_output.T @ x",
+        likely="weight transposed as in forward",
+    ),
+    Mistake(
+        "grad_weight is a mean over the batch where a sum belongs: every image pulls at the "
+        "weight, so add their gradients and do not divide by N.",
+        "return grad_output @ weight, grad_output.T @ x / len(x)",
+        likely="mean over the batch",
+    ),
+    Mistake(
+        "grad_weight has one matrix for each image: it forgot to sum over the batch.",
+        "return grad_output @ weight, grad_output[:, :, None] * x[:, None]",
+    ),
+    Mistake(
+        "grad_weight forgets grad_output: every row is the sum of x alone.",
+        "return grad_output @ weight, x.sum(0).expand_as(weight)",
+    ),
+    Mistake(
+        "grad_x forgets grad_output: multiply it with the weight (chain rule).",
+        "return weight.sum(0).expand_as(x), grad_output.T @ x",
+    ),
+    Mistake(
+        "Both gradients are divided by the batch size N. grad_weight is a sum over the batch, "
+        "and grad_x has a row of its own for every image: nothing is divided.",
+        "return grad_output @ weight / len(x), grad_output.T @ x / len(x)",
+        likely="both means over the batch",
+    ),
+    Mistake(
+        "grad_x is a mean over the outputs where a sum belongs: x reaches the loss through every "
+        "output, so add and do not divide by O.",
+        "return grad_output @ weight / len(weight), grad_output.T @ x",
+    ),
+    Mistake(
+        "These are the slopes of y alone: it forgot grad_output. The chain rule multiplies each "
+        "with it and sums.",
+        "return weight, x",
+    ),
+    Mistake(
+        "A product overwrites the one before it: grad_x sums over the outputs, grad_weight over "
+        "the batch, so add with `+=`.",
+        """
+        grad_x, grad_weight = torch.zeros_like(x), torch.zeros_like(weight)
+        for n in range(x.shape[0]):
+            for o in range(weight.shape[0]):
+                grad_x[n] = grad_output[n, o] * weight[o]
+                grad_weight[o] = grad_output[n, o] * x[n]
+        return grad_x, grad_weight
+        """,
+    ),
+    Mistake(
+        "In grad_x the outputs overwrite each other: it sums over them, so add with `+=`.",
+        "return grad_output[:, -1:] * weight[-1], grad_output.T @ x",
+    ),
+    Mistake(
+        "In grad_weight the images overwrite each other: it sums over them, so add with `+=`.",
+        "return grad_output @ weight, grad_output[-1][:, None] * x[-1]",
+    ),
+    Mistake(
+        "grad_weight is right but for the last image, which is left out: is a loop one short?",
+        """
+        grad_weight = torch.zeros_like(weight)
+        for n in range(len(x) - 1):
+            grad_weight += grad_output[n][:, None] * x[n]
+        return grad_output @ weight, grad_weight
+        """,
+    ),
+    Mistake(
+        "grad_weight sees the first image only: sum over the batch.",
+        "return grad_output @ weight, grad_output[0][:, None] * x[0]",
+    ),
+    Mistake(
+        "Both gradients have the wrong sign: there is no minus in the gradient; it comes in with "
+        "the step of gradient descent.",
+        "return -grad_output @ weight, -grad_output.T @ x",
+    ),
+)
+
+
+# ------------------------------------------------------------------------------ numerical_gradient
+
+
+@dataclass
+class _Cubic:
+    """The scalar ``(sum of a (z + 1))^3 / 3`` of a tensor z.
+
+    Its central differences depend on the step, and each slope on all entries.
+
+    It may be called with a tensor, or without an argument: then it reads `x`, so that both ways of
+    writing the exercise work.
+    """
+
+    x: Tensor
+    coefficients: Tensor
+
+    def __call__(self, x: Tensor | None = None) -> Tensor:
+        z = self.x if x is None else x
+        return (self.coefficients * (z + 1)).sum() ** 3 / 3
+
+
+def _numerical_case(name: str, shape: tuple[int, ...], step: float) -> Case:
+    x = values(shape, 4)
+    function = _Cubic(x, values(shape, 5))
+    return Case(name, {"function": function, "x": x, "step": step}, {})
+
+
+@exercise(
+    topic="gradients",
+    title="Central differences",
+    hint=(
+        "For each entry: remember it, set it to value + step and call the function, set it to "
+        "value - step and call it again, put the value back. The slope is the difference divided "
+        "by 2 * step."
+    ),
+    returns=("gradient",),
+    cases=(
+        _numerical_case("one value", (1,), 0.1),
+        _numerical_case("vector", (3,), 0.01),
+        _numerical_case("matrix", (2, 3), 0.1),
+        _numerical_case("four dimensions", (2, 1, 2, 2), 0.001),
+    ),
+    errors=(
+        (
+            "IndexError",
+            "x may have any number of dimensions: x.view(-1) or itertools.product reach them all.",
+        ),
+    ),
+)
+def numerical_gradient(function: Callable[[], Tensor], x: Tensor, step: float) -> Tensor:
+    """Check ``numerical_gradient(function, x, step) -> gradient``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes a scalar function, a float64 tensor ``x`` of any shape and a
+        step, and returns the central differences, of the shape of ``x``. The scalar function may
+        be called as ``function()``, when it reads ``x``, or as ``function(other)``. ``x`` must be
+        as it was afterwards.
+    """
+    flat, gradient = x.view(-1), torch.zeros_like(x)
+    for k in range(flat.numel()):
+        before = flat[k].item()
+        flat[k] = before + step
+        above = function().item()
+        flat[k] = before - step
+        below = function().item()
+        flat[k] = before
+        gradient.view(-1)[k] = (above - below) / (2 * step)
+    return gradient
+
+
+numerical_gradient.mistakes = (
+    Mistake(
+        "This is the forward difference (f(x + h) - f(x)) / h. Central differences look to both "
+        "sides, (f(x + h) - f(x - h)) / (2h), and their error is far smaller.",
+        but(("before - step", "before"), ("(2 * step)", "step")),
+        likely="forward difference",
+    ),
+    Mistake(
+        "This is the backward difference (f(x) - f(x - h)) / h. Central differences look to both "
+        "sides: (f(x + h) - f(x - h)) / (2h).",
+        but(("flat[k] = before + step", "pass"), ("(2 * step)", "step")),
+        likely="backward difference",
+    ),
+    Mistake(
+        "It is divided by step, and should be divided by 2 * step: from x - h to x + h there are "
+        "two steps.",
+        but(("(2 * step)", "step")),
+        likely="divided by one step",
+    ),
+    Mistake(
+        "The difference is not divided by 2 * step: a slope is rise over run.",
+        but((" / (2 * step)", "")),
+        likely="not divided",
+    ),
+    Mistake(
+        "Only the value below is divided: put parentheses around (above - below).",
+        but(("(above - below)", "above - below")),
+    ),
+    Mistake(
+        "The value below is f(x) and not f(x - step), since the entry went down from x + step by "
+        "one step only: set it to x - step. (If you keep its old value, do so with .item(): "
+        "`flat[k]` alone is a view, which changes along.)",
+        but(("flat[k].item()", "flat[k]")),
+    ),
+    Mistake(
+        "The slopes are all zero. function() reads x itself: is it a copy of x that you move? "
+        "(Or is nothing written into the gradient?)",
+        but(("x.view(-1), ", "x.clone().view(-1), ")),
+    ),
+    Mistake(
+        "A whole row is moved at the same time: x[k] is a row of a matrix. x.view(-1) lists the "
+        "single entries.",
+        """
+        gradient = torch.zeros_like(x)
+        for k in range(len(x)):
+            before = x[k].clone()
+            x[k] = before + step
+            above = function().item()
+            x[k] = before - step
+            gradient[k] = (above - function().item()) / (2 * step)
+            x[k] = before
+        return gradient
+        """,
+    ),
+    Mistake(
+        "It is multiplied by step / 2: `/ 2 * step` divides by 2 and then multiplies. Put "
+        "parentheses around (2 * step).",
+        but(("(2 * step)", "2 * step")),
+        likely="parentheses forgotten",
+    ),
+    Mistake(
+        "The sign is wrong: subtract the value below from the value above.",
+        but(("above - below", "below - above")),
+    ),
+    Mistake(
+        "All entries are moved at the same time. Move one entry, and leave the others: each has "
+        "a derivative of its own.",
+        """
+        old = x.clone()
+        x += step
+        above = function().item()
+        x -= 2 * step
+        below = function().item()
+        x.copy_(old)
+        return torch.full_like(x, (above - below) / (2 * step))
+        """,
+    ),
+    Mistake(
+        "Each entry stays at x - step: x is not restored before the next entry is moved.",
+        but(("flat[k] = before\n", "pass\n")),
+    ),
+    Mistake(
+        "Each entry stays at x + step: x is not restored before the next entry is moved.",
+        but(("flat[k] = before\n", "flat[k] = before + step\n")),
+    ),
+)

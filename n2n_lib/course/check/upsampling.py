@@ -1,0 +1,231 @@
+"""Exercises on upsampling."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.registry import exercise
+
+# -------------------------------------------------------------------------------- upsample_forward
+
+
+def _upsample_case(
+    name: str, shape: tuple[int, int, int, int], scale: int, dtype: torch.dtype = torch.float64
+) -> Case:
+    arguments = {"x": values(shape, 13, dtype), "scale": scale}
+    return Case(name, arguments, {"the scale": scale, "the size of a block": scale**2})
+
+
+@exercise(
+    topic="upsampling",
+    title="Copy every pixel into a block",
+    hint=(
+        "Output pixel (i, j) is input pixel (i // scale, j // scale). repeat_interleave copies "
+        "each entry of a dimension next to itself; do it for the rows and for the columns."
+    ),
+    returns=("output",),
+    axes=("image", "channel", "row", "column"),
+    cases=(
+        _upsample_case("the report's 2 x 2", (1, 1, 2, 2), 2),
+        _upsample_case("not square, 2 images", (2, 3, 2, 3), 2),
+        _upsample_case("scale 3", (1, 2, 3, 2), 3),
+        _upsample_case("scale 1", (1, 1, 2, 3), 1),
+        _upsample_case("float32", (2, 1, 3, 2), 2, torch.float32),
+    ),
+)
+def upsample_forward(x: Tensor, scale: int) -> Tensor:
+    """Check ``upsample_forward(x, scale) -> output``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``x`` ``(N, C, H, W)`` and an integer, and returns every pixel
+        copied into a block: ``(N, C, scale H, scale W)``.
+    """
+    rows = x.repeat_interleave(scale, dim=2)  # (N, C, s H, W)
+    return rows.repeat_interleave(scale, dim=3)  # (N, C, s H, s W)
+
+
+upsample_forward.mistakes = (
+    Mistake(
+        "The whole image is tiled: copies stand side by side. Each pixel should be next to its "
+        "own copies: repeat_interleave instead of repeat.",
+        "return x.repeat(1, 1, scale, scale)",
+        likely="tiled",
+    ),
+    Mistake(
+        "Only the rows are repeated: the image should grow along both axes.",
+        "return x.repeat_interleave(scale, dim=2)",
+        likely="rows only",
+    ),
+    Mistake(
+        "Only the columns are repeated: the image should grow along both axes.",
+        "return x.repeat_interleave(scale, dim=3)",
+        likely="columns only",
+    ),
+    Mistake(
+        "The scale is ignored: it is always 2.",
+        "return x.repeat_interleave(2, 2).repeat_interleave(2, 3)",
+        likely="always 2",
+    ),
+    Mistake(
+        "There are zeros between the pixels: fill the whole block with copies, not its first "
+        "place alone.",
+        """
+        n, c, h, w = x.shape
+        output = x.new_zeros(n, c, scale * h, scale * w)
+        output[:, :, ::scale, ::scale] = x
+        return output
+        """,
+        likely="zeros between",
+    ),
+    Mistake(
+        "The pixels of a block share its value: they were divided by scale * scale. Every copy "
+        "has the full value.",
+        "return x.repeat_interleave(scale, 2).repeat_interleave(scale, 3) / scale**2",
+    ),
+    Mistake(
+        "The rows are repeated and the columns are tiled: use repeat_interleave for both.",
+        "return x.repeat_interleave(scale, 2).repeat(1, 1, 1, scale)",
+    ),
+    Mistake(
+        "The columns are repeated and the rows are tiled: use repeat_interleave for both.",
+        "return x.repeat_interleave(scale, 3).repeat(1, 1, scale, 1)",
+    ),
+    Mistake(
+        "The channels are repeated too, or instead: dimension 1 holds the channels, rows and "
+        "columns are dimensions 2 and 3.",
+        "return x.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)",
+    ),
+    Mistake(
+        "It is flat: without dim=, repeat_interleave lists all values in a row. The rows are "
+        "dimension 2, the columns dimension 3.",
+        "return x.repeat_interleave(scale)",
+    ),
+    Mistake(
+        "The image grows by scale * scale along each axis: repeat each axis once.",
+        "return x.repeat_interleave(scale**2, 2).repeat_interleave(scale**2, 3)",
+    ),
+)
+
+
+# ------------------------------------------------------------------------------- upsample_backward
+
+
+def _backward_case(
+    name: str, shape: tuple[int, int, int, int], scale: int, dtype: torch.dtype = torch.float64
+) -> Case:
+    n, c, h, w = shape
+    grad = values((n, c, scale * h, scale * w), 14, dtype)
+    sizes = {"the scale": scale, "the size of a block": scale**2, "the batch size N": n}
+    return Case(name, {"grad_output": grad, "scale": scale}, sizes)
+
+
+@exercise(
+    topic="upsampling",
+    title="Sum every block of gradients",
+    hint=(
+        "An input pixel was copied into a block of scale x scale pixels, so its gradient is the "
+        "sum over that block. View grad_output as (N, C, H, scale, W, scale) and sum over the two "
+        "dimensions of size scale."
+    ),
+    returns=("grad_input",),
+    axes=("image", "channel", "row", "column"),
+    cases=(
+        _backward_case("the report's 4 x 4", (1, 1, 2, 2), 2),
+        _backward_case("not square, 2 images", (2, 3, 2, 3), 2),
+        _backward_case("scale 3", (1, 2, 2, 4), 3),
+        _backward_case("scale 1", (1, 1, 2, 3), 1),
+        _backward_case("float32", (2, 1, 3, 2), 2, torch.float32),
+    ),
+)
+def upsample_backward(grad_output: Tensor, scale: int) -> Tensor:
+    """Check ``upsample_backward(grad_output, scale) -> grad_input``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``grad_output`` ``(N, C, scale H, scale W)`` and an integer, and
+        returns the gradient of the small image ``(N, C, H, W)``.
+    """
+    rows = grad_output.unflatten(2, (-1, scale))  # (N, C, H, s, s W)
+    blocks = rows.unflatten(4, (-1, scale))  # (N, C, H, s, W, s)
+    return blocks.sum((3, 5))  # (N, C, H, W)
+
+
+upsample_backward.mistakes = (
+    Mistake(
+        "It is a mean over the block where a sum belongs: a pixel that was copied four times "
+        "collects four gradients.",
+        but(("sum((3, 5))", "mean((3, 5))")),
+        likely="mean",
+    ),
+    Mistake(
+        "It takes the top left value of each block only: sum over the whole block, since every "
+        "copy has a gradient.",
+        "return grad_output[:, :, ::scale, ::scale]",
+        likely="top left",
+    ),
+    Mistake(
+        "It takes the top left value of each block, times the size of the block: sum over the "
+        "whole block, since every copy has a gradient of its own.",
+        "return scale**2 * grad_output[:, :, ::scale, ::scale]",
+        likely="top left times the size of a block",
+    ),
+    Mistake(
+        "It takes the bottom right value of each block only: add (`+=`) the values of the block, "
+        "do not overwrite.",
+        """
+        n, c, h, w = grad_output.shape
+        grad = grad_output.new_zeros(n, c, h // scale, w // scale)
+        for i in range(h):
+            for j in range(w):
+                grad[:, :, i // scale, j // scale] = grad_output[:, :, i, j]
+        return grad
+        """,
+        likely="overwritten",
+    ),
+    Mistake(
+        "It sums along one axis only, over the rows of a block: sum over its columns too.",
+        "return grad_output.unflatten(2, (-1, scale)).sum(3)",
+        likely="rows only",
+    ),
+    Mistake(
+        "It sums along one axis only, over the columns of a block: sum over its rows too.",
+        "return grad_output.unflatten(3, (-1, scale)).sum(4)",
+    ),
+    Mistake(
+        "It adds pixels that are far apart, as if the image had been tiled. View grad_output as "
+        "(N, C, H, scale, W, scale): the scale comes after H and after W.",
+        but(("(-1, scale)", "(scale, -1)"), ("(3, 5)", "(2, 4)")),
+    ),
+    Mistake(
+        "It sums over the wrong two dimensions, the rows and columns of the image. In (N, C, H, "
+        "scale, W, scale) the places inside a block are dimensions 3 and 5.",
+        but(("(3, 5)", "(2, 4)")),
+    ),
+    Mistake(
+        "It is summed over the batch too: every image has a gradient of its own.",
+        but(("(3, 5)", "(0, 3, 5)")),
+    ),
+    Mistake(
+        "It takes the sum along one axis of the block and the mean along the other: sum along "
+        "both.",
+        but(("sum((3, 5))", "sum(3).mean(4)")),
+    ),
+    Mistake(
+        "It takes the largest value of each block. Every copy sends its own gradient back: sum "
+        "over the block.",
+        but(("sum", "amax")),
+    ),
+    Mistake(
+        "The scale is ignored: it is always 2.",
+        but(("scale", "2")),
+    ),
+    Mistake(
+        "It copies again, as the forward does: backward makes the image smaller.",
+        "return grad_output.repeat_interleave(scale, 2).repeat_interleave(scale, 3)",
+    ),
+)

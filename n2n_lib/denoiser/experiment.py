@@ -1,0 +1,194 @@
+"""A whole training with all that belongs to it: what ``n2n train`` does.
+
+A `Source` says where images come from, a `Task` what is drawn from them, a `Recipe` how to train.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from n2n_lib.denoiser import linear, plots
+from n2n_lib.denoiser.evaluation import OURS, Score, evaluate, summary
+from n2n_lib.denoiser.images import to_unit
+from n2n_lib.denoiser.model import Model
+from n2n_lib.denoiser.recipe import Recipe
+from n2n_lib.denoiser.sampling import Task
+from n2n_lib.denoiser.source import Source
+from n2n_lib.denoiser.stream import PairStream
+from n2n_lib.denoiser.training import Batches, DivergedError, Watch, threads_for
+from n2n_lib.framework.distributed import current
+from n2n_lib.support import files
+
+CHECKPOINT, MODEL, RESULTS = "checkpoint.pth", "model.pth", "results.json"
+CURVES, PICTURE = "curves.png", "denoised.png"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes
+    ----------
+    scores : list of Score
+        Doing nothing, classical methods, the network, on the validation images.
+    images : int
+        Number of validation images.
+    results : dict
+        All that is worth keeping, as `RESULTS` holds it.
+    """
+
+    scores: list[Score]
+    images: int
+    results: dict
+
+
+def run(
+    model: Model,
+    source: Source,
+    task: Task,
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+    notes: Mapping[str, object] | None = None,
+) -> Outcome | None:
+    """Train a network on pairs from a source; measure it; write the model, curves and a picture.
+
+    Parameters
+    ----------
+    model : Model
+        The network, with its initial weights.
+    source : Source
+        Where images come from, see `Source.open`.
+    task : Task
+        What is drawn from them. Validation images have no jitter.
+    recipe : Recipe
+        How to train. With ``num_steps`` on fresh pairs; then the weights with the smallest error
+        on held-out noisy pairs are kept.
+    out : Path
+        Folder to write to, made if it is missing: the model, a checkpoint after every epoch, the
+        loss and PSNR over time, some denoised images, and results as JSON.
+    resume : bool
+        Go on from the checkpoint there, if there is one.
+    progress : bool
+        Whether to show a progress bar.
+    say : callable
+        Takes what is to be told, a line at a time.
+    notes : mapping, optional
+        More to write into the results.
+
+    Returns
+    -------
+    Outcome or None
+        None in all processes but the first, where many train together.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the images do not suit the task, or an old checkpoint the recipe.
+    DivergedError
+        If the training diverged. What it had reached before is saved.
+    """
+    started, group, plain = time.perf_counter(), current(), replace(task, jitter=0.0)
+    batches = _batches(source, task, recipe)
+    held_out = None if recipe.num_steps is None else source.validation.held_out_pairs(plain)
+    noisy, clean = source.validation.validation_images(plain)
+    ways = _linear_filter(source, plain, recipe) | {OURS: model.predict}
+    files.make_writable(out)
+    if (out / CHECKPOINT).exists() and not resume:
+        say(f"Starting anew; {out / CHECKPOINT} of an earlier run will be replaced.")
+    threads = threads_for(model, batches, recipe)
+    if recipe.num_steps is None:
+        say(f"{batches.count} noisy pairs from {source.description}, {threads} threads.")
+    else:
+        say(f"Fresh pairs for {recipe.num_steps} steps, {threads} threads.")
+    watch = Watch((noisy, clean), held_out, out / CHECKPOINT, resume, progress)
+    with _weights_kept(model, out / MODEL):
+        history = model.fit(batches, recipe, watch)
+    if not group.leads:
+        return None
+    model.sigma = task.level or model.sigma
+    model.save_model(out / MODEL)
+    trained = sum(history.seconds)
+    say(f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ...")
+    scores = evaluate(noisy, clean, ways, sigma=task.level)
+    _draw(model, scores, noisy, clean, out)
+    results = summary(scores) | {
+        "seconds": round(trained, 3),
+        "seconds_total": round(time.perf_counter() - started, 3),
+        "pairs": batches.count or recipe.batch_size * len(history.losses),
+        "epochs": history.epochs,
+        "network": model.network_name,
+        "network_options": model.arguments,
+        **(notes or {}),
+        "batch": recipe.batch_size,
+        "optimiser": recipe.optimiser,
+        "schedule": recipe.schedule,
+        "ema": recipe.ema,
+        "lr": recipe.lr,
+        "clean_targets": recipe.clean_targets,
+        "seed": recipe.seed,
+        **vars(task),
+        "sigma": task.sigma if task.noise == "gaussian" else None,
+    }
+    content = json.dumps(results, indent=2).encode()
+    files.write_atomically(out / RESULTS, lambda file: file.write(content))
+    return Outcome(scores, len(noisy), results)
+
+
+def _batches(source: Source, task: Task, recipe: Recipe) -> Batches:
+    """Return what the recipe asks for: pairs that are drawn before, or fresh ones."""
+    if recipe.num_steps is None:
+        noisy1, noisy2 = source.training_pairs(task, recipe.num_pairs, recipe.seed)
+        return Batches.of_pairs(noisy1, noisy2, recipe)
+    if source.pairs is not None:
+        raise ValueError(f"expected photographs to draw fresh pairs from, got {source.description}")
+    stream = PairStream(
+        recipe.batch_size,
+        images=source.images,
+        clean_targets=recipe.clean_targets,
+        seed=recipe.seed,
+        **vars(task),
+    )
+    return Batches.of_stream(stream, recipe)
+
+
+def _linear_filter(source: Source, task: Task, recipe: Recipe) -> dict:
+    """Return the row of the filter that a few of the noisy pairs determine, if they do."""
+    noisy1, noisy2 = source.training_pairs(task, linear.PAIRS, recipe.seed)
+    try:
+        return linear.row(linear.fit(to_unit(noisy1), to_unit(noisy2)))
+    except ValueError:  # images too few or too even
+        return {}
+
+
+@contextmanager
+def _weights_kept(model: Model, path: Path) -> Iterator[None]:
+    """Save what a diverging run had reached before, and say where it is."""
+    try:
+        yield
+    except DivergedError as error:
+        if not (current().leads and model.history.epochs):
+            raise
+        model.save_model(path)
+        raise DivergedError(f"{error}; the weights before it are in {path}") from None
+
+
+def _draw(model: Model, scores: list[Score], noisy: Tensor, clean: Tensor, out: Path) -> None:
+    """Draw the loss and the PSNR beside those of other methods, and some denoised images."""
+    levels = {score.name: score.psnr for score in scores if score.name != OURS}
+    history, few = model.history, slice(0, min(6, len(noisy)))
+    curves = plots.show_training(history.losses, history.val_psnr, levels)
+    plots.save_figure(curves, out / CURVES)
+    denoised = model.predict(noisy[few])
+    picture = plots.show_denoising(noisy[few], denoised, clean[few], across=True)
+    plots.save_figure(picture, out / PICTURE)

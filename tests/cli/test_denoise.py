@@ -1,0 +1,222 @@
+"""``n2n denoise``: what becomes of images."""
+
+from __future__ import annotations
+
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from commands import assert_one_line, command, environment, run, tree, well
+from given import (
+    load,
+    photo,
+    pixels,
+)
+from PIL import Image
+from reference import generator
+
+import n2n_lib
+from n2n_lib.denoiser import images, plots
+from n2n_lib.denoiser.model import PRETRAINED, WEIGHTS, Model
+from n2n_lib.denoiser.noise import Bernoulli, Gaussian, Poisson
+
+
+def test_denoise_a_photograph(model_file, tmp_path):
+    source, out = photo(tmp_path / "photo.jpg"), tmp_path / "out"
+    done = well("denoise", source, "--model", model_file, "--out", out)
+    assert {path.name for path in out.iterdir()} == {"photo-denoised.png", "photo-comparison.png"}
+    assert str(out / "photo-denoised.png") in done.out
+    with Image.open(out / "photo-denoised.png") as image:
+        assert image.size == (500, 371) and image.mode == "RGB"
+        pixels = np.array(image)
+    model = load(model_file)
+    expected = model.predict(n2n_lib.load_image(source))
+    assert np.array_equal(pixels, expected.permute(1, 2, 0).numpy())
+    comparison = np.array(Image.open(out / "photo-comparison.png").convert("RGB"))
+    assert comparison.shape[1] > 1.5 * comparison.shape[0]  # side by side
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "size"),
+    [("grey.png", "L", (37, 21)), ("alpha.png", "RGBA", (5, 9)), ("palette.gif", "P", (16, 16))]
+    + [("one.bmp", "RGB", (1, 1)), ("large.tif", "RGB", (530, 40)), ("web.webp", "RGB", (33, 2))]
+    + [("tall.png", "RGB", (1, 100)), ("wide.png", "RGB", (100, 1))],
+)
+def test_denoise_any_format_and_size(name: str, mode: str, size: tuple, model_file, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(tmp_path / name)
+    well("denoise", tmp_path / name, "--model", model_file, "--out", tmp_path / "out")
+    with Image.open(tmp_path / "out" / f"{name.split('.')[0]}-denoised.png") as image:
+        assert image.size == size and image.mode == "RGB"
+
+
+def test_denoise_several(model_file, tmp_path):
+    sources = [photo(tmp_path / "a.png", 40, 30), photo(tmp_path / "b.png", 20, 50)]
+    well("denoise", *sources, "--model", model_file, "--out", tmp_path / "out")
+    names = {"a-denoised.png", "a-comparison.png", "b-denoised.png", "b-comparison.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+
+
+def figures(monkeypatch) -> list[tuple]:
+    """Keep the arguments of every noisy / denoised / clean figure."""
+    kept, draw = [], plots.show_denoising
+
+    def spy(*images, **options):
+        kept.append(images)
+        return draw(*images, **options)
+
+    monkeypatch.setattr(plots, "show_denoising", spy)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("noise", "model"),
+    [
+        (("--noise", "gaussian", "--sigma", 50), Gaussian(50.0)),
+        (("--noise", "poisson"), Poisson()),
+        (("--noise", "bernoulli"), Bernoulli()),
+    ],
+    ids=["gaussian", "poisson", "bernoulli"],
+)
+def test_denoise_with_noise_added_first(noise: tuple, model, model_file, tmp_path, monkeypatch):
+    source, kept = photo(tmp_path / "photo.png", 120, 90), figures(monkeypatch)
+    options = ("--model", model_file, *noise, "--seed", 3)
+    well("denoise", source, *options, "--out", tmp_path / "a")
+    well("denoise", source, *options, "--out", tmp_path / "b")
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    assert Image.open(tmp_path / "a" / "photo-denoised.png").size == (120, 90)
+    noisy, cleaned, clean = kept[0]
+    assert torch.equal(clean, n2n_lib.load_image(source))
+    expected = model(n2n_lib.load_image(source).float() / 255, generator(3)) * 255
+    assert torch.allclose(noisy, expected, atol=1e-3)
+    assert noisy.min() < 0 or noisy.max() > 255  # the network sees what was not clipped
+    well("denoise", source, *options[:-1], 4, "--out", tmp_path / "c")
+    assert tree(tmp_path / "a") != tree(tmp_path / "c")
+
+
+@pytest.mark.parametrize(("block", "size"), [(6, (83, 61)), (1, (500, 371)), (100, (5, 3))])
+def test_denoise_under_pixel_sampling(block, size, model_file, tmp_path, monkeypatch):
+    source, kept = photo(tmp_path / "photo.png"), figures(monkeypatch)
+    options = ("--model", model_file, "--noise", "pixels", "--block", block)
+    well("denoise", source, *options, "--out", tmp_path / "out")
+    assert Image.open(tmp_path / "out" / "photo-denoised.png").size == size
+    noisy, _, clean = kept[0]
+    width, height = size
+    blocks = n2n_lib.load_image(source)[:, : height * block, : width * block].double()
+    blocks = blocks.reshape(3, height, block, width, block).permute(0, 1, 3, 2, 4).flatten(3)
+    assert torch.allclose(clean.double(), blocks.mean(3), atol=1e-2)
+    assert (noisy[..., None] == blocks).any(3).all()  # each is a pixel of its block
+    well("denoise", source, *options, "--seed", 1, "--out", tmp_path / "other")
+    assert torch.equal(kept[1][2], clean)
+    assert torch.equal(kept[1][0], noisy) == (block == 1)  # which one is left to chance
+
+
+def test_denoise_estimates_the_level_or_is_told(tmp_path, monkeypatch):
+    told = []
+
+    def predict(self, images, *, sigma=None, ensemble=False):
+        told.append(sigma)
+        return images
+
+    monkeypatch.setattr(Model, "predict", predict)
+    clean = n2n_lib.photograph("coffee")[:, :200, :300]
+    noisy = 255 * Gaussian(30)(clean.float() / 255, generator(3))
+    n2n_lib.save_image(noisy, tmp_path / "noisy.png")
+    n2n_lib.save_image(torch.full((3, 64, 64), 99.0), tmp_path / "flat.png")
+    one = ("denoise", tmp_path / "noisy.png", "--out", tmp_path / "out")
+    assert "grey levels)" in well(*one, tmp_path / "flat.png").out
+    assert abs(told[0] - 30) < 3
+    assert told[1] == 1.0  # never zero
+    assert "(noise of 12.0 grey levels)" in well(*one, "--sigma", 12).out
+    assert "(noise of 25.0 grey levels)" in well(*one, "--noise", "gaussian").out
+    assert told[2:] == [12.0, 25.0]
+
+
+@pytest.mark.parametrize("noise", ["pixels", "poisson", "bernoulli"])
+def test_only_gaussian_noise_has_a_level(noise: str, two_photographs, tmp_path, monkeypatch):
+    told, predict = [], Model.predict
+
+    def spy(self, images, **options):
+        told.append(options["sigma"])
+        return predict(self, images, **options)
+
+    monkeypatch.setattr(Model, "predict", spy)
+    options = ("--model", "unet", "--noise", noise, "--block", 2)
+    out = ("--out", tmp_path / "out")
+    assert "grey levels" not in well("denoise", two_photographs / "a.png", *options, *out).out
+    well("evaluate", *options, "--data", two_photographs, "--against", "median")
+    assert told == [None, None, None]
+
+
+def test_denoise_adapts_a_copy_to_each_image(model_file, two_photographs, tmp_path):
+    options = ("--model", model_file, "--sigma", 20, "--adapt", 3, "--out", tmp_path / "out")
+    well("denoise", two_photographs / "a.png", two_photographs / "b.png", *options)
+    for name in ("a", "b"):
+        image = n2n_lib.load_image(two_photographs / f"{name}.png")
+        model = load(model_file)
+        model.adapt(image, 20.0, 3, progress=False)
+        result = pixels(tmp_path / "out" / f"{name}-denoised.png")
+        assert torch.equal(result, model.predict(image, sigma=20.0))
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_a_shipped_model_by_name(name: str, two_photographs, tmp_path):
+    if not (WEIGHTS / f"{name}.pth").exists():
+        pytest.skip(f"{name}.pth is not shipped yet")
+    source = two_photographs / "b.png"
+    well("denoise", source, "--model", name, "--sigma", 25, "--out", tmp_path / "out")
+    model = load(name)
+    result = pixels(tmp_path / "out" / "b-denoised.png")
+    assert torch.equal(result, model.predict(n2n_lib.load_image(source), sigma=25.0))
+
+
+@pytest.mark.parametrize("room", [1 << 30, 0], ids=["once", "no room to keep them"])
+def test_a_folder_is_denoised_and_each_image_decoded_once(
+    room: int, model_file, two_photographs, tmp_path, monkeypatch
+):
+    decoded, load_image = [], images.load_image
+
+    def spy(path):
+        decoded.append(path.name)
+        return load_image(path)
+
+    monkeypatch.setattr(images, "load_image", spy)
+    monkeypatch.setattr("n2n_lib.cli.denoise.HELD", room)
+    (two_photographs / "notes.txt").write_text("no image")
+    more = photo(tmp_path / "c.png", 20, 10)
+    out = tmp_path / "out"
+    well("denoise", two_photographs, more, "--model", model_file, "--out", out)
+    assert {p.name for p in out.glob("*-denoised.png")} == {f"{n}-denoised.png" for n in "abc"}
+    names = ["a.png", "b.png", "c.png"]
+    assert decoded == (names if room else names * 2)
+    assert torch.equal(pixels(out / "c-denoised.png"), load(model_file).predict(load_image(more)))
+
+
+def test_names_that_the_terminal_cannot_show_stop_nothing(model_file, tmp_path):
+    """A Windows console, or output sent to a file there."""
+    names = ["雪é", "b", "IMG [edited]"]
+    sources = [photo(tmp_path / f"{name}.png", 9, 8) for name in names]
+    out = tmp_path / "run[/x]"
+    done = subprocess.run(
+        command("denoise", *sources, "--model", model_file, "--out", out),
+        env=environment(PYTHONIOENCODING="cp1252"),
+        capture_output=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stdout.decode("cp1252").splitlines()
+    assert [line.split(" -> ")[0] for line in lines] == [
+        str(path).replace("雪", "?") for path in sources
+    ]
+    assert {path.name for path in out.glob("*-denoised.png")} == {
+        f"{name}-denoised.png" for name in names
+    }
+
+
+def test_a_folder_that_stands_in_the_way_of_a_result(model_file, tmp_path):
+    (tmp_path / "out" / "photo-denoised.png").mkdir(parents=True)
+    source = photo(tmp_path / "photo.png", 20, 10)
+    done = run("denoise", source, "--model", model_file, "--out", tmp_path / "out")
+    assert_one_line(done, "photo-denoised.png")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo-denoised.png"]

@@ -1,0 +1,78 @@
+"""A student's answers to the exercises of the lessons, for the tests of checks and guides.
+
+An answer is text, put in the place of the solution in the lesson's own cell: so it meets the
+signature and the imports that a student meets.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from n2n_lib.course import check
+from n2n_lib.course.check import CheckFailed
+from n2n_lib.course.check.exercise import Answer
+from n2n_lib.course.notebooks import find_lessons
+
+LESSONS = find_lessons(Path(__file__).resolve().parents[2] / "notebooks")
+SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)### END SOLUTION", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a lesson asks for an answer: its file, its imports, the cell, the function's name."""
+
+    lesson: Path
+    imports: str
+    cell: str
+    function: str
+
+
+def read_exercises() -> dict[str, Place]:
+    """Find every check that a lesson calls.
+
+    Raises if a check is called on anything but the function of the cell before.
+    """
+    found = {}
+    for path in LESSONS:
+        lesson = nbformat.read(path, as_version=4)
+        cells = [cell.source for cell in lesson.cells if cell.cell_type == "code"]
+        imports = "\n".join(
+            re.findall(r"(?m)^(?:import|from) (?:[^(\n]*$|[^)]*\))", "\n".join(cells))
+        )
+        for before, cell in zip(cells, cells[1:], strict=False):
+            for name, argument in re.findall(r"\bcheck\.(?!go_on_with)(\w+)\((\w+)\)", cell):
+                assert SOLUTION.search(before) and f"def {argument}(" in before, (path.name, name)
+                assert name not in found, f"{name} is checked twice"
+                found[name] = Place(path, imports, before, argument)
+    return found
+
+
+PLACES = read_exercises()
+
+
+def student(name: str, answer: Answer | None = None) -> Callable:
+    """Return the lesson's function, with its own solution or another answer in its place."""
+    place = PLACES[name]
+    cell = place.cell
+    if answer is not None:
+        body = textwrap.indent(check.EXERCISES[name].text_of(answer), "    ")
+        cell = SOLUTION.sub(lambda _: body, cell)
+    names: dict = {"math": math}
+    exec(place.imports, names)
+    exec(cell, names)
+    return names[place.function]
+
+
+def judge(name: str, function: Callable) -> str:
+    """Return the message of a check that must fail."""
+    with pytest.raises(CheckFailed) as caught:
+        check.EXERCISES[name](function)
+    return str(caught.value)
