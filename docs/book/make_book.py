@@ -114,7 +114,12 @@ def _write_reference(table: list[dict], folder: Path) -> None:
         lines = [file, "=" * len(file), ""]
         if links:
             lines += [f"Derived in {', '.join(links)}.", ""]
-        lines += [f".. automodule:: n2n_lib.{names[file]}", "   :members:", ""]
+        lines += [
+            f".. automodule:: n2n_lib.{names[file]}",
+            "   :members:",
+            "   :show-inheritance:",
+            "",
+        ]
         (folder / f"{names[file]}.rst").write_text("\n".join(lines), encoding="utf-8")
     pages = "\n".join(f"   {name}" for name in names.values())
     (folder / "index.rst").write_text(f"{REFERENCE}{pages}\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 """The denoiser as a user sees it: images in, images out (lesson 08; section 3 of the report).
 
-What stands behind it: `prediction` (any size), `training` (the loop) and `checkpoint` (files).
+What stands behind it: `prediction` (any size), `saving` (files) and `training` (the loop).
 """
 
 from __future__ import annotations
@@ -8,15 +8,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from torch import Tensor
 
-from n2n_lib.denoiser.checkpoint import PRETRAINED, WEIGHTS, SavedModel, read_model
+from n2n_lib.denoiser.checkpoint import PRETRAINED, WEIGHTS
 from n2n_lib.denoiser.images import check_images
-from n2n_lib.denoiser.networks import CUSTOM
-from n2n_lib.denoiser.prediction import Denoiser
 from n2n_lib.denoiser.recipe import History, Recipe
+from n2n_lib.denoiser.saving import SavableDenoiser
 from n2n_lib.denoiser.stream import BatchStream, RecorruptedStream
 from n2n_lib.denoiser.training import (
     Batches,
@@ -26,7 +24,6 @@ from n2n_lib.denoiser.training import (
     Watch,
     check_training_pairs,
 )
-from n2n_lib.framework.module import Module
 from n2n_lib.support.arguments import check_integer, check_number
 
 __all__ = [
@@ -39,7 +36,7 @@ __all__ = [
 ]
 
 
-class Model(Denoiser):
+class Model(SavableDenoiser):
     """A denoising network that is trained on pairs of noisy images.
 
     Images go in and come out as 0-255, ``uint8`` or floating point, ``(N, 3, H, W)`` or
@@ -78,12 +75,6 @@ class Model(Denoiser):
     >>> model.load_pretrained_model()
     >>> clean = model.predict(noisy)  # doctest: +SKIP
     """
-
-    def __init__(self, network: str | Module = "report", *, seed: int = 0, **arguments) -> None:
-        super().__init__(network, seed=seed, **arguments)
-        self.history = History()
-
-    # ------------------------------------------------------------------ training
 
     def fit(self, batches: Batches, recipe: Recipe, watch: Watch | None = None) -> History:
         """Train by a recipe: what all ways to train come to.
@@ -349,89 +340,6 @@ class Model(Denoiser):
             threads=threads,
         )
         return self.fit(Batches.of_stream(stream, recipe), recipe, Watch(progress=progress))
-
-    # ------------------------------------------------------------------ files
-
-    def save_model(self, path: str | os.PathLike) -> Path:
-        """Write the weights and the name and arguments of the network, atomically.
-
-        Parameters
-        ----------
-        path : path-like
-            Any name; ``.pth`` is customary. The folder must exist.
-
-        Returns
-        -------
-        Path
-            `path`.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written. An older file stays as it was.
-        """
-        parameters = [parameter for parameter, _ in self.network.param()]
-        return SavedModel(self.network_name, self.arguments, self.sigma, parameters).write(path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike | None = None) -> Model:
-        """Return the model that a file holds.
-
-        Parameters
-        ----------
-        path : path-like, optional
-            A file of `save_model`, or a name out of `PRETRAINED` for a model that comes with the
-            library; default is "bestmodel".
-
-        Returns
-        -------
-        Model
-            On the CPU.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If the file is not ours, is damaged, names a network that is not known, or holds a
-            network of your own: see `load_pretrained_model`.
-
-        Examples
-        --------
-        >>> Model.load("unet")
-        Model('unet', 1732675 parameters)
-        """
-        saved, network = read_model(path)
-        model = cls(network)
-        model._hold(network, saved.network, saved.arguments)
-        model.sigma = saved.sigma
-        return model
-
-    def load_pretrained_model(self, path: str | os.PathLike | None = None) -> None:
-        """Become the network that a file holds.
-
-        Parameters
-        ----------
-        path : path-like, optional
-            A file of `save_model`, or a name out of `PRETRAINED` for a model that comes with the
-            library; default is "bestmodel". If the file holds a network of your own (not one of
-            ``NETWORKS``), build the `Model` around that network first.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If the file is not ours, is damaged, or names a network that is not known. The model
-            stays as it was.
-        """
-        own = self.network if self.network_name == CUSTOM else None
-        saved, network = read_model(path, own)
-        if saved.network != CUSTOM:
-            network.to(self.example.device)
-            self.history = History()
-        self._hold(network, saved.network, saved.arguments)
-        self.sigma = saved.sigma
 
 
 def _pair_or_none(first: Tensor | None, second: Tensor | None) -> ImagePair | None:

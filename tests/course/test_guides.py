@@ -1,6 +1,6 @@
 """The guides agree with the project: what they name exists, and what is counted in them is counted.
 
-``PYTHONPATH=tests python tests/course/test_guides.py`` writes the parts of the guides that come
+``PYTHONPATH=tests:. python tests/course/test_guides.py`` writes the parts of the guides that come
 from lessons and checks.
 """
 
@@ -107,7 +107,7 @@ def with_part(text: str, name: str, part: str) -> str:
 def test_what_is_written_here_is_fresh(name: str):
     path, write = WRITTEN[name]
     assert read(path) == with_part(read(path), name, write()), (
-        f"run PYTHONPATH=tests python {Path(__file__).relative_to(ROOT)}"
+        f"run PYTHONPATH=tests:. python {Path(__file__).relative_to(ROOT)}"
     )
 
 
