@@ -22,7 +22,7 @@ KEYS = set(
     " baselines".split()
 )
 
-ROWS = ["do nothing", "median", "tv", "wavelet", "nlm", "our network"]
+ROWS = ["do nothing", "median", "tv", "wavelet", "nlm", "26 numbers", "our network"]
 
 
 def load(path: Path | str) -> Model:

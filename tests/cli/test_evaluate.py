@@ -68,7 +68,7 @@ def test_evaluate_photographs_json(model_file, two_photographs, tmp_path):
     assert len(done.out.strip().splitlines()) == 1
     results = json.loads(done.out)
     assert [results[key] for key in ("noise", "sigma", "seed")] == ["gaussian", 40.0, 3]
-    names = ["do nothing", "tv", "median", "our network"]
+    names = ["do nothing", "tv", "median", "26 numbers", "our network"]
     assert list(results["images"]) == ["a.png", "b.png"]
     for rows in results["images"].values():
         assert list(rows) == names
@@ -120,7 +120,16 @@ def test_a_failing_figure_leaves_the_old_one(model_file, two_photographs, tmp_pa
 def test_evaluate_photographs_for_people(model_file, two_photographs):
     options = ("--data", two_photographs, "--against", "tv", "--noise", "pixels", "--block", 2)
     done = well("evaluate", "--model", model_file, *options)
-    for text in ("do nothing", "tv", "our network", "a.png", "b.png", "mean", "pixels noise"):
+    for text in (
+        "do nothing",
+        "tv",
+        "26 numbers",
+        "our network",
+        "a.png",
+        "b.png",
+        "mean",
+        "pixels noise",
+    ):
         assert text in done.out
     assert done.err == ""
 
@@ -130,7 +139,7 @@ def test_names_with_brackets_are_printed_as_they_are(model_file, two_photographs
     options = ("--data", two_photographs, "--against", "median")
     done = well("evaluate", "--model", model_file, *options)
     assert "[b] a.png: median" in done.out  # as it is measured
-    assert done.out.count("[b] a.png") == 4  # three ways, and the heading of the table
+    assert done.out.count("[b] a.png") == 5  # four ways, and the heading of the table
 
 
 def test_ensembles(model_file, two_photographs, tmp_path):
@@ -156,6 +165,12 @@ def test_evaluate_tells_the_adapted_network_beside_the_one_it_came_from(
     images = json.loads(well("evaluate", *options, "--adapt", 3).out)["images"]
     plain = json.loads(well("evaluate", *options).out)["images"]
     for name, rows in images.items():
-        assert list(rows) == ["do nothing", "median", "our network", "our network, adapted"]
+        assert list(rows) == [
+            "do nothing",
+            "median",
+            "26 numbers",
+            "our network",
+            "our network, adapted",
+        ]
         assert rows["our network"]["psnr"] == plain[name]["our network"]["psnr"]
         assert rows["our network, adapted"]["psnr"] != rows["our network"]["psnr"]
