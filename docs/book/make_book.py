@@ -117,6 +117,7 @@ def _write_reference(table: list[dict], folder: Path) -> None:
         lines += [
             f".. automodule:: n2n_lib.{names[file]}",
             "   :members:",
+            "   :ignore-module-all:",  # what a file hands on stands on the page of its own file
             "   :show-inheritance:",
             "",
         ]
