@@ -50,8 +50,9 @@ def test_the_json_object(trained, model_file):
     assert results["psnr_definition"] == PSNR_DEFINITIONS["mean"]
     assert results["seconds"] > 0
     assert list(results["baselines"]) == ROWS[1:-1]
-    for row in results["baselines"].values():
-        assert row["psnr"] > 10 and 0 < row["ssim"] < 1 and row["seconds"] >= 0
+    for name, row in results["baselines"].items():
+        assert row["psnr"] > 10 and 0 < row["ssim"] < 1
+        assert row["seconds"] > 0 or name == "26 numbers"  # which takes less than is told
     noisy, clean = validation()
     assert (results["psnr_noisy"], results["ssim_noisy"]) == pytest.approx(
         quality(noisy, clean), abs=1e-3
