@@ -38,7 +38,7 @@ def student(
     """Write the lessons without their solutions, for students; or update such a folder.
 
     What a student has worked in is never overwritten. If it has a newer version, this is written
-    beside it: 03_convolution.new.ipynb beside 03_convolution.ipynb. To get a lesson afresh, rename
+    beside it: 04_convolution.new.ipynb beside 04_convolution.ipynb. To get a lesson afresh, rename
     or delete the file.
     """
     from n2n_lib.cli.console import make_console

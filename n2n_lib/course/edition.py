@@ -3,7 +3,7 @@
 Nothing that a student has done is ever overwritten. A manifest in the folder, `EDITION`, holds a
 fingerprint of each file as it was written. A file that still has this fingerprint is replaced by
 its new version. One that has not is the student's: it stays, and the new version, if there is one,
-is written beside it, ``03_convolution.new.ipynb`` beside ``03_convolution.ipynb``. Whoever wants a
+is written beside it, ``04_convolution.new.ipynb`` beside ``04_convolution.ipynb``. Whoever wants a
 lesson afresh renames or deletes the file.
 """
 

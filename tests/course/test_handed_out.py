@@ -24,7 +24,7 @@ from n2n_lib.support.moved import MOVED
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDED_OUT = Path(__file__).with_name("handed_out.zip")
-ANSWERED, RUN = "04_upsampling.ipynb", "05_activations.ipynb"
+ANSWERED, RUN = "05_upsampling.ipynb", "06_activations.ipynb"
 
 
 @pytest.fixture
