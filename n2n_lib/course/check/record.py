@@ -78,10 +78,8 @@ def lesson_titles() -> dict[str, str]:
     A title is the name of the file, with the number that the lesson has in this folder:
     ``{"convolution": "04 convolution"}``.
     """
-    stems = sorted(
-        (path.name.partition(".")[0] for path in Path.cwd().glob("*.ipynb")), reverse=True
-    )
-    names = filter(None, map(NAMES.fullmatch, stems))
+    stems = (path.name.partition(".")[0] for path in Path.cwd().glob("*.ipynb"))
+    names = filter(None, map(NAMES.fullmatch, sorted(stems, reverse=True)))
     return {name["topic"]: name[0].replace("_", " ") for name in names}
 
 
