@@ -151,8 +151,7 @@ class Tape:
         grad = torch.ones_like(output.value) if grad is None else grad
         if grad.shape != output.value.shape:
             raise ValueError(
-                f"expected a gradient of shape {tuple(output.value.shape)}, got "
-                f"{tuple(grad.shape)}"
+                f"expected a gradient of shape {tuple(output.value.shape)}, got {tuple(grad.shape)}"
             )
         for result, inputs, _ in self.entries:
             for variable in (result, *inputs):

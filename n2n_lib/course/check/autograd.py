@@ -36,7 +36,12 @@ def _list_case(name: str, count: int, entries: Entries) -> Case:
         _list_case(
             "two ways that meet",
             5,
-            [(1, (0,), (2.0,)), (2, (0,), (-3.0,)), (3, (1, 2), (4.0, 0.5)), (4, (3, 1), (2.0, 7.0))],
+            [
+                (1, (0,), (2.0,)),
+                (2, (0,), (-3.0,)),
+                (3, (1, 2), (4.0, 0.5)),
+                (4, (3, 1), (2.0, 7.0)),
+            ],
         ),
         _list_case(
             "a value that nothing needs",
@@ -76,8 +81,8 @@ play_back.mistakes = (
         likely="no beginning",
     ),
     Mistake(
-        "The gradients are handed on without the slopes: each path multiplies the derivatives along "
-        "it.",
+        "The gradients are handed on without the slopes: each path multiplies the derivatives "
+        "along it.",
         but(("slope * ", "")),
         likely="without slopes",
     ),
@@ -99,7 +104,8 @@ play_back.mistakes = (
         but(("zip(inputs, slopes,", "zip(inputs, slopes[::-1],")),
     ),
     Mistake(
-        "The slope is added to the gradient of the result: along a path derivatives are multiplied.",
+        "The slope is added to the gradient of the result: along a path derivatives are "
+        "multiplied.",
         but(("slope * grads", "slope + grads")),
     ),
     Mistake(
@@ -183,7 +189,10 @@ sum_to.mistakes = (
     ),
     Mistake(
         "Only the first copy is kept: all of them have a gradient, and they are added.",
-        but(("grad.sum(0)", "grad[0]"), ("grad.sum(dimension, keepdim=True)", "grad.narrow(dimension, 0, 1)")),
+        but(
+            ("grad.sum(0)", "grad[0]"),
+            ("grad.sum(dimension, keepdim=True)", "grad.narrow(dimension, 0, 1)"),
+        ),
     ),
     Mistake(
         "One dimension in front is summed away, and there may be several.",
@@ -212,14 +221,35 @@ sum_to.mistakes = (
 Program = Callable[[Variable, Variable], Variable]
 
 
+def _product(x: Variable, y: Variable) -> Variable:
+    return x * y
+
+
+def _used_twice(x: Variable, y: Variable) -> Variable:
+    return x * y + x
+
+
+def _doubled(x: Variable, y: Variable) -> Variable:
+    return x + x
+
+
+def _matrices(x: Variable, y: Variable) -> Variable:
+    return x @ y
+
+
 def _branches(x: Variable, y: Variable) -> Variable:
     product = x * y
-    return (x + y) + product * x
+    return product * x + (x + y)
 
 
 def _dead_end(x: Variable, y: Variable) -> Variable:
+    output = x * x
     y * y  # computed, and needed by nothing
-    return x * x
+    return output
+
+
+def _longer(x: Variable, y: Variable) -> Variable:
+    return x * y * x + y
 
 
 def _program_case(name: str, program: Program, dtype: torch.dtype = torch.float64) -> Case:
@@ -245,13 +275,13 @@ def _value_and_gradients(answer: type, program: Program, x: Tensor, y: Tensor, g
     "entry whose output has none is skipped.",
     returns=("value", "number of entries", "gradient of x", "gradient of y"),
     cases=(
-        _program_case("x * y", lambda x, y: x * y),
-        _program_case("x * y + x", lambda x, y: x * y + x),
-        _program_case("x + x", lambda x, y: x + x),
-        _program_case("x @ y", lambda x, y: x @ y),
+        _program_case("x * y", _product),
+        _program_case("x * y + x", _used_twice),
+        _program_case("x + x", _doubled),
+        _program_case("x @ y", _matrices),
         _program_case("two ways that meet", _branches),
         _program_case("a dead end", _dead_end),
-        _program_case("float32", lambda x, y: x * y * x + y, torch.float32),
+        _program_case("float32", _longer, torch.float32),
     ),
     use=_value_and_gradients,
 )
@@ -261,14 +291,14 @@ class Tape:
     def __init__(self) -> None:
         self.entries = []
 
-    def record(
-        self, value: Tensor, inputs: tuple[Variable, ...], backward: Callable
-    ) -> Variable:
+    def record(self, value: Tensor, inputs: tuple[Variable, ...], backward: Callable) -> Variable:
+        """Note an operation, and return the variable of its result."""
         output = Variable(value, self)
         self.entries.append((output, inputs, backward))
         return output
 
     def backward(self, output: Variable, grad: Tensor) -> None:
+        """Fill ``grad`` of every variable that `output` depends on."""
         output.grad = grad
         for result, inputs, backward in reversed(self.entries):
             if result.grad is None:
@@ -303,9 +333,9 @@ Tape.mistakes = (
             (
                 _ADD,
                 "if variable.grad is None:\n"
-                "                    variable.grad = share\n"
-                "                else:\n"
-                "                    variable.grad += share",
+                "                variable.grad = share\n"
+                "            else:\n"
+                "                variable.grad += share",
             )
         ),
         likely="in place",
@@ -320,7 +350,7 @@ Tape.mistakes = (
         but(
             (
                 "for result, inputs, backward in reversed(self.entries):",
-                "while self.entries:\n            result, inputs, backward = self.entries.pop()",
+                "while self.entries:\n        result, inputs, backward = self.entries.pop()",
             )
         ),
     ),
@@ -335,7 +365,12 @@ Tape.mistakes = (
     ),
     Mistake(
         "Only the first input of each entry receives something.",
-        but(("zip(inputs, backward(result.grad), strict=True)", "zip(inputs[:1], backward(result.grad))")),
+        but(
+            (
+                "zip(inputs, backward(result.grad), strict=True)",
+                "zip(inputs[:1], backward(result.grad))",
+            )
+        ),
     ),
     Mistake(
         "Each entry is asked with the gradient of the output of the whole program: it wants that "
