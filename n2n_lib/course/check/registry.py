@@ -21,7 +21,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.collecting import collect
+from n2n_lib.course.check.exercise import EXERCISES, Exercise
 from n2n_lib.course.check.judge import run
 
 
@@ -39,10 +40,7 @@ class Check(Exercise):
             If it is not a function.
         """
         run(self, function)
-
-
-EXERCISES: dict[str, Check] = {}
-"""Every exercise by its name, in the order in which they were made."""
+        collect(self, function)
 
 
 def exercise(**about: Any) -> Callable[[Callable[..., Any]], Check]:
