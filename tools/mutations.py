@@ -280,10 +280,10 @@ CHANGES = [
     (F + "distributed.py", "+ 2 * (processes - 1)", "+ (processes - 1)", "scale"),
     # A stored output, in the notebook itself.
     (
-        f"notebooks/{stem_of('noise2noise')}.ipynb",
+        f"notebooks/{stem_of('two_noisy_copies')}.ipynb",
         output("a = 4:  squared error 16.4"),
         "a = 4:  16.5",
-        "noise2noise",
+        "two_noisy_copies",
     ),
     (
         f"notebooks/{stem_of('upsampling')}.ipynb",

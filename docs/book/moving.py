@@ -138,7 +138,7 @@ def _number(value: float) -> str:
 
 
 def sliding_window() -> str:
-    """Lesson 03: the nine places of a window on the small picture of a 7."""
+    """Lesson 04: the nine places of a window on the small picture of a 7."""
     x = torch.zeros(5, 5)  # (H, W)
     x[1, 1:4] = x[2, 3] = x[3:, 2] = 3
     w = torch.tensor([[-1.0, 0.0, 1.0]] * 3)  # (kH, kW)
@@ -173,7 +173,7 @@ def sliding_window() -> str:
 
 
 def four_phases() -> str:
-    """Lesson 11: which small pixels a window of 3 x 3 meets, for each parity of the output."""
+    """Lesson E2: which small pixels a window of 3 x 3 meets, for each parity of the output."""
     pictures, says = [], []
     for p, q in ((0, 0), (0, 1), (1, 0), (1, 1)):
         parts = [
@@ -238,7 +238,7 @@ def _box(row: float, column: float, fill: str, weights: list[str]) -> str:
 
 
 def training(folder: Path, to: Path) -> str:
-    """Lesson 08: three thumbnails while the network learns, from the frames in `folder`."""
+    """Lesson 10: three thumbnails while the network learns, from the frames in `folder`."""
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     for path in folder.glob("*.png"):
         with Image.open(path) as picture:
@@ -269,7 +269,7 @@ ADDRESS = "../_static/moving"
 
 
 def report_slider(to: Path) -> str:
-    """Lesson 08: a thumbnail larger than any in training, by the report's network."""
+    """Lesson 10: a thumbnail larger than any in training, by the report's network."""
     pair = sample_pairs(1, split="validation", size=99, generator=_seeded(3))
     model = _shipped("report")
     gains = _write_pair("report", pair.noisy1[0], model, pair.clean[0], to, enlarge=6)
@@ -284,7 +284,7 @@ def report_slider(to: Path) -> str:
 
 
 def unet_slider(to: Path) -> str:
-    """Lesson 12: a cup of coffee, by the U-Net."""
+    """Lesson 13: a cup of coffee, by the U-Net."""
     clean = photograph("coffee")[:, 70:290, 100:480].float()  # (3, 220, 380)
     gains = _write_pair("unet", _gaussian(clean), _shipped("unet"), clean, to)
     caption = (

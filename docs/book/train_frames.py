@@ -1,6 +1,6 @@
-"""Write the frames of lesson 08: what the report's network makes of three thumbnails as it learns.
+"""Write the frames of lesson 10: what the report's network makes of three thumbnails as it learns.
 
-``python docs/book/train_frames.py`` trains as lesson 08 does (about a minute) and stores the frames
+``python docs/book/train_frames.py`` trains as lesson 10 does (about a minute) and stores the frames
 in ``docs/book/training``. The book's build shows them and trains nothing.
 """
 

@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-TOPICS = (
-    "noise2noise",
+import re
+
+LESSONS = (
+    "two_noisy_copies",
+    "photographs",
     "gradients",
     "convolution",
     "upsampling",
     "activations",
     "loss_and_sequential",
     "sgd",
+    "milestone",
     "training",
-    "transposed_convolution",
     "optimisers",
-    "speed",
+    "depth",
     "unet",
-    "scale",
+    "one_noisy_picture",
+    "camera",
+    "capstone",
 )
 """What each lesson is about, first lesson first: a notebook's name without its number."""
 
+ELECTIVES = ("transposed_convolution", "speed", "scale", "autograd")
+"""Lessons that stand beside the others, and may be left out: E1, E2 ..."""
+
+TOPICS = LESSONS + ELECTIVES
+
+NAMES = re.compile(r"(?P<label>[0-9]{2}|E[0-9])_(?P<topic>\w+)")
+"""How the notebook of a lesson is called, without its ending; sorting them gives their order."""
+
+SUCCESSORS = {
+    "01_noise2noise": ("two_noisy_copies", "photographs"),
+    "02_gradients": ("gradients",),
+    "03_convolution": ("convolution",),
+    "04_upsampling": ("upsampling",),
+    "05_activations": ("activations",),
+    "06_loss_and_sequential": ("loss_and_sequential",),
+    "07_sgd": ("sgd",),
+    "08_training": ("training",),
+    "09_transposed_convolution": ("transposed_convolution",),
+    "10_optimisers": ("optimisers", "depth"),
+    "11_speed": ("speed",),
+    "12_unet": ("unet", "one_noisy_picture"),
+    "13_scale": ("scale",),
+}
+"""Names of notebooks in earlier editions, and the topics that they are about today."""
+
 
 def number_of(topic: str) -> int:
-    """Return the number of the lesson on a topic, ``1`` for the first.
+    """Return the place of a lesson in the order of all, ``1`` for the first, electives last.
 
     Raises
     ------
@@ -31,6 +61,18 @@ def number_of(topic: str) -> int:
     return TOPICS.index(topic) + 1
 
 
+def label_of(topic: str) -> str:
+    """Return what people call a lesson by: ``04``, or ``E1`` for the first of the electives.
+
+    Raises
+    ------
+    ValueError
+        If there is no such lesson.
+    """
+    number = number_of(topic)
+    return f"{number:02}" if topic in LESSONS else f"E{number - len(LESSONS)}"
+
+
 def stem_of(topic: str) -> str:
-    """Return the name of the notebook on a topic, without its ending: ``01_noise2noise``."""
-    return f"{number_of(topic):02}_{topic}"
+    """Return the name of the notebook on a topic, without its ending: ``04_convolution``."""
+    return f"{label_of(topic)}_{topic}"

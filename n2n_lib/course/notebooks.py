@@ -19,6 +19,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from n2n_lib.course.lessons import NAMES
 from n2n_lib.support.files import brief, write_atomically
 
 METADATA = {
@@ -53,7 +54,7 @@ class LessonError(ValueError):
 
 
 def find_lessons(folder: str | os.PathLike | None = None) -> list[Path]:
-    """Return the lessons ``NN_name.ipynb`` of a folder in their order.
+    """Return the lessons of a folder, ``NN_name.ipynb`` and ``EN_name.ipynb``, in their order.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def find_lessons(folder: str | os.PathLike | None = None) -> list[Path]:
         folder = beside if beside.is_dir() else Path("notebooks")
     if not Path(folder).is_dir():
         raise ValueError(f"expected a folder of lessons, got {folder}")
-    return sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    return sorted(path for path in Path(folder).glob("*.ipynb") if NAMES.fullmatch(path.stem))
 
 
 def execute(

@@ -1,4 +1,4 @@
-"""Classical denoisers, the rivals that a network has to beat (lesson 08 onwards).
+"""Classical denoisers, the rivals that a network has to beat (lesson 10 onwards).
 
 All of them are scikit-image's, but for BM3D, which its authors' package ``bm3d`` brings. None
 learns from data, so each needs to be told how strong the noise is, or to estimate it. There are two

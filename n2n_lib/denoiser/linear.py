@@ -1,4 +1,4 @@
-"""The linear filter with 26 numbers: the mark that a network has to beat (lessons 01 and 08).
+"""The linear filter with 26 numbers: the mark that a network has to beat (lessons 01 and 10).
 
 Each value of the output is a weighted sum of the 5 x 5 noisy values around it, plus a constant, the
 same for every place and for each of the three colours. Unlike the methods of ``classical.py`` it

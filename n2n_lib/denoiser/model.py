@@ -1,4 +1,4 @@
-"""The denoiser as a user sees it: images in, images out (lesson 08; section 3 of the report).
+"""The denoiser as a user sees it: images in, images out (lesson 10; section 3 of the report).
 
 What stands behind it: `prediction` (any size), `saving` (files) and `training` (the loop).
 """

@@ -1,4 +1,4 @@
-"""The networks that a saved model can name (lessons 08 and 12; section 3 of the report)."""
+"""The networks that a saved model can name (lessons 10 and 13; section 3 of the report)."""
 
 from __future__ import annotations
 

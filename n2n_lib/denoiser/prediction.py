@@ -1,4 +1,4 @@
-"""Denoising images of any size: range, padding, tiles, the ensemble (lesson 08)."""
+"""Denoising images of any size: range, padding, tiles, the ensemble (lesson 10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training pairs without end: fresh patches and fresh noise while the network trains (lesson 12).
+"""Training pairs without end: fresh patches and fresh noise while the network trains (lesson 13).
 
 Six photographs are few. A network that sees the same 50 000 noisy pairs in every epoch begins to
 learn them by heart; one that never sees a pair twice cannot.

@@ -1,4 +1,4 @@
-"""The training loop: batches in, better weights out (lesson 08; section 3 of the report).
+"""The training loop: batches in, better weights out (lesson 10; section 3 of the report).
 
 `Training` is the one loop behind ``Model.train``, ``Model.train_stream``, ``Model.adapt`` and
 ``n2n train``. A `Recipe` says how to train, `Batches` on what, and a `Watch` what else happens

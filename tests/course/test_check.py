@@ -21,7 +21,7 @@ from n2n_lib.course.check import EXERCISES, CheckFailed
 from n2n_lib.course.check.convolution import LOOPS, SCATTER
 from n2n_lib.course.check.exercise import Answer, Edit, but, tensors_in
 from n2n_lib.course.check.sgd import FANS
-from n2n_lib.course.lessons import TOPICS, number_of
+from n2n_lib.course.lessons import TOPICS, number_of, stem_of
 
 NAMES = list(EXERCISES)
 IN_PLACE = [name for name in NAMES if EXERCISES[name].in_place]
@@ -689,8 +689,7 @@ def test_an_edit_of_what_is_not_there_is_refused(name: str):
 
 def test_every_exercise_is_in_the_lesson_of_its_topic_and_every_check_has_an_exercise():
     for name, exercise in EXERCISES.items():
-        number, _, topic = PLACES[name].lesson.stem.partition("_")
-        assert topic == exercise.topic and int(number) == number_of(topic)
+        assert PLACES[name].lesson.stem == stem_of(exercise.topic)
         assert getattr(check, name) is exercise and exercise.name == name
         assert exercise.title and "\n" not in exercise.title and len(exercise.title) <= 60
         assert exercise.hint.endswith(".") and len(exercise.hint) > 40
@@ -700,7 +699,7 @@ def test_every_exercise_is_in_the_lesson_of_its_topic_and_every_check_has_an_exe
 
 
 def test_every_lesson_is_in_the_table_of_topics():
-    assert [path.stem[3:] for path in LESSONS] == list(TOPICS)
+    assert [path.stem for path in LESSONS] == [stem_of(topic) for topic in TOPICS]
     with pytest.raises(ValueError):
         number_of("cooking")
 

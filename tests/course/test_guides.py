@@ -22,7 +22,7 @@ from n2n_lib.cli import app
 from n2n_lib.course import doctor
 from n2n_lib.course.check import EXERCISES
 from n2n_lib.course.check.diagnosis import ERRORS
-from n2n_lib.course.lessons import number_of
+from n2n_lib.course.lessons import label_of
 from n2n_lib.course.notebooks import find_lessons
 
 INSTRUCTORS, STUDENTS = ROOT / "docs" / "INSTRUCTORS.md", ROOT / "notebooks" / "README.md"
@@ -69,7 +69,7 @@ def mistakes() -> str:
     """The section of wrong answers: what each is told."""
     parts = []
     for name, exercise in EXERCISES.items():
-        lines = [f"**`{name}`** (lesson {number_of(exercise.topic):02d}): {exercise.title}", ""]
+        lines = [f"**`{name}`** (lesson {label_of(exercise.topic)}): {exercise.title}", ""]
         lines += ["| wrong answer | message |", "|---|---|"]
         lines += [
             f"| {mistake.likely} | {mistake.sentence.replace('|', chr(92) + '|')} |"

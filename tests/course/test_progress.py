@@ -18,7 +18,7 @@ from notebook_files import code_cells, tags
 from n2n_lib.course import check
 from n2n_lib.course.check import EXERCISES, CheckFailed, record
 from n2n_lib.course.check.judge import judge
-from n2n_lib.course.lessons import number_of, stem_of
+from n2n_lib.course.lessons import label_of, stem_of
 from n2n_lib.course.notebooks import find_lessons
 from n2n_lib.denoiser import plots
 
@@ -199,7 +199,7 @@ def test_the_picture_names_lessons_exercises_and_their_state(kernel: Path, capsy
         check.conv2d_forward(lambda *arguments: 0)
     texts = [text.get_text() for text in check.progress().axes[0].texts]
     assert set(EXERCISES) <= set(texts)
-    other = f"lesson {number_of('transposed_convolution'):02}"
+    other = f"lesson {label_of('transposed_convolution')}"
     assert CONVOLUTION.replace("_", " ") in texts and other in texts
     assert {"right: 1", "tried: 1", f"not tried: {len(EXERCISES) - 2}"} <= set(texts)
     signs = dict(zip(texts[1:], texts, strict=False))  # the sign comes before its name

@@ -57,7 +57,7 @@ SHOWN = {
     "grad_output @ weight",
     # The hint of the lesson on gradients names this call.
     "function().item()",
-    # Lesson 10 shows Nesterov's step, which begins like the step that was asked for before.
+    # Lesson 11 shows Nesterov's step, which begins like the step that was asked for before.
     "for (parameter, grad), velocity in zip(params, velocities, strict=True):",
     "velocity.mul_(momentum).add_(grad)",
 }

@@ -32,7 +32,7 @@ from n2n_lib.course.check.collecting import answers
 from n2n_lib.course.check.exercise import EXERCISES
 from n2n_lib.course.check.judge import CheckFailed, right_or_library
 from n2n_lib.course.check.kernel_set import mine
-from n2n_lib.course.lessons import number_of
+from n2n_lib.course.lessons import label_of, number_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,6 +91,6 @@ def progress() -> Figure:
     entries, titles = record.read(), record.lesson_titles()
     rows: dict[str, list[tuple[str, str]]] = {}
     for name, exercise in EXERCISES.items():
-        title = titles.get(exercise.topic, f"lesson {number_of(exercise.topic):02}")
+        title = titles.get(exercise.topic, f"lesson {label_of(exercise.topic)}")
         rows.setdefault(title, []).append((name, record.state(entries.get(name))))
     return plots.show_progress(dict(sorted(rows.items())))

@@ -17,11 +17,11 @@ from itertools import pairwise
 
 from n2n_lib.course.check.blocks import Block, reach, read, renamed
 from n2n_lib.course.check.exercise import EXERCISES
-from n2n_lib.course.lessons import TOPICS, number_of
+from n2n_lib.course.lessons import TOPICS, label_of
 
 LIBRARY = "# Of the course's library"
 OWN = "# My own additions"
-HEADING = re.compile(rf"# Lesson \d\d: .*|{LIBRARY}|{OWN}")
+HEADING = re.compile(rf"# Lesson \w\d: .*|{LIBRARY}|{OWN}")
 
 WIDTH = 100
 
@@ -130,7 +130,7 @@ def _write(header: str, blocks: Iterable[Block]) -> str:
                 needs.sort(key=lambda block: name in block.bound)  # helpers first
                 section += needs
                 placed += needs
-        sections.append((f"# Lesson {number_of(topic):02}: {topic.replace('_', ' ')}", section))
+        sections.append((f"# Lesson {label_of(topic)}: {topic.replace('_', ' ')}", section))
     sections.append((OWN, [block for block in rest if block not in placed]))
     text = "\n\n".join([header, *_imports(imports)])
     return (

@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from n2n_lib.course.lessons import NAMES
 from n2n_lib.support.files import write_atomically
 
 EDITION = ".edition.json"
@@ -166,10 +167,11 @@ def lesson_titles() -> dict[str, str]:
     """Return the titles of the lessons in the working folder by topic.
 
     A title is the name of the file, with the number that the lesson has in this folder:
-    ``{"convolution": "03 convolution"}``.
+    ``{"convolution": "04 convolution"}``.
     """
-    names = (path.name.partition(".")[0] for path in Path.cwd().glob("[0-9][0-9]_*.ipynb"))
-    return {name[3:]: name.replace("_", " ") for name in sorted(names, reverse=True)}
+    stems = (path.name.partition(".")[0] for path in Path.cwd().glob("*.ipynb"))
+    names = filter(None, map(NAMES.fullmatch, sorted(stems, reverse=True)))
+    return {name["topic"]: name[0].replace("_", " ") for name in names}
 
 
 def _add(entries: dict[str, Any], name: str, right: bool) -> None:

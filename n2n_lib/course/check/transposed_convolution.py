@@ -30,7 +30,7 @@ def _size_case(name: str, *numbers: int) -> Case:
         _size_case("plain", 5, 3, 1, 0, 0),
         _size_case("stride 2", 4, 2, 2, 0, 0),
         _size_case("padding 1", 6, 3, 1, 1, 0),
-        _size_case("the decoder of lesson 08", 8, 4, 2, 1, 0),
+        _size_case("the decoder of lesson 10", 8, 4, 2, 1, 0),
         _size_case("output_padding 1", 8, 3, 2, 1, 1),
         _size_case("everything", 7, 5, 3, 2, 2),
     ),
@@ -109,7 +109,7 @@ transposed_size.mistakes = (
         but(("(size - 1)", "size - 1")),
     ),
     Mistake(
-        "This is the size of a convolution's output, the formula of lesson 03: here the map goes "
+        "This is the size of a convolution's output, the formula of lesson 04: here the map goes "
         "the other way, and the picture grows.",
         "return (size + 2 * padding - kernel) // stride + 1",
     ),
@@ -369,7 +369,7 @@ def _input_grad_case(
     topic="transposed_convolution",
     title="Gradient of a transposed convolution's input",
     hint=(
-        "It is the convolution of lesson 03, without bias: unfold grad_output into windows "
+        "It is the convolution of lesson 04, without bias: unfold grad_output into windows "
         "(N, O kH kW, L) with the stride and the padding, multiply by weight.flatten(1) "
         "(C, O kH kW), and give the L places their rows and columns."
     ),
@@ -641,7 +641,7 @@ conv_transpose2d_weight_grad.mistakes = (
             ("x.flatten(2) @ windows.transpose(1, 2)", "windows @ X"),
             ("grad = ", "X = x.flatten(2).transpose(1, 2)\ngrad = "),
         ),
-        likely="roles as in lesson 03",
+        likely="roles as in lesson 04",
     ),
     Mistake(
         "It is a mean over the batch where a sum belongs: every image pulls at the weight, so do "
