@@ -902,6 +902,35 @@ def shape_of_weight(grad_output, x, kernel_size):
 
 # Of every exercise that returns something: the same by PyTorch, autograd, or another algorithm.
 # Where an exercise has a `use`: what that returns, from the arguments of a case.
+def by_a_triangular_system(entries: list, count: int) -> Tensor:
+    """Gradients of the last value: v = S v + inputs, so the last row of the inverse of 1 - S."""
+    slopes = torch.zeros(count, count, dtype=torch.float64)
+    for result, inputs, factors in entries:
+        for index, factor in zip(inputs, factors, strict=True):
+            slopes[result, index] += factor
+    return torch.linalg.inv(torch.eye(count, dtype=torch.float64) - slopes)[-1]
+
+
+def program_by_autograd(program: Callable, x: Tensor, y: Tensor, grad: Tensor) -> tuple:
+    """What a tape should find; its entries are the operations of the program."""
+    count = 0
+
+    class Counted(Tensor):
+        @classmethod
+        def __torch_function__(cls, function, types, arguments=(), named=None):
+            nonlocal count
+            count += function.__name__ in ("mul", "add", "matmul", "__mul__", "__add__")
+            return super().__torch_function__(function, types, arguments, named or {})
+
+    program(x.as_subclass(Counted), y.as_subclass(Counted))
+    with torch.enable_grad():
+        leaves = [value.clone().requires_grad_() for value in (x, y)]
+        output = program(*leaves)
+        grads = torch.autograd.grad(output, leaves, grad, allow_unused=True)
+    received = (torch.zeros_like(grad) if g is None else g for g in grads)
+    return (output.detach(), count, *received)
+
+
 BY_TORCH: dict[str, Callable] = {
     "linear_backward": lambda g, x, w: pulled_back(functional.linear, (x, w), g),
     "numerical_gradient": differences,
@@ -960,6 +989,11 @@ BY_TORCH: dict[str, Callable] = {
         torch.tensor(counts, dtype=grads[0].dtype) / sum(counts), torch.stack(grads), 1
     ),
     "ring_seconds": ring,
+    "play_back": by_a_triangular_system,
+    "sum_to": lambda grad, shape: pulled_back(
+        lambda x: x.expand_as(grad), (grad.new_zeros(shape),), grad
+    ),
+    "Tape": program_by_autograd,
 }
 
 
@@ -1020,7 +1054,7 @@ def test_the_solution_takes_the_step_of_torch(name: str):
 
 NO_FLOAT32 = {"numerical_gradient"}  # finite differences in float32 have few digits
 NUMBERS = {"output_size", "xavier_std", "transposed_size", "he_std", "receptive_field"}
-NUMBERS |= {"ring_seconds"}
+NUMBERS |= {"ring_seconds", "play_back"}
 
 
 def dtypes(name: str) -> set[torch.dtype]:

@@ -286,7 +286,7 @@ def _value_and_gradients(answer: type, program: Program, x: Tensor, y: Tensor, g
     use=_value_and_gradients,
 )
 class Tape:
-    """Check ``Tape``, with ``entries``, ``record`` and ``backward``."""
+    """Check ``Tape()``, with ``entries``, ``record`` and ``backward``."""
 
     def __init__(self) -> None:
         self.entries = []
