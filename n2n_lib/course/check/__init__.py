@@ -17,6 +17,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
     activations,
     convolution,
     gradients,
+    gradients_used,
     loss_and_sequential,
     optimisers,
     record,
@@ -26,6 +27,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
     speed,
     transposed_convolution,
     unet,
+    upsample_conv,
     upsampling,
 )
 from n2n_lib.course.check.exercise import Exercise
