@@ -20,10 +20,12 @@ class _Parabola(Module):
     start, as they are not after a step of training.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, factors: tuple[float, float, float]) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor, factors: tuple[float, ...], turned: bool
+    ) -> None:
         self.weight, self.weight_grad = weight, torch.ones_like(weight)
         self.bias, self.bias_grad = bias, torch.ones_like(bias)
-        self.factors = factors
+        self.factors, self.turned = factors, turned
 
     def forward(self, x: Tensor) -> Tensor:
         self._saved = x, x @ self.weight.T + self.bias
@@ -32,14 +34,14 @@ class _Parabola(Module):
     def backward(self, grad_output: Tensor) -> Tensor:
         x, sums = self._saved
         of_x, of_weight, of_bias = self.factors
-        grad = 2 * sums * grad_output
+        grad = 2 * sums * (grad_output.flip(1) if self.turned else grad_output)
         self.weight_grad += of_weight * grad.T @ x
         self.bias_grad += of_bias * grad.sum(0)
         return of_x * grad @ self.weight
 
 
-def _planted(name: str, n: int, i: int, o: int, *factors: float) -> Case:
-    module = _Parabola(values((o, i), 16), values((o,), 17), factors)
+def _planted(name: str, n: int, i: int, o: int, *factors: float, turned: bool = False) -> Case:
+    module = _Parabola(values((o, i), 16), values((o,), 17), factors, turned)
     arguments = {
         "module": module,
         "x": values((n, i), 18),
@@ -64,6 +66,7 @@ def _planted(name: str, n: int, i: int, o: int, *factors: float) -> Case:
         _planted("weight: a mean over 4", 4, 3, 2, 1.0, 0.25, 1.0),
         _planted("bias with the wrong sign", 3, 2, 4, 1.0, 1.0, -1.0),
         _planted("all three wrong", 2, 2, 2, 0.5, 3.0, 0.1),
+        _planted("outputs in reverse order", 3, 2, 3, 1.0, 1.0, 1.0, turned=True),
     ),
     errors=(
         (
