@@ -20,7 +20,7 @@ from torch.nn import functional
 from n2n_lib.course import check
 from n2n_lib.course.check import EXERCISES, CheckFailed
 from n2n_lib.course.check.convolution import LOOPS, SCATTER
-from n2n_lib.course.check.exercise import Answer, Edit, but, tensors_in
+from n2n_lib.course.check.exercise import Answer, Edit, but, tensors_in, values
 from n2n_lib.course.check.judge import judge_calls
 from n2n_lib.course.check.sgd import FANS
 from n2n_lib.course.lessons import TOPICS, number_of, stem_of
@@ -900,6 +900,55 @@ def shape_of_weight(grad_output, x, kernel_size):
     return x.new_zeros(x.shape[1], grad_output.shape[1], *kernel_size)
 
 
+def loops_by_torch(g, x, w):
+    bias = w.new_zeros(len(w))
+    return pulled_back(functional.linear, (x, w, bias), g)
+
+
+def forward_and_two_backwards(forward: Callable, x, weight, bias, grad_output=None):
+    """What the uses of `Linear` and `UpsampleConv` return: weight and bias accumulate."""
+    output = forward(x, weight, bias)
+    g = values(output.shape, 46, output.dtype) if grad_output is None else grad_output
+    grad_x, *first = pulled_back(forward, (x, weight, bias), g)
+    _, *second = pulled_back(forward, (-x, weight, bias), 2 * g)
+    return output, grad_x, *(a + b for a, b in zip(first, second, strict=True))
+
+
+def errors_by_autograd(module, x, v, step):
+    """Autograd through the module's forward, in place of differences."""
+    module.forward(x)
+    module.zero_grad()
+    ours = [module.backward(v), module.weight_grad, module.bias_grad]
+    leaves = (x, module.weight, module.bias)
+    theirs = pulled_back(lambda x, w, b: functional.linear(x, w, b).square(), leaves, v)
+    return torch.stack(
+        [torch.dist(a, b) / torch.linalg.norm(b) for a, b in zip(ours, theirs, strict=True)]
+    )
+
+
+def gap_by_probing(forward, transposed, x, y):
+    """Build both matrices, one picture with a single one after the other."""
+
+    def matrix(function, shape):
+        ones = torch.eye(shape.numel(), dtype=x.dtype).view(-1, *shape)
+        return torch.stack([function(one).flatten() for one in ones], 1)
+
+    difference = matrix(forward, x.shape) - matrix(transposed, y.shape).T
+    return y.flatten() @ difference @ x.flatten()
+
+
+def descend_by_torch(x, t, weight, bias, rate, steps):
+    layer = torch.nn.Linear(*weight.T.shape, dtype=x.dtype)
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    optimiser = torch.optim.SGD(layer.parameters(), rate)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        with torch.enable_grad():
+            functional.mse_loss(layer(x), t).backward()
+        optimiser.step()
+    return layer.weight.detach(), layer.bias.detach()
+
+
 # Of every exercise that returns something: the same by PyTorch, autograd, or another algorithm.
 # Where an exercise has a `use`: what that returns, from the arguments of a case.
 def by_a_triangular_system(entries: list, count: int) -> Tensor:
@@ -932,19 +981,44 @@ def program_by_autograd(program: Callable, x: Tensor, y: Tensor, grad: Tensor) -
 
 
 BY_TORCH: dict[str, Callable] = {
+    "linear_backward_loops": loops_by_torch,
     "linear_backward": lambda g, x, w: pulled_back(functional.linear, (x, w), g),
+    "Linear": lambda w, b, x, g: forward_and_two_backwards(functional.linear, x, w, b, g),
     "numerical_gradient": differences,
+    "gradient_check": errors_by_autograd,
+    "two_layers_backward": lambda g, x, first, second: pulled_back(
+        lambda x, a, b: functional.linear(functional.linear(x, a).square(), b),
+        (x, first, second),
+        g,
+    ),
+    "descend": descend_by_torch,
     "output_size": lambda n, k, s, p, d: len(torch.ones(n + 2 * p).unfold(0, d * (k - 1) + 1, s)),
+    "conv2d_loops": functional.conv2d,
     "conv2d_forward": functional.conv2d,
     "conv2d_weight_grad": lambda g, windows, shape: pulled_back(
         lambda weight: weight.flatten(1) @ windows, (g.new_zeros(shape),), g.flatten(2)
     ),
+    "conv2d_bias_grad": lambda g: pulled_back(
+        lambda b: functional.conv2d(g, torch.zeros(g.shape[1], g.shape[1], 1, 1).to(g), b),
+        (g.new_zeros(g.shape[1]),),
+        g,
+    ),
+    "adjoint_gap": gap_by_probing,
     "conv2d_input_grad": lambda g, w, size, stride, padding: torch.nn.grad.conv2d_input(
         (len(g), w.shape[1], *size), w, g, stride, padding
     ),
     "upsample_forward": upsample,
     "upsample_backward": lambda g, scale: pulled_back(
         lambda x: upsample(x, scale), (g[:, :, ::scale, ::scale],), g
+    ),
+    "stamp_row": lambda x, weight, stride: functional.conv_transpose1d(
+        x[None], weight[None, None], stride=stride
+    )[0],
+    "UpsampleConv": lambda x, weight, bias, scale, padding: forward_and_two_backwards(
+        lambda x, w, b: functional.conv2d(upsample(x, scale), w, b, padding=padding),
+        x,
+        weight,
+        bias,
     ),
     "relu_backward": lambda g, output: pulled_back(torch.relu, (output,), g),
     "sigmoid_forward": lambda x: functional.logsigmoid(x).exp(),
@@ -1052,7 +1126,10 @@ def test_the_solution_takes_the_step_of_torch(name: str):
 
 # ------------------------------------------------------------------------------ what is judged
 
-NO_FLOAT32 = {"numerical_gradient"}  # finite differences in float32 have few digits
+NO_FLOAT32 = {
+    "numerical_gradient",
+    "gradient_check",
+}  # finite differences in float32 have few digits
 NUMBERS = {"output_size", "xavier_std", "transposed_size", "he_std", "receptive_field"}
 NUMBERS |= {"ring_seconds", "play_back"}
 

@@ -19,6 +19,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
     autograd,
     convolution,
     gradients,
+    gradients_used,
     loss_and_sequential,
     optimisers,
     record,
@@ -27,6 +28,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
     speed,
     transposed_convolution,
     unet,
+    upsample_conv,
     upsampling,
 )
 from n2n_lib.course.check.collecting import answers
