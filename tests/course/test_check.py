@@ -900,6 +900,19 @@ def shape_of_weight(grad_output, x, kernel_size):
     return x.new_zeros(x.shape[1], grad_output.shape[1], *kernel_size)
 
 
+def closest_sum_of_bends(x, target, bends):
+    """Project the target on the features, made orthogonal one after the other."""
+    columns = [torch.ones_like(x), *(functional.relu(x - c) for c in bends)]
+    fit, directions = torch.zeros_like(x), []
+    for column in columns:
+        for _ in range(2):  # twice: the second pass takes away what rounding has left
+            for direction in directions:
+                column = column - (column @ direction) * direction
+        directions.append(column / column.norm())
+        fit = fit + (target @ directions[-1]) * directions[-1]
+    return fit
+
+
 # Of every exercise that returns something: the same by PyTorch, autograd, or another algorithm.
 # Where an exercise has a `use`: what that returns, from the arguments of a case.
 BY_TORCH: dict[str, Callable] = {
@@ -916,6 +929,16 @@ BY_TORCH: dict[str, Callable] = {
     "upsample_forward": upsample,
     "upsample_backward": lambda g, scale: pulled_back(
         lambda x: upsample(x, scale), (g[:, :, ::scale, ::scale],), g
+    ),
+    "relu_forward": functional.relu,
+    "fit_curve": closest_sum_of_bends,
+    "ELU": lambda alpha, x, g: (
+        functional.elu(x, 1.0 if alpha is None else alpha),
+        pulled_back(lambda x: functional.elu(x, 1.0 if alpha is None else alpha), (x,), g),
+    ),
+    "surviving_part": lambda activation, inputs: math.prod(
+        pulled_back(activation.forward, (x,), torch.ones_like(x)).norm().item() / x.numel() ** 0.5
+        for x in inputs
     ),
     "relu_backward": lambda g, output: pulled_back(torch.relu, (output,), g),
     "sigmoid_forward": lambda x: functional.logsigmoid(x).exp(),
@@ -1020,7 +1043,7 @@ def test_the_solution_takes_the_step_of_torch(name: str):
 
 NO_FLOAT32 = {"numerical_gradient"}  # finite differences in float32 have few digits
 NUMBERS = {"output_size", "xavier_std", "transposed_size", "he_std", "receptive_field"}
-NUMBERS |= {"ring_seconds"}
+NUMBERS |= {"ring_seconds", "surviving_part"}
 
 
 def dtypes(name: str) -> set[torch.dtype]:
@@ -1030,8 +1053,8 @@ def dtypes(name: str) -> set[torch.dtype]:
 
 @every_exercise
 def test_both_dtypes_are_judged(name: str, capsys):
-    if not dtypes(name):
-        assert name in NUMBERS
+    if name in NUMBERS:
+        assert dtypes(name) <= {torch.float64}
         return
     expected = {torch.float64} if name in NO_FLOAT32 else {torch.float64, torch.float32}
     assert dtypes(name) == expected
