@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers its exercises)
     activations,
     convolution,
+    depth,
     gradients,
     loss_and_sequential,
     optimisers,
