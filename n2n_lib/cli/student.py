@@ -61,10 +61,13 @@ def _print_edition(console: Console, changes: Changes, folder: Path) -> None:
         "up to date": changes.unchanged,
         "yours, kept": changes.kept,
         "newer, beside yours": list(changes.beside.values()),
+        "removed, other lessons took their place": changes.removed,
     }
     table = Table.grid(padding=(0, 2))
     for outcome, names in lines.items():
         if names:
             shown = ", ".join(names) if len(names) <= 15 else f"{len(names)} files"
             table.add_row(outcome, shown)
+    for name, files in changes.succeeded.items():
+        table.add_row("yours, kept", f"{name}; your answers are in {' and '.join(files)} as well")
     console.print(table)

@@ -5,6 +5,10 @@ fingerprint of each file as it was written. A file that still has this fingerpri
 its new version. One that has not is the student's: it stays, and the new version, if there is one,
 is written beside it, ``04_convolution.new.ipynb`` beside ``04_convolution.ipynb``. Whoever wants a
 lesson afresh renames or deletes the file.
+
+Lessons get new numbers now and then. A notebook of an earlier order, `SUCCESSORS`, goes if nobody
+has worked in it; if somebody has, it stays, and the answers in it are copied into the lessons that
+took its place.
 """
 
 from __future__ import annotations
@@ -24,12 +28,16 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from n2n_lib.course.check.record import EDITION
+from n2n_lib.course.lessons import SUCCESSORS, stem_of
 from n2n_lib.course.notebooks import METADATA, VIEW_STATE, find_lessons, read_lesson
 from n2n_lib.support import files
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 REGION = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n.*?^[ \t]*{END}[ \t]*$", re.DOTALL | re.MULTILINE)
+
+STUB = "raise NotImplementedError(  # write your code in place of this"
+"""How the lines begin that stand where a student writes."""
 
 HINT = re.compile(r'Hint: (.*?)\s*"""', re.DOTALL)
 
@@ -58,6 +66,11 @@ class Changes:
         Are the student's by now, and were not touched.
     beside : dict of str to str
         Of files in `kept` that have a newer version: the file that holds it.
+    removed
+        Were as we had written them, and other lessons have taken their place.
+    succeeded : dict of str to list of str
+        Of lessons of an earlier order with the student's work in them, which stay as they are:
+        the files that have taken their place, and received their answers.
     """
 
     written: list[str] = field(default_factory=list)
@@ -65,6 +78,8 @@ class Changes:
     unchanged: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     beside: dict[str, str] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    succeeded: dict[str, list[str]] = field(default_factory=dict)
 
 
 def make_edition(
@@ -107,9 +122,13 @@ def make_edition(
     manifest = _read_manifest(folder / EDITION)
     files.make_writable(folder)
     changes = Changes()
+    earlier = _earlier(folder, contents, manifest)
     for name, content in contents.items():
         _place(folder, name, content, manifest, changes)
         _write_manifest(folder / EDITION, manifest)  # after each: an interrupted update goes on
+    for name in earlier:
+        _succeed(folder, name, contents, manifest, changes)
+        _write_manifest(folder / EDITION, manifest)
     return changes
 
 
@@ -171,7 +190,7 @@ def _with_stub(path: Path, cell: NotebookNode) -> str:
 def _stub(hint: str) -> str:
     lines = textwrap.wrap(hint, WIDTH, drop_whitespace=False, break_on_hyphens=False)
     quoted = "".join(f"    {json.dumps(line, ensure_ascii=False)}\n" for line in lines)
-    return f"raise NotImplementedError(  # write your code in place of this\n{quoted})"
+    return f"{STUB}\n{quoted})"
 
 
 def _tags(cell: NotebookNode) -> list[str]:
@@ -257,6 +276,51 @@ def _place(
             changes.kept.append(name)
         if given == new:
             return  # the student works in this very version
+
+
+def _earlier(folder: Path, contents: dict[str, bytes], manifest: dict[str, str]) -> list[str]:
+    """Return the lessons of an earlier order that the folder got from us, latest versions first."""
+    names = sorted(set(manifest) - set(contents), reverse=True)
+    return [name for name in names if _stem(name) in SUCCESSORS and (folder / name).is_file()]
+
+
+def _stem(name: str) -> str:
+    """Return the name of a lesson without its ending: of ``a.ipynb``, and of ``a.new2.ipynb``."""
+    return name.partition(".")[0]
+
+
+def _succeed(
+    folder: Path, name: str, contents: dict[str, bytes], manifest: dict[str, str], changes: Changes
+) -> None:
+    """Remove a lesson of an earlier order, or copy the student's answers into its successors."""
+    given = manifest.pop(name)
+    if _present(folder / name) == given:
+        (folder / name).unlink()
+        changes.removed.append(name)
+        return
+    successors = [f"{stem_of(topic)}.ipynb" for topic in SUCCESSORS[_stem(name)]]
+    changes.succeeded[name] = [file for file in successors if file in contents]
+    try:
+        answers = _answers(json.loads((folder / name).read_bytes()))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return  # no notebook any more; whatever it is, it stays
+    for file in changes.succeeded[name]:
+        if _present(folder / file) == fingerprint(contents[file], file):  # nobody's work is in it
+            lesson = nbformat.reads(contents[file].decode(), as_version=4)
+            for cell in lesson.cells:
+                if "exercise" in _tags(cell):
+                    cell.source = answers.get(cell.id, cell.source)
+            _write(folder / file, _notebook(lesson))
+
+
+def _answers(notebook: dict) -> dict[str, str]:
+    """Return the exercises that a student has written something into, by the id of their cell."""
+    sources = {
+        cell.get("id"): "".join(cell["source"])
+        for cell in notebook["cells"]
+        if "exercise" in cell["metadata"].get("tags", [])
+    }
+    return {name: source for name, source in sources.items() if STUB not in source}
 
 
 def _present(path: Path) -> str | None:

@@ -18,13 +18,14 @@ import pytest
 
 import n2n_lib
 from n2n_lib.course.check import record
-from n2n_lib.course.edition import make_edition
-from n2n_lib.course.notebooks import read_lesson, run_lesson
+from n2n_lib.course.edition import STUB, make_edition
+from n2n_lib.course.notebooks import find_lessons, read_lesson, run_lesson
 from n2n_lib.support.moved import MOVED
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDED_OUT = Path(__file__).with_name("handed_out.zip")
-ANSWERED, RUN = "05_upsampling.ipynb", "06_activations.ipynb"
+ANSWERED, RUN = "04_upsampling.ipynb", "05_activations.ipynb"
+SUCCESSOR = "05_upsampling.ipynb"
 
 
 @pytest.fixture
@@ -39,15 +40,21 @@ def test_an_update_keeps_the_work_and_brings_the_lessons(student: Path, monkeypa
     work = {name: (student / name).read_bytes() for name in (ANSWERED, record.PROGRESS)}
     report = make_edition(student, ROOT / "notebooks")
     assert {name: (student / name).read_bytes() for name in work} == work
-    assert RUN not in report.kept
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        name = report.beside.get(path.name, path.name)
-        assert path.name in (*report.written, *report.updated, *report.unchanged, *report.kept)
-        assert (student / name).is_file()
+    assert report.removed == [RUN] and not (student / RUN).exists()
+    assert set(report.written) >= {path.name for path in find_lessons(ROOT / "notebooks")}
+    assert report.succeeded == {ANSWERED: [SUCCESSOR]}
+    before, after = (
+        {cell.id: cell.source for cell in read_lesson(student / name).cells}
+        for name in (ANSWERED, SUCCESSOR)
+    )
+    assert STUB not in before["upsample-forward"]
+    assert after["upsample-forward"] == before["upsample-forward"]
+    assert STUB in after["upsample-backward"], "was not answered"
     monkeypatch.chdir(student)
     assert record.state(record.read()["upsample_forward"]) == "right"
     again = make_edition(student, ROOT / "notebooks")
-    assert again.written == again.updated == []
+    assert again.written == again.updated == again.removed == []
+    assert SUCCESSOR in again.kept and not again.succeeded
 
 
 @pytest.mark.parametrize("name", [ANSWERED, RUN])
