@@ -7,6 +7,7 @@ from torch import Tensor
 
 from n2n_lib.course.check.exercise import Case, Mistake, but, values
 from n2n_lib.course.check.registry import exercise
+from n2n_lib.framework.module import Module
 
 # ------------------------------------------------------------------------------------------ he_std
 
@@ -229,11 +230,6 @@ weight_grad_sizes.mistakes = (
         likely="sides exchanged",
     ),
     Mistake(
-        "The values are those after the layers behind this one, and the gradient has gone through "
-        "those before it: forward goes with the places before k, backward with those after it.",
-        but(("forward[:k].prod() * backward[k + 1 :]", "forward[k + 1 :].prod() * backward[:k]")),
-    ),
-    Mistake(
         "The factors are added: sizes that shrink one layer after the other multiply.",
         but(
             ("forward[:k].prod() * backward[k + 1 :].prod()", "forward[:k].sum() + 0"),
@@ -376,3 +372,184 @@ autocorrelation.mistakes = (
 
 
 # ---------------------------------------------------------------------------------------- Residual
+
+
+class _Mix(Module):
+    """Mix the channels of every pixel by a weight ``(C, C)``, and remember what came in."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight, self.weight_grad = weight, torch.zeros_like(weight)
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._saved = input
+        return torch.einsum("oc,nchw->nohw", self.weight, input)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        self.weight_grad += torch.einsum("nohw,nchw->oc", grad_output, self._saved)
+        return torch.einsum("oc,nohw->nchw", self.weight, grad_output)
+
+
+def _forward_and_backward(answer, f, share, x, grad_output):
+    block = answer(f, share)
+    output = block.forward(x)
+    grad_input = block.backward(grad_output)
+    pairs = block.param()
+    return output, grad_input, *(grad for _, grad in pairs)
+
+
+def _block_case(name: str, share: float, *shape: int, dtype: torch.dtype = torch.float64) -> Case:
+    """A block around a mix of channels; `shape` is that of its input."""
+    arguments = {
+        "f": _Mix(values((shape[1], shape[1]), 150, dtype)),
+        "share": share,
+        "x": values(shape, 151, dtype),
+        "grad_output": values(shape, 152, dtype),
+    }
+    return Case(name, arguments)
+
+
+@exercise(
+    topic="depth",
+    title="A residual block",
+    hint=(
+        "The output of f enters y with the factor share, so its gradient is share times that of "
+        "y: this is what f.backward gets. x reached y on a second way, whose gradient is that of "
+        "y as it is. Add both. The parameters are those of f."
+    ),
+    returns=("output", "grad_input", "gradient of f's weight"),
+    cases=(
+        _block_case("one pixel, share 1", 1.0, 1, 2, 1, 1),
+        _block_case("share of a half", 0.5, 2, 3, 2, 3),
+        _block_case("share above 1", 3.0, 1, 1, 2, 2),
+        _block_case("float32", 0.25, 3, 2, 2, 2, dtype=torch.float32),
+    ),
+    use=_forward_and_backward,
+    may_change="f",
+    errors=(
+        (
+            "einsum",
+            "f got a tensor that does not fit: f takes x as it is, and f.backward the gradient of "
+            "its output.",
+        ),
+        (
+            "_saved",
+            "f ran backwards before it ran forwards: forward should call f on x, once.",
+        ),
+    ),
+)
+class Residual(Module):
+    """Check ``Residual(f, share)``, a module with ``forward``, ``backward`` and ``param``.
+
+    Parameters
+    ----------
+    function : type
+        The student's class. ``forward(x)`` returns ``x + share * f(x)``, ``backward(grad_output)``
+        the gradient of ``x``, and ``param()`` the pairs (parameter, gradient) of ``f``. Neither
+        changes its argument.
+    """
+
+    def __init__(self, f, share=1.0):
+        self.f, self.share = f, share
+
+    def forward(self, x):
+        """Return ``x + share * f(x)``."""
+        return x + self.share * self.f(x)
+
+    def backward(self, grad_output):
+        """Return the gradient of ``x``, the sum of both ways."""
+        through = self.f.backward(self.share * grad_output)
+        return grad_output + through
+
+    def param(self):
+        """Return the pairs of ``f``."""
+        return self.f.param()
+
+
+Residual.mistakes = (
+    Mistake(
+        "The output is that of the branch alone: add x, which goes past it.",
+        but(("return x + self", "return self")),
+        likely="no way past, forwards",
+    ),
+    Mistake(
+        "grad_input is that of the branch alone: x also went past it, and that way has a gradient "
+        "too. Add grad_output.",
+        but(("return grad_output + through", "return through")),
+        likely="no way past, backwards",
+    ),
+    Mistake(
+        "grad_input is that of the way past alone: x also went through f. Add what f.backward "
+        "returns.",
+        but(("return grad_output + through", "return grad_output")),
+        likely="no way through, backwards",
+    ),
+    Mistake(
+        "f.backward was never called: f's weights have no gradient, and the way through f is "
+        "missing in grad_input.",
+        but(
+            ("    through = self.f.backward(self.share * grad_output)\n", ""),
+            ("return grad_output + through", "return grad_output"),
+        ),
+    ),
+    Mistake(
+        "grad_input is right, but the gradient of f's weight lacks share: multiply before the "
+        "gradient enters f.backward, not after.",
+        but(
+            (
+                "self.f.backward(self.share * grad_output)",
+                "self.share * self.f.backward(grad_output)",
+            )
+        ),
+        likely="share after f.backward",
+    ),
+    Mistake(
+        "Forward knows share, and backward does not: the gradient of f's output is share times "
+        "grad_output.",
+        but(("self.f.backward(self.share * grad_output)", "self.f.backward(grad_output)")),
+        likely="no share backwards",
+    ),
+    Mistake(
+        "share is forgotten in forward: it multiplies f's output.",
+        but(("x + self.share * self.f(x)", "x + self.f(x)")),
+    ),
+    Mistake(
+        "share is forgotten, forwards and backwards: it multiplies f's output, and with it the "
+        "gradient that f.backward gets.",
+        but(("self.share * ", "")),
+    ),
+    Mistake(
+        "share multiplies both ways: x goes past the branch as it is.",
+        but(("x + self.share * self.f(x)", "self.share * (x + self.f(x))")),
+    ),
+    Mistake(
+        "share is on the wrong way: it multiplies f's output, and x stays as it is.",
+        but(("x + self.share * self.f(x)", "self.share * x + self.f(x)")),
+    ),
+    Mistake(
+        "The gradient of the way past is multiplied by share as well: that way has no factor.",
+        but(("return grad_output + through", "return self.share * grad_output + through")),
+    ),
+    Mistake(
+        "share counts twice on the way back: once before f.backward and once after it.",
+        but(("return grad_output + through", "return grad_output + self.share * through")),
+    ),
+    Mistake(
+        "The two gradients are averaged: a value that is used twice gets the sum of both.",
+        but(("return grad_output + through", "return (grad_output + through) / 2")),
+    ),
+    Mistake(
+        "The numbers are right, but forward wrote into x: whoever gave it to you still needs it. "
+        "A sum written with `+` is a new tensor.",
+        but(("return x + self.share * self.f(x)", "return x.add_(self.share * self.f(x))")),
+    ),
+    Mistake(
+        "The numbers are right, but backward wrote into grad_output: a product or a sum written "
+        "with `*` or `+` is a new tensor.",
+        but(("return grad_output + through", "return grad_output.add_(through)")),
+    ),
+    Mistake(
+        "param returns no pairs, so that no optimiser ever trains the branch: it should return "
+        "those of f.",
+        but(("return self.f.param()", "return []")),
+    ),
+)

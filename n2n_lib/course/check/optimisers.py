@@ -1071,10 +1071,6 @@ averaged.mistakes = (
         but(("(1 + t) / (10 + t)", "(2 + t) / (11 + t)")),
     ),
     Mistake(
-        "Put parentheses around numerator and denominator: (1 + t) / (10 + t).",
-        but(("(1 + t) / (10 + t)", "1 + t / 10 + t")),
-    ),
-    Mistake(
         "This is the mean over all weights since the start, which never forgets: old ones should "
         "count less and less.",
         "return (t * mean + weight) / (t + 1)",
