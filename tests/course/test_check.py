@@ -886,6 +886,41 @@ def kernels_by_probing(weight):
     return kernels
 
 
+def rate_by_torch(step, steps, warmup):
+    optimiser = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    parts = [
+        torch.optim.lr_scheduler.LinearLR(optimiser, 1 / (warmup + 1), total_iters=warmup),
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps - warmup),
+    ]
+    schedule = torch.optim.lr_scheduler.SequentialLR(optimiser, parts, milestones=[warmup])
+    for _ in range(step):
+        optimiser.step()
+        schedule.step()
+    return optimiser.param_groups[0]["lr"]
+
+
+def ends_of_the_floor(smallest, largest):
+    """Solve root(lr a) = 1 - root(mu) and 1 + root(mu), which is linear in both roots."""
+    roots = torch.tensor([[smallest, 1], [largest, 1]], dtype=torch.float64).sqrt()
+    lr, mu = torch.linalg.solve(
+        roots * torch.tensor([1, 1, 1, -1]).view(2, 2), torch.ones(2, 1).double()
+    )
+    return lr.item() ** 2, mu.item() ** 2
+
+
+def correlate(d, lags):
+    d = d - d.mean()
+    r = functional.conv1d(functional.pad(d, (0, lags - 1))[None, None], d[None, None]).flatten()
+    return r / r[0]
+
+
+def past_and_through(f, share, x, grad_output):
+    def block(x, weight):
+        return torch.lerp(x, x + torch.einsum("oc,nchw->nohw", weight, x), share)
+
+    return block(x, f.weight), *pulled_back(block, (x, f.weight), grad_output)
+
+
 def ring(processes, size, bandwidth, latency):
     """Add up the time of each message."""
     piece = size / processes / bandwidth
@@ -1184,9 +1219,15 @@ BY_TORCH: dict[str, Callable] = {
         (shape_of_weight(g, x, kernel_size),),
         g,
     ),
+    "best_momentum": ends_of_the_floor,
+    "warmup_cosine": rate_by_torch,
+    "averaged": lambda mean, weight, t, decay: weight.lerp(mean, min(decay, 1 - 9 / (10 + t))),
     "he_std": lambda shape, slope: (
         torch.nn.init.calculate_gain("leaky_relu", slope) / math.prod(shape[1:]) ** 0.5
     ),
+    "weight_grad_sizes": lambda f, b: f.cumprod(0) / f * b.flip(0).cumprod(0).flip(0) / b,
+    "autocorrelation": correlate,
+    "Residual": past_and_through,
     "windows": cut_by_unfold,
     "shift_and_add": add_by_fold,
     "phase_kernels": kernels_by_probing,
@@ -1240,10 +1281,14 @@ def test_the_solution_takes_the_step_of_torch(name: str):
     twins = {
         "sgd_step": lambda p, a: torch.optim.SGD(p, a["lr"]),
         "momentum_step": lambda p, a: torch.optim.SGD(p, a["lr"], momentum=a["momentum"]),
+        "nesterov_step": lambda p, a: torch.optim.SGD(
+            p, a["lr"], momentum=a["momentum"], nesterov=True
+        ),
         "adagrad_step": lambda p, a: torch.optim.Adagrad(p, a["lr"], eps=a["eps"]),
         "adam_step": lambda p, a: torch.optim.Adam(p, a["lr"], a["betas"], a["eps"]),
     }
-    state = {"momentum_step": "momentum_buffer", "adagrad_step": "sum", "adam_step": "exp_avg"}
+    state = {"momentum_step": "momentum_buffer", "nesterov_step": "momentum_buffer"}
+    state |= {"adagrad_step": "sum", "adam_step": "exp_avg"}
     for case, expected in zip(EXERCISES[name].cases, EXERCISES[name].expected, strict=True):
         arguments = case.arguments
         params = [p.clone() for p, _ in arguments["params"]]
@@ -1272,6 +1317,7 @@ NO_FLOAT32 = {  # finite differences in float32 have few digits
     "numerical_gradient",
 }
 NUMBERS = {
+    "best_momentum",
     "choose_rate",
     "find_bugs",
     "he_std",
@@ -1284,6 +1330,7 @@ NUMBERS = {
     "ring_seconds",
     "surviving_part",
     "transposed_size",
+    "warmup_cosine",
     "xavier_std",
 }
 """Exercises without a tensor among their arguments."""
