@@ -18,6 +18,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
     convolution,
     gradients,
     loss_and_sequential,
+    milestone,
     optimisers,
     record,
     registry,
