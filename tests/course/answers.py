@@ -29,7 +29,7 @@ SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)### END SOLUTION", re.DOTA
 
 @dataclass(frozen=True)
 class Place:
-    """Where a lesson asks for an answer: its file, imports, cell, the name that is defined in it."""
+    """Where a lesson asks for an answer: its file, imports, cell, and the name defined in it."""
 
     lesson: Path
     imports: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from test_student import check_stubs
 
 from n2n_lib.course import check
 from n2n_lib.course.check import CheckFailed
-from n2n_lib.course.check.exercise import but
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
 from n2n_lib.course.check.judge import judge, judge_calls
+from n2n_lib.course.check.registry import Check
 from n2n_lib.course.edition import student_version
 from n2n_lib.course.grading.run import grade
+from n2n_lib.framework.activations import ReLU, Sigmoid
+from n2n_lib.framework.containers import Sequential
 from n2n_lib.framework.module import Module
 
 
@@ -171,6 +175,35 @@ def test_the_librarys_version_is_the_solution_and_cannot_pass_for_the_students(c
     assert capsys.readouterr().out == 2 * line
     with pytest.raises(CheckFailed, match="Scale: this is the library's class. Run the cell"):
         Scale(version)
+
+
+# ------------------------------------------------------------------------------ functions too
+
+
+def run_the_network(answer, inner, x):
+    return answer(inner).forward(x)
+
+
+@partial(
+    Check,
+    topic="activations",
+    title="Two of them",
+    hint="Keep it in a list.",
+    returns=("output",),
+    cases=(Case("float64", {"inner": Sequential([ReLU()]), "x": values((2, 3), 1)}),),
+    use=run_the_network,
+    mistakes=(Mistake("The inner network is left out.", but(("[inner, ", "["))),),
+)
+def wrapped(inner):
+    """Check ``wrapped(inner) -> network``: a network and a Sigmoid after it."""
+    return Sequential([inner, Sigmoid()])
+
+
+def test_a_function_may_return_a_network_that_is_judged_by_what_it_computes():
+    assert judge(wrapped, lambda inner: Sequential([inner, Sigmoid()])).right
+    assert "left out" in judge(wrapped, lambda inner: Sequential([Sigmoid()])).message
+    nothing = judge(wrapped, lambda inner: None).message
+    assert "'NoneType' object has no attribute 'forward'. A value is None" in nothing
 
 
 # ------------------------------------------------------------------------------ handed out and in

@@ -248,6 +248,10 @@ class Exercise:
         return ast.unparse(definition).rpartition("\n")[0], textwrap.dedent("".join(below))
 
 
+EXERCISES: dict[str, Exercise] = {}
+"""Every exercise by its name, in the order of the lessons once all are made."""
+
+
 def _in_float64(value: Any) -> Any:
     """Turn all tensors into float64, also those in a list, a tuple or a module."""
     if isinstance(value, Tensor):

@@ -127,8 +127,11 @@ def right_or_library(exercise: Exercise, answer: Callable[..., Any]) -> Callable
     Ours of a class is the solution itself, so that it can be subclassed and its instances tested.
     """
     if not _is_our_version(exercise, answer):
-        if judge(exercise, answer).right:
+        verdict = judge(exercise, answer)
+        if verdict.right:
             return answer
+        if verdict.table:  # it is written, and wrong: so is what was collected before
+            record.retire(exercise.name)
         answer = exercise.solution if exercise.kind == "class" else LibraryVersion(exercise)
     print(f"{exercise.name}: the library's version, until yours is right.")
     return answer

@@ -61,7 +61,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.collecting import collect
+from n2n_lib.course.check.exercise import EXERCISES, Exercise
 from n2n_lib.course.check.judge import run
 
 
@@ -79,10 +80,7 @@ class Check(Exercise):
             If it is not a function, or not a class where one is asked for.
         """
         run(self, answer)
-
-
-EXERCISES: dict[str, Check] = {}
-"""Every exercise by its name, in the order in which they were made."""
+        collect(self, answer)
 
 
 def exercise(**about: Any) -> Callable[[Callable[..., Any]], Check]:
