@@ -1,6 +1,6 @@
-"""Find the statements of a notebook that a function needs, and leave out all others.
+"""Find the statements of a notebook that a definition needs, and leave out all others.
 
-The rule: the last definition of the function counts, then the last definitions of the global names
+The rule: the last definition of the name counts, then the last definitions of the global names
 that it uses, of the names that those use, and so on. A statement belongs to a name if it binds it,
 stores into it (``name.x = 1``, ``name[0] = 1``) or calls one of its methods (``name.append(1)``).
 Trainings, tables and pictures of a lesson are needed by no answer, and so are not run.
@@ -39,7 +39,7 @@ def needed(
         Sources of code cells in their order. A cell that is not Python is left out, since no
         notebook can run it; its magic lines (``%time``, ``!ls``) are.
     name : str
-        Of the function.
+        Of the function or class.
     given : collection of str
         Names whose definitions are not looked for.
     skip : callable

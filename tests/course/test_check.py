@@ -6,13 +6,14 @@ import inspect
 import itertools
 import linecache
 import math
+import pickle
 import re
 from collections.abc import Callable
 
 import nbformat
 import pytest
 import torch
-from answers import LESSONS, PLACES, SOLUTION, judge, student
+from answers import LESSONS, PLACES, SOLUTION, judge, student, untouched
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,14 +21,17 @@ from n2n_lib.course import check
 from n2n_lib.course.check import EXERCISES, CheckFailed
 from n2n_lib.course.check.convolution import LOOPS, SCATTER
 from n2n_lib.course.check.exercise import Answer, Edit, but, tensors_in
+from n2n_lib.course.check.judge import judge_calls
 from n2n_lib.course.check.sgd import FANS
 from n2n_lib.course.lessons import TOPICS, number_of, stem_of
 
 NAMES = list(EXERCISES)
 IN_PLACE = [name for name in NAMES if EXERCISES[name].in_place]
-RETURNING = [name for name in NAMES if name not in IN_PLACE]
+FUNCTIONS = [name for name in NAMES if not EXERCISES[name].use]  # of the arguments of a case
+RETURNING = [name for name in FUNCTIONS if name not in IN_PLACE]
 
 every_exercise = pytest.mark.parametrize("name", NAMES)
+every_function = pytest.mark.parametrize("name", FUNCTIONS)
 every_returning_exercise = pytest.mark.parametrize("name", RETURNING)
 every_exercise_in_place = pytest.mark.parametrize("name", IN_PLACE)
 
@@ -694,7 +698,7 @@ def test_every_exercise_is_in_the_lesson_of_its_topic_and_every_check_has_an_exe
         assert exercise.title and "\n" not in exercise.title and len(exercise.title) <= 60
         assert exercise.hint.endswith(".") and len(exercise.hint) > 40
     assert set(PLACES) == set(EXERCISES)
-    others = {"CheckFailed", "EXERCISES", "go_on_with", "progress"}
+    others = {"CheckFailed", "EXERCISES", "answers", "go_on_with", "mine", "progress"}
     assert set(check.__all__) == others | set(EXERCISES)
 
 
@@ -706,7 +710,7 @@ def test_every_lesson_is_in_the_table_of_topics():
 
 def test_every_solution_of_a_lesson_is_checked():
     solutions = sum(
-        len(SOLUTION.findall(cell.source))
+        bool(SOLUTION.search(cell.source))  # a class may have one in each method
         for path in LESSONS
         for cell in nbformat.read(path, as_version=4).cells
         if cell.cell_type == "code"
@@ -716,16 +720,32 @@ def test_every_solution_of_a_lesson_is_checked():
 
 @every_exercise
 def test_the_lesson_asks_for_the_arguments_of_the_cases(name: str):
-    arguments = list(inspect.signature(student(name)).parameters)
-    for case in EXERCISES[name].cases:
-        assert list(case.arguments) == arguments
-    assert list(inspect.signature(EXERCISES[name].solution).parameters) == arguments
+    exercise = EXERCISES[name]
+    arguments = parameters(exercise.solution)
+    assert parameters(student(name)) == arguments
+    for method in vars(exercise.solution) if exercise.kind == "class" else ():
+        if not method.startswith("_"):
+            ours, theirs = getattr(exercise.solution, method), getattr(student(name), method)
+            assert not callable(ours) or parameters(theirs) == parameters(ours)
+    for case in exercise.cases:
+        assert list(case.arguments) == (parameters(exercise.use)[1:] if exercise.use else arguments)
+
+
+def parameters(function: Callable) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+@every_exercise
+def test_the_grader_can_send_how_an_answer_is_used(name: str):
+    exercise = EXERCISES[name]
+    assert pickle.loads(pickle.dumps(exercise.use)) is exercise.use
+    assert exercise.use or exercise.kind == "function"
 
 
 @every_exercise
 def test_a_check_says_what_it_wants(name: str):
     """It is what ``check.NAME?`` shows."""
-    call = f"Check ``{name}({', '.join(EXERCISES[name].cases[0].arguments)})"
+    call = f"Check ``{name}({', '.join(parameters(EXERCISES[name].solution))})"
     assert inspect.getdoc(getattr(check, name)).startswith(call)
     assert repr(getattr(check, name)) == f"<check of {name}>"
 
@@ -757,7 +777,7 @@ def test_what_a_mistake_is_an_edit_of_is_right(name: str, answer: str, capsys):
 @every_exercise
 def test_what_is_not_written_yet_gets_the_hint(name: str, capsys):
     for _ in range(3):
-        message = judge(name, student(name, "raise NotImplementedError"))
+        message = judge(name, untouched(name))
         assert message == f"{name}: not written yet. Hint: {EXERCISES[name].hint}"
     assert capsys.readouterr().out == ""
 
@@ -789,7 +809,8 @@ def test_the_hint_comes_with_the_second_failure_until_it_is_right(name: str, cap
 @pytest.mark.parametrize("value", [None, 3, torch.zeros(2)], ids=["None", "int", "tensor"])
 def test_anything_but_a_function_is_refused(name: str, value):
     kind = type(value).__name__
-    message = rf"expected the function {name} itself, as in check.{name}\({name}\), got {kind}$"
+    wanted = f"expected the {EXERCISES[name].kind} {name} itself"
+    message = rf"{wanted}, as in check.{name}\({name}\), got {kind}$"
     with pytest.raises(TypeError, match=message):
         getattr(check, name)(value)
 
@@ -880,6 +901,7 @@ def shape_of_weight(grad_output, x, kernel_size):
 
 
 # Of every exercise that returns something: the same by PyTorch, autograd, or another algorithm.
+# Where an exercise has a `use`: what that returns, from the arguments of a case.
 BY_TORCH: dict[str, Callable] = {
     "linear_backward": lambda g, x, w: pulled_back(functional.linear, (x, w), g),
     "numerical_gradient": differences,
@@ -941,10 +963,11 @@ BY_TORCH: dict[str, Callable] = {
 }
 
 
-@every_returning_exercise
-def test_the_solution_is_what_torch_computes(name: str, capsys):
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in IN_PLACE])
+def test_the_solution_is_what_torch_computes(name: str):
     """Judge PyTorch as if it were a student."""
-    is_right(name, BY_TORCH[name], capsys)
+    verdict = judge_calls(EXERCISES[name], BY_TORCH[name])
+    assert verdict.right, verdict.message
 
 
 @pytest.mark.parametrize(
@@ -1012,7 +1035,7 @@ def test_both_dtypes_are_judged(name: str, capsys):
         return
     expected = {torch.float64} if name in NO_FLOAT32 else {torch.float64, torch.float32}
     assert dtypes(name) == expected
-    if name in IN_PLACE:
+    if name not in RETURNING:
         return
     for wanted, other in [(torch.float64, torch.float32), (torch.float32, torch.float64)]:
         if wanted not in expected:
@@ -1107,7 +1130,7 @@ def test_a_gradient_that_changes_is_named(name: str, capsys):
     assert f"Write into the {' and the '.join(names)} alone." in message
 
 
-@every_exercise
+@every_function
 def test_the_table_stays_narrow_whatever_is_in_it(name: str, capsys):
     calls = 0
     long = type("AVeryLongNameOfAnExceptionThatSomebodyHasMadeUp" * 2, (Exception,), {})
@@ -1168,7 +1191,7 @@ def test_a_function_that_does_nothing_in_place_is_told_so(capsys):
         assert "did not change" in judge("sgd_step", lambda *arguments, odd=odd: odd())
 
 
-@every_exercise
+@every_function
 def test_an_exception_is_reported_with_its_case_and_arguments(name: str, capsys):
     case = EXERCISES[name].cases[-1]
     calls = 0

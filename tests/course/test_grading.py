@@ -277,6 +277,10 @@ def test_bubblewrap_closes_the_answer_in(tmp_path: Path):
         (["c = {}", "c['k'] = 1", "def f(): g()"], ["def f(): g()"]),
         (["x = 1", "if x: y = 2", "def f(): y"], ["x = 1", "if x: y = 2", "def f(): y"]),
         (["from a import *", "def f(): pass"], ["from a import *", "def f(): pass"]),
+        (
+            ["import a, b", "x = 1", "class B: y = b", "class f(B):\n    def g(self): return x"],
+            ["import b", "x = 1", "class B: y = b", "class f(B):\n    def g(self): return x"],
+        ),
         (["%time x", "x = (", "!ls\ndef f(): pass\nf()"], ["def f(): pass"]),
     ],
 )

@@ -47,7 +47,7 @@ __all__ = ["EXERCISES", "CheckFailed", "answers", "go_on_with", "mine", "progres
 
 
 def go_on_with(function: Callable[..., Any], exercise: str | None = None) -> Callable[..., Any]:
-    """Return the student's function if it is right, else the library's version of it.
+    """Return the student's function or class if it is right, else the library's version of it.
 
     A lesson says ``conv2d_forward = check.go_on_with(conv2d_forward)`` before other cells call the
     function, so that they run whether or not the exercise has been done.
@@ -57,7 +57,7 @@ def go_on_with(function: Callable[..., Any], exercise: str | None = None) -> Cal
     function : callable
         The student's.
     exercise : str, optional
-        Name of the exercise, where the function has another.
+        Name of the exercise, where the answer has another.
 
     Returns
     -------

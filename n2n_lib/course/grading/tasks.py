@@ -26,7 +26,7 @@ class Task:
     cell, check_cell : str
         Ids of the exercise's cell and of the cell with the check.
     function : str
-        Name of the student's function.
+        Name of the student's function or class.
     exercise : Exercise
         What the check judges by.
     points : float
