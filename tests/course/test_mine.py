@@ -20,6 +20,7 @@ import torch
 from answers import PLACES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scale_exercise import Scale
 from torch import Tensor
 
 from n2n_lib.course import check
@@ -342,6 +343,45 @@ def test_what_is_only_right_here_is_found(start, folder: Path, capsys):
     cell = "def relu_backward(grad_output, output):\n    return grad_output * (output > late)"
     right(notebook, "relu_backward", cell)
     assert "it uses `late`, whose source was not found" in capsys.readouterr().out
+
+
+SCALE = """
+from n2n_lib import Module
+import torch
+
+def product(a, b):
+    return a * b
+
+class Scale(Module):
+    '''A scale that is learned.'''
+
+    def __init__(self, count):
+        self.s, self.s_grad = torch.ones(count), torch.zeros(count)
+
+    def forward(self, x):
+        self.x = x
+        return product(self.s, x)
+
+    def backward(self, grad_output):
+        self.s_grad += product(grad_output, self.x).sum(0)
+        return product(self.s, grad_output)
+"""
+
+
+def test_a_class_is_collected_as_a_function_is(start, folder: Path, monkeypatch):
+    monkeypatch.setitem(EXERCISES, "Scale", Scale)
+    notebook = start()
+    assert check.answers("Scale").Scale is Scale.solution
+    notebook.run(SCALE)
+    Scale(notebook.user_ns["Scale"])
+    assert "# Of the course's library\nfrom n2n_lib import Module\n" in mine(folder)
+    assert mine(folder).index("def product") < mine(folder).index("class Scale(Module):")
+    assert check.answers("Scale").Scale is notebook.user_ns["Scale"]
+    start()
+    found = check.answers("Scale").Scale
+    assert found.__module__ == "mine" and judge(Scale, found).right
+    edit(folder, "self.s_grad += ", "self.s_grad = ")
+    assert check.answers("Scale").Scale is Scale.solution
 
 
 # ---------------------------------------------------------------------- never stale

@@ -16,7 +16,7 @@ from typing import Any
 from n2n_lib.course.check import record
 from n2n_lib.course.check.blocks import Block, Collision, fingerprint, reach
 from n2n_lib.course.check.exercise import EXERCISES, Exercise
-from n2n_lib.course.check.judge import LibraryVersion, Verdict, judge
+from n2n_lib.course.check.judge import Verdict, judge, our_version
 from n2n_lib.course.check.mine_file import blocks_of, with_answer
 from n2n_lib.course.check.source import Answers, NotCollectable, kernel_namespace, needs_of
 from n2n_lib.course.check.table import WIDTH
@@ -32,6 +32,8 @@ def collect(exercise: Exercise, answer: Callable[..., Any]) -> None:
         The student's, which has just passed the check.
     """
     name = exercise.name
+    if EXERCISES.get(name) is not exercise:
+        return  # it is none of the lessons'
     try:
         needs = needs_of(name, answer)
         _verify(exercise, with_answer(record.read_mine(), name, needs))
@@ -146,9 +148,7 @@ def find(names: Sequence[str]) -> Answers:
             del stored[name]
     yours |= stored
     others = {
-        name: e.solution if isinstance(e.solution, type) else LibraryVersion(e)
-        for name, e in EXERCISES.items()
-        if name in names and name not in yours
+        name: our_version(e) for name, e in EXERCISES.items() if name in names and name not in yours
     }
     return Answers({name: yours[name] for name in names if name in yours}, others)
 

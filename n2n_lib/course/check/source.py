@@ -13,10 +13,12 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from n2n_lib.course.check.blocks import Block, Collision, imports_of, renamed, without_namespace
 from n2n_lib.course.check.exercise import EXERCISES
+from n2n_lib.course.check.judge import is_our_version
 from n2n_lib.course.needed import names_of, needed, parse
 
 NAMESPACES = ("answers", "go_on_with")
@@ -70,10 +72,14 @@ def needs_of(name: str, answer: Callable[..., Any]) -> list[Block]:
     cells = _cells(answer)
     namespace = _namespace(answer)
     ours = {key for key, value in namespace.items() if isinstance(value, Answers)}
-    ours |= {key for key, value in namespace.items() if _is_library_version(value)}
+    ours |= {
+        key
+        for key, value in namespace.items()
+        if any(is_our_version(exercise, value) for exercise in EXERCISES.values())
+    }
     blocks = _found(cells, called, ours - {called})
     if not any(called in block.bound for block in blocks):
-        raise NotCollectable("its source was not found in the cells that were run")
+        raise NotCollectable("its source was not found")
     try:
         blocks = _by_name(blocks, namespace, ours - {called})
         if called != name:
@@ -110,15 +116,14 @@ def _namespace(answer: Callable[..., Any]) -> dict[str, Any]:
 
 def _cells(answer: Callable[..., Any]) -> list[str]:
     """Return the sources that an answer may need, that of its definition among them."""
-    name, space = getattr(answer, "__name__", ""), _namespace(answer)
+    space = _namespace(answer)
     if space is kernel_namespace():
         return [cell for cell in space.get("In", ()) if isinstance(cell, str)]
-    try:
-        if answer.__qualname__ == name:
-            return [inspect.getsource(sys.modules[answer.__module__])]
-        return [textwrap.dedent(inspect.getsource(answer))]
-    except (OSError, TypeError, KeyError, AttributeError):
-        raise NotCollectable("its source was not found") from None
+    sources = []
+    for thing in (sys.modules.get(answer.__module__), answer):  # its own, last, counts
+        with suppress(OSError, TypeError):
+            sources.append(textwrap.dedent(inspect.getsource(thing)))
+    return sources
 
 
 def _goes_on(statement: ast.stmt) -> bool:
@@ -129,13 +134,6 @@ def _goes_on(statement: ast.stmt) -> bool:
         and isinstance(value.func, ast.Attribute)
         and value.func.attr in NAMESPACES
     )
-
-
-def _is_library_version(value: Any) -> bool:
-    exercise = getattr(value, "exercise", None)
-    if exercise is not None and type(value).__name__ == "LibraryVersion":
-        return True
-    return isinstance(value, type) and any(value is each.solution for each in EXERCISES.values())
 
 
 def _blocks(cell: str, statement: ast.stmt) -> list[Block]:
