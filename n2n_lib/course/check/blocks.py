@@ -126,11 +126,12 @@ def imports_of(statement: ast.Import | ast.ImportFrom) -> list[str]:
 def reach(blocks: Iterable[Block], names: Collection[str]) -> list[Block]:
     """Return the blocks that names need, in their order."""
     blocks, wanted, found = list(blocks), set(names), set()
+    modules = set().union(*(block.bound for block in blocks if block.module is not None))
     while True:
         new = {
             index
             for index, block in enumerate(blocks)
-            if index not in found and wanted & (block.bound | block.touched)
+            if index not in found and wanted & (block.bound | block.touched - modules)
         }
         if not new:
             return [blocks[index] for index in sorted(found)]

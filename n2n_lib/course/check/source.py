@@ -14,12 +14,14 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 from n2n_lib.course.check.blocks import Block, Collision, imports_of, renamed, without_namespace
 from n2n_lib.course.check.exercise import EXERCISES
 from n2n_lib.course.check.judge import is_our_version
-from n2n_lib.course.needed import names_of, needed, parse
+from n2n_lib.course.needed import names_of, needed, parse, touched_by
 
 NAMESPACES = ("answers", "go_on_with")
 """Calls of the check that bind names to answers."""
@@ -77,7 +79,7 @@ def needs_of(name: str, answer: Callable[..., Any]) -> list[Block]:
         for key, value in namespace.items()
         if any(is_our_version(exercise, value) for exercise in EXERCISES.values())
     }
-    blocks = _found(cells, called, ours - {called})
+    blocks = _found(cells, called, ours - {called}, partial(_is_beside, namespace=namespace))
     if not any(called in block.bound for block in blocks):
         raise NotCollectable("its source was not found")
     try:
@@ -92,14 +94,16 @@ def needs_of(name: str, answer: Callable[..., Any]) -> list[Block]:
     ]
 
 
-def _found(cells: Sequence[str], name: str, given: set[str]) -> list[Block]:
+def _found(
+    cells: Sequence[str], name: str, given: set[str], skip: Callable[[ast.stmt], bool]
+) -> list[Block]:
     """Return the blocks that a name needs, in the order in which they were run."""
     found: dict[tuple[int, int, str], Block] = {}
     waiting, seen = {name}, set(given)
     while waiting := waiting - seen:
         wanted = waiting.pop()
         seen.add(wanted)
-        for number, statement in needed(cells, wanted, given, _goes_on, late=waiting):
+        for number, statement in needed(cells, wanted, given, skip, late=waiting):
             for block in _blocks(cells[number], statement):
                 found[number, statement.lineno, block.text] = block
     ordered = [found[place] for place in sorted(found)]
@@ -126,14 +130,21 @@ def _cells(answer: Callable[..., Any]) -> list[str]:
     return sources
 
 
-def _goes_on(statement: ast.stmt) -> bool:
-    """Whether a statement hands an answer on: ``f = check.go_on_with(f)``."""
+def _is_beside(statement: ast.stmt, namespace: dict[str, Any]) -> bool:
+    """Whether a statement adds nothing to an answer.
+
+    It hands answers on, as ``f = check.go_on_with(f)`` does, or calls a function of a module, as
+    ``torch.manual_seed(0)``.
+    """
     value = getattr(statement, "value", None)
-    return (
+    if (
         isinstance(value, ast.Call)
         and isinstance(value.func, ast.Attribute)
         and value.func.attr in NAMESPACES
-    )
+    ):
+        return True
+    touched = touched_by(statement)
+    return bool(touched) and all(isinstance(namespace.get(n), ModuleType) for n in touched)
 
 
 def _blocks(cell: str, statement: ast.stmt) -> list[Block]:
