@@ -209,10 +209,8 @@ def test_a_kernel_as_jupyter_starts_it(folder: Path):
 
 def test_the_latest_definition_and_all_that_it_needs_are_collected(start, folder: Path):
     notebook = start()
-    notebook.run(
-        "import torch\nimport math, os\ntorch.set_grad_enabled(False)\nfrom torch import nn, zeros as z",
-        WRONG_RELU,
-    )
+    notebook.run("import torch\nimport math, os\ntorch.set_grad_enabled(False)", WRONG_RELU)
+    notebook.run("from torch import nn, zeros as z")
     notebook.run(
         "SLOPE = 1.0", "# a mask\ndef mask(y):\n    return (y > ZERO).double()", "ZERO = 0"
     )
@@ -488,14 +486,14 @@ def test_what_a_student_adds_stays(start, folder: Path):
     right(start(), "relu_backward", RELU)
     text = mine(folder).replace("My own deep-learning framework", "Ada's framework")
     text = text.replace("# Lesson", "import torch\n\n# Lesson")
-    added = "\n\n# how wonderful\ndef twice(x):\n    return 2 * x\n\n\nprint(twice(3))  # six\ntorch.manual_seed(0)\n"
-    (folder / record.MINE).write_text(text + added + "# the end\n")
+    added = "\n\n# how wonderful\ndef twice(x):\n    return 2 * x\n\n\nprint(twice(3))  # six\n"
+    (folder / record.MINE).write_text(f"{text}{added}torch.manual_seed(0)\n# the end\n")
     start().solve("sgd_step", "output_size")
     text = mine(folder)
     assert text.startswith('"""Ada\'s framework')
     assert "# My own additions\n\n# how wonderful\ndef twice(x):" in text
     assert text.index("def output_size") < text.index("def relu_backward") < text.index("def twice")
-    assert text.endswith("print(twice(3))  # six\ntorch.manual_seed(0)\n\n\n# the end\n")
+    assert text.endswith("print(twice(3))  # six\ntorch.manual_seed(0)\n# the end\n")
     assert "\nimport torch\n" in text
     start().solve("mse_backward")
     again = mine(folder)

@@ -18,18 +18,22 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from n2n_lib.course.check.blocks import Block, Collision, imports_of, renamed, without_namespace
+from n2n_lib.course.check.blocks import (
+    Block,
+    Collision,
+    imports_of,
+    renamed,
+    stand_in,
+    without_namespace,
+)
 from n2n_lib.course.check.exercise import EXERCISES
 from n2n_lib.course.check.judge import is_our_version
-from n2n_lib.course.needed import names_of, needed, parse, touched_by
+from n2n_lib.course.needed import needed, parse, touched_by
 
 NAMESPACES = ("answers", "go_on_with")
 """Calls of the check that bind names to answers."""
 
 MARKER = re.compile(r"(?m)^[ \t]*### (?:BEGIN|END) SOLUTION[ \t]*\n?")
-
-PLACEHOLDER = 'from n2n_lib.course import check\n{name} = check.EXERCISES["{name}"].solution'
-"""What stands for an answer that another one needs and that is not there."""
 
 
 class NotCollectable(Exception):
@@ -198,44 +202,34 @@ def _by_name(blocks: list[Block], namespace: dict[str, Any], ours: set[str]) -> 
     for name, library in missing.items():
         if name not in EXERCISES:
             raise NotCollectable(f"it uses `{name}`, which is no exercise")
-        if library:
-            texts = PLACEHOLDER.format(name=name).splitlines()
-            result = [*map(Block, texts), *result]
-        # else it stands in mine.py already, from which it is not taken out any more
+        if library:  # else it has been collected itself
+            result = [*stand_in(name), *result]
     return result
 
 
 def _check(blocks: Sequence[Block]) -> None:
-    """Refuse what a notebook has computed."""
-    known = set().union(*(block.bound for block in blocks)) | set(vars(builtins)) | set(EXERCISES)
-    free = {
-        alias
+    """Refuse what a notebook has computed: only Python and torch may be called by a constant."""
+    own = {name for block in blocks if block.is_definition for name in block.bound}
+    theirs = {
+        name
         for block in blocks
-        if block.module is not None and block.module.partition(".")[0] != "n2n_lib"
-        for alias in block.bound
+        if block.module is not None and not block.module.startswith("n2n_lib")
+        for name in block.bound
     }
-    free |= set(vars(builtins))
+    free = own | theirs | set(vars(builtins))
+    known = free.union(EXERCISES, ["__name__"], *(block.bound for block in blocks))
     for block in blocks:
-        for statement in block.statements:
-            if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-                free |= names_of(statement)[0]
-    for block in blocks:
-        if unknown := sorted(block.used - known - {"__name__"}):
+        if unknown := sorted(block.used - known):
             raise NotCollectable(f"it uses `{unknown[0]}`, whose source was not found")
-        for statement in block.statements:
-            if (
-                isinstance(statement, (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom))
-                or ".EXERCISES[" in block.text
-            ):
-                continue
-            changed = block.bound | block.touched
-            asked = set().union(*(other.used for other in blocks if other is not block))
-            what = sorted(changed & asked) or sorted(changed)
-            if not isinstance(statement, (ast.Assign, ast.AnnAssign)):
-                raise NotCollectable(f"it uses `{what[0]}`, which the notebook computes")
-            for node in ast.walk(statement):
-                if isinstance(node, ast.Call) and _root(node.func) not in free:
-                    raise NotCollectable(f"it uses `{what[0]}`, which the notebook computes")
+        if block.module is not None or block.is_definition or block.stands_in:
+            continue
+        calls = [n for s in block.statements for n in ast.walk(s) if isinstance(n, ast.Call)]
+        if block.is_assignment and all(_root(call.func) in free for call in calls):
+            continue
+        asked = set().union(*(other.used for other in blocks if other is not block))
+        changed = block.bound | block.touched
+        name = sorted(changed & asked or changed)[0]
+        raise NotCollectable(f"it uses `{name}`, which the notebook computes")
 
 
 def _root(node: ast.expr) -> str:
