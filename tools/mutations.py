@@ -227,13 +227,13 @@ CHANGES = [
         "convolution",
     ),
     (F + "conv.py", "owner.bias_grad += grad_bias", "owner.bias_grad -= grad_bias", "convolution"),
-    (F + "optim.py", "grads, alpha=-self.lr)", "grads, alpha=self.lr)", "sgd"),
+    (F + "kernels/fast.py", "grads, alpha=-lr)", "grads, alpha=lr)", "sgd"),
     (F + "activations.py", "y + self.alpha)", "y - self.alpha)", "activations"),
     # A factor.
     (
-        F + "losses.py",
-        "(2 / difference.numel())",
-        "(1 / difference.numel())",
+        F + "kernels/unfold.py",
+        "(2 / saved.numel())",
+        "(1 / saved.numel())",
         "loss_and_sequential",
     ),
     (F + "init.py", "math.sqrt(2.0 / sum", "math.sqrt(1.0 / sum", "sgd"),
