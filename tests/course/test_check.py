@@ -984,7 +984,7 @@ BY_TORCH: dict[str, Callable] = {
     ),
     "weight_grad_sizes": lambda f, b: f.cumprod(0) / f * b.flip(0).cumprod(0).flip(0) / b,
     "autocorrelation": correlate,
-    "Residual": past_and_through,
+    "ScaledResidual": past_and_through,
     "windows": cut_by_unfold,
     "shift_and_add": add_by_fold,
     "phase_kernels": kernels_by_probing,
