@@ -565,6 +565,51 @@ FURTHER: dict[str, list[tuple]] = {
     "adam_step": [
         ("hat", but(("beta1**t", "beta1 ^ t")), "raised TypeError", "no power"),
     ],
+    "nesterov_step": [
+        (
+            "velocities written into the list",
+            """
+            for i, (parameter, grad) in enumerate(params):
+                velocities[i] = momentum * velocities[i] + grad
+                parameter -= lr * (grad + momentum * velocities[i])
+            """,
+            "velocities did not change",
+            "the list velocities",
+        ),
+    ],
+    "warmup_cosine": [
+        (
+            "torch.cos of a float",
+            but(("math.cos(math.pi * done)", "torch.cos(math.pi * done)")),
+            "raised TypeError",
+        ),
+    ],
+    "autocorrelation": [
+        (
+            "minus lag",
+            but(("d[: len(d) - lag]", "d[:-lag]")),
+            "raised RuntimeError",
+            "At lag 0",
+        ),
+    ],
+    "ScaledResidual": [
+        (
+            "f never runs forwards",
+            but(("x + self.share * self.f(x)", "x + self.share * x")),
+            "raised TypeError",
+            "f ran backwards before it ran forwards",
+        ),
+        (
+            "share not kept",
+            but((" = f, share", " = f, self.share")),
+            "raised AttributeError",
+        ),
+        (
+            "the parameters without their gradients",
+            but(("return self.f.param()", "return [p for p, _ in self.f.param()]")),
+            "raised",
+        ),
+    ],
     "he_std": [
         (
             "a tensor",
