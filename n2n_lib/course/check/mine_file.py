@@ -132,12 +132,8 @@ def _write(header: str, blocks: Iterable[Block]) -> str:
                 placed += needs
         sections.append((f"# Lesson {label_of(topic)}: {topic.replace('_', ' ')}", section))
     sections.append((OWN, [block for block in rest if block not in placed]))
-    text = "\n\n".join([header, *_imports(imports)])
-    return (
-        text
-        + "".join(f"\n\n\n{title}\n\n{_spaced(section)}" for title, section in sections if section)
-        + "\n"
-    )
+    parts = [f"{title}\n\n{_spaced(section)}" for title, section in sections if section]
+    return "\n\n".join([header, *_imports(imports), "\n\n\n".join(parts)]) + "\n"
 
 
 def _spaced(blocks: list[Block]) -> str:

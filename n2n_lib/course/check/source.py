@@ -68,12 +68,10 @@ def needs_of(name: str, answer: Callable[..., Any]) -> list[Block]:
     """
     called = getattr(answer, "__name__", "")
     cells = _cells(answer)
-    namespace = vars(sys.modules.get(answer.__module__, builtins))
+    namespace = _namespace(answer)
     ours = {key for key, value in namespace.items() if isinstance(value, Answers)}
     ours |= {key for key, value in namespace.items() if _is_library_version(value)}
-    statements = needed(cells, called, given=ours - {called}, skip=_goes_on)
-    texts = [_blocks(cells[number], statement) for number, statement in statements]
-    blocks = [block for each in texts for block in each]
+    blocks = _found(cells, called, ours - {called})
     if not any(called in block.bound for block in blocks):
         raise NotCollectable("its source was not found in the cells that were run")
     try:
@@ -88,10 +86,32 @@ def needs_of(name: str, answer: Callable[..., Any]) -> list[Block]:
     ]
 
 
+def _found(cells: Sequence[str], name: str, given: set[str]) -> list[Block]:
+    """Return the blocks that a name needs, in the order in which they were run."""
+    found: dict[tuple[int, int, str], Block] = {}
+    waiting, seen = {name}, set(given)
+    while waiting := waiting - seen:
+        wanted = waiting.pop()
+        seen.add(wanted)
+        for number, statement in needed(cells, wanted, given, _goes_on, late=waiting):
+            for block in _blocks(cells[number], statement):
+                found[number, statement.lineno, block.text] = block
+    ordered = [found[place] for place in sorted(found)]
+    return list({block.plain: block for block in ordered}.values())  # a cell may run twice
+
+
+def _namespace(answer: Callable[..., Any]) -> dict[str, Any]:
+    """Return the global names that an answer sees."""
+    space = kernel_namespace() or {}
+    if answer.__module__ == space.get("__name__"):
+        return space
+    return vars(sys.modules.get(answer.__module__, builtins))
+
+
 def _cells(answer: Callable[..., Any]) -> list[str]:
     """Return the sources that an answer may need, that of its definition among them."""
-    name, space = getattr(answer, "__name__", ""), kernel_namespace()
-    if space is not None and answer.__module__ == space.get("__name__"):
+    name, space = getattr(answer, "__name__", ""), _namespace(answer)
+    if space is kernel_namespace():
         return [cell for cell in space.get("In", ()) if isinstance(cell, str)]
     try:
         if answer.__qualname__ == name:
@@ -199,7 +219,9 @@ def _check(blocks: Sequence[Block]) -> None:
                 or ".EXERCISES[" in block.text
             ):
                 continue
-            what = sorted(block.bound | block.touched) or ["a statement"]
+            changed = block.bound | block.touched
+            asked = set().union(*(other.used for other in blocks if other is not block))
+            what = sorted(changed & asked) or sorted(changed)
             if not isinstance(statement, (ast.Assign, ast.AnnAssign)):
                 raise NotCollectable(f"it uses `{what[0]}`, which the notebook computes")
             for node in ast.walk(statement):
