@@ -122,13 +122,15 @@ def _cells(answer: Callable[..., Any]) -> list[str]:
 
 
 def _goes_on(statement: ast.stmt) -> bool:
-    """Whether a statement hands an answer on: ``f = check.go_on_with(f)``."""
+    """Whether a statement is of no account: it hands an answer on, or sets up PyTorch.
+
+    ``f = check.go_on_with(f)``, ``torch.set_grad_enabled(False)``.
+    """
     value = getattr(statement, "value", None)
-    return (
-        isinstance(value, ast.Call)
-        and isinstance(value.func, ast.Attribute)
-        and value.func.attr in NAMESPACES
-    )
+    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Attribute):
+        return False
+    sets_up = isinstance(statement, ast.Expr) and ast.unparse(value.func.value) == "torch"
+    return sets_up or value.func.attr in NAMESPACES
 
 
 def _is_library_version(value: Any) -> bool:
