@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers its exercises)
     activations,
+    autograd,
     convolution,
+    depth,
     gradients,
     gradients_used,
     loss_and_sequential,
+    one_noisy_picture,
     optimisers,
     record,
     scale,
