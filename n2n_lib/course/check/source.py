@@ -102,13 +102,16 @@ def _cells(answer: Callable[..., Any]) -> list[str]:
 
 
 def _goes_on(statement: ast.stmt) -> bool:
-    """Whether a statement hands an answer on: ``f = check.go_on_with(f)``."""
+    """Whether a statement is none of an answer's.
+
+    It hands an answer on, ``f = check.go_on_with(f)``, or sets something for the whole notebook,
+    ``torch.set_num_threads(1)``.
+    """
     value = getattr(statement, "value", None)
-    return (
-        isinstance(value, ast.Call)
-        and isinstance(value.func, ast.Attribute)
-        and value.func.attr in NAMESPACES
-    )
+    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Attribute):
+        return False
+    setting = isinstance(statement, ast.Expr) and _root(value.func) in sys.modules
+    return setting or value.func.attr in NAMESPACES
 
 
 def _is_library_version(value: Any) -> bool:
