@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import linecache
 import re
 import sys
 import textwrap
@@ -92,13 +93,24 @@ def _cells(answer: Callable[..., Any]) -> list[str]:
     """Return the sources that an answer may need, that of its definition among them."""
     name, space = getattr(answer, "__name__", ""), kernel_namespace()
     if space is not None and answer.__module__ == space.get("__name__"):
-        return [cell for cell in space.get("In", ()) if isinstance(cell, str)]
+        return _executed(space)
     try:
         if answer.__qualname__ == name:
             return [inspect.getsource(sys.modules[answer.__module__])]
         return [textwrap.dedent(inspect.getsource(answer))]
     except (OSError, TypeError, KeyError, AttributeError):
         raise NotCollectable("its source was not found") from None
+
+
+def _executed(space: dict[str, Any]) -> list[str]:
+    """Return the sources of the cells that were run.
+
+    A program that runs them without a history, as nbval does, leaves them with the compiler.
+    """
+    if history := [cell for cell in space.get("In", ()) if isinstance(cell, str) and cell]:
+        return history
+    names = getattr(sys.modules["IPython"].get_ipython().compile, "_filename_map", {})
+    return ["".join(linecache.cache[name][2]) for name in names if name in linecache.cache]
 
 
 def _goes_on(statement: ast.stmt) -> bool:
