@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import linecache
 import re
 import sys
 import textwrap
@@ -126,12 +127,23 @@ def _cells(answer: Callable[..., Any]) -> list[str]:
     """Return the sources that an answer may need, that of its definition among them."""
     space = _namespace(answer)
     if space is kernel_namespace():
-        return [cell for cell in space.get("In", ()) if isinstance(cell, str)]
+        return _executed(space)
     sources = []
     for thing in (sys.modules.get(answer.__module__), answer):  # its own, last, counts
         with suppress(OSError, TypeError):
             sources.append(textwrap.dedent(inspect.getsource(thing)))
     return sources
+
+
+def _executed(space: dict[str, Any]) -> list[str]:
+    """Return the sources of the cells that were run.
+
+    A program that runs them without a history, as nbval does, leaves them with the compiler.
+    """
+    if history := [cell for cell in space.get("In", ()) if isinstance(cell, str) and cell]:
+        return history
+    names = getattr(sys.modules["IPython"].get_ipython().compile, "_filename_map", {})
+    return ["".join(linecache.cache[name][2]) for name in names if name in linecache.cache]
 
 
 def _is_beside(statement: ast.stmt, namespace: dict[str, Any]) -> bool:
