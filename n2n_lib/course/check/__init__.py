@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers its exercises)
     activations,
+    autograd,
     convolution,
+    depth,
     gradients,
+    gradients_used,
     loss_and_sequential,
+    milestone,
     one_noisy_picture,
     optimisers,
     record,
@@ -27,6 +31,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
     speed,
     transposed_convolution,
     unet,
+    upsample_conv,
     upsampling,
 )
 from n2n_lib.course.check.collecting import answers
