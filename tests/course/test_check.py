@@ -652,12 +652,46 @@ FURTHER: dict[str, list[tuple]] = {
         ),
         ("nothing is split", "return f.backward(grad_output)", "no others"),
     ],
+    "Concat": [
+        (
+            "in the middle",
+            but(
+                ("[:, : self.channels]", "[:, : grad_output.shape[1] // 2]"),
+                ("[:, self.channels :]", "[:, grad_output.shape[1] // 2 :]"),
+            ),
+            "more channels in the branch",
+            "not in the middle",
+        ),
+        ("no pairs", but(("return self.f.param()", "return []")), "one pair here"),
+        ("beside each other in a row", but(("dim=1", "dim=3")), "output"),
+    ],
+    "unet_level": [
+        (
+            "always a Concat",
+            but(("if deeper is not None:", "if True:")),
+            "At the bottom deeper is None",
+        ),
+        ("a list", but(("return Sequential(layers)", "return layers")), "return Sequential"),
+        ("channels", but(("Conv2d(2 * wide, wide, 3", "Conv2d(wide, wide, 3")), "Go down the list"),
+    ],
     "receptive_field": [
         ("float", but(("return size", "return float(size)")), "should be an int"),
     ],
     "self_ensemble": [],
     "recorrupt": [
         ("one value", "return noisy + alpha * noise", "2"),
+    ],
+    "noise_level": [
+        ("pairs", but((".values", "")), "values are wanted"),
+        (
+            "variance",
+            but(("middle / (2 * 0.6745)", "(middle / (2 * 0.6745)) ** 2")),
+            "The numbers differ",
+        ),
+    ],
+    "adapt": [
+        ("not called", but(("draw()", "draw")), "draw"),
+        ("backward first", but(("loss = criterion(network(first), second)", "loss = 0")), "loss"),
     ],
     "mean_gradient": [
         ("stacked", "return torch.stack(grads)", "Wrong shape"),
@@ -978,6 +1012,49 @@ def upsample(x, scale):
 
 def shape_of_weight(grad_output, x, kernel_size):
     return x.new_zeros(x.shape[1], grad_output.shape[1], *kernel_size)
+
+
+def concatenated(x, matrix, grad_output):
+    def chain(x, matrix):
+        return torch.cat([x, torch.einsum("oc,nchw->nohw", matrix, x)], 1)
+
+    grad_input, grad_matrix = pulled_back(chain, (x, matrix), grad_output)
+    return chain(x, matrix), grad_input, matrix, grad_matrix
+
+
+def level(channels, deeper, x):
+    """Go down and up with weights as the check fills them in, in the order of the layers."""
+    wide, filled = 2 * channels, []
+
+    def conv(x, outputs, size, **settings):
+        for shape in ((outputs, x.shape[1], size, size), (outputs,)):
+            count = torch.arange(1, math.prod(shape) + 1, dtype=torch.float64)
+            filled.append((2 * torch.sin((len(filled) + 1) * count)).to(x.dtype).view(shape))
+        return functional.leaky_relu(functional.conv2d(x, *filled[-2:], **settings), 0.1)
+
+    x = conv(conv(x, wide, 2, stride=2), wide, 3, padding=1)
+    if deeper is not None:
+        x = conv(torch.cat([x, deeper(x)], 1), wide, 3, padding=1)
+    x = conv(upsample(x, 2), channels, 3, padding=1)
+    return x, sum(parameter.numel() for parameter in filled)
+
+
+def median_of_corners(noisy):
+    corner = noisy.new_tensor([[1, -1], [-1, 1]]).expand(noisy.shape[1], 1, 2, 2)
+    both = functional.conv2d(noisy, corner, groups=noisy.shape[1])
+    return both.abs().flatten(1).quantile(0.5, dim=1) / 1.349
+
+
+def adapted(weight, patches, noises, alpha):
+    losses = []
+    for clean, noise in zip(patches, noises, strict=True):
+
+        def loss(weight, x=clean + alpha * noise, target=clean - noise / alpha):
+            return functional.mse_loss(functional.conv2d(x, weight, padding=1), target)
+
+        losses.append(loss(weight))
+        weight = weight - 0.01 * pulled_back(loss, (weight,), torch.ones_like(losses[-1]))
+    return torch.stack(losses), weight
 
 
 def loops_by_torch(g, x, w):
@@ -1342,8 +1419,12 @@ BY_TORCH: dict[str, Callable] = {
     "concat_backward": lambda f, channels, g: pulled_back(
         lambda x: torch.cat([x, f.forward(x)], 1), (torch.zeros_like(g[:, :channels]),), g
     ),
+    "Concat": concatenated,
+    "unet_level": level,
     "receptive_field": reach,
+    "noise_level": median_of_corners,
     "self_ensemble": mean_of_views,
+    "adapt": adapted,
     "recorrupt": lambda noisy, noise, alpha: (
         torch.add(noisy, noise, alpha=alpha),
         torch.sub(noisy, noise, alpha=1 / alpha),
