@@ -465,6 +465,48 @@ _PROGRESS = {  # of an exercise: face, edge, sign
 }
 
 
+def show_tape(
+    names: Sequence[str],
+    values: Sequence[float],
+    entries: Sequence[tuple[int, Sequence[int], Sequence[float]]],
+    grads: Sequence[float],
+) -> Figure:
+    """Draw what a tape holds: values in the order in which they were computed, left to right.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What each value is called.
+    values, grads : sequence of float
+        Each value, and the derivative of the last one for it.
+    entries : sequence of (int, sequence of int, sequence of float)
+        Of each computed value: its index, those of its inputs, and its derivative for each input.
+
+    Returns
+    -------
+    Figure
+        Above the boxes an arc from each input to its result, with the derivative that it
+        multiplies by on the way back; below them the gradients.
+    """
+    computed = {result for result, _, _ in entries}
+    made, axes = figure(1, 1, (1.0 + 1.3 * len(names), 1.4 + 0.4 * len(names)))
+    for x, (name, value, grad) in enumerate(zip(names, values, grads, strict=True)):
+        axes.bar(x, 0.7, 0.7, -0.35, color=COLOURS[0 if x in computed else 1], alpha=0.3)
+        axes.text(x, 0.14, name, ha="center", va="center", weight="bold")
+        axes.text(x, -0.17, f"{value:g}", ha="center", va="center", fontsize=9)
+        axes.text(x, -0.6, f"gradient {grad:g}", ha="center", va="center", fontsize=9)
+    for result, inputs, slopes in entries:
+        for place, (start, slope) in enumerate(zip(inputs, slopes, strict=True)):
+            left, right = start + 0.24, result - 0.24 + 0.2 * place
+            top = 0.35 + 0.45 * (result - start) - 0.16 * place
+            axes.plot([left, left, right], [0.35, top, top], color="0.4", lw=1)
+            _arrow(axes, (right, top), (right, 0.35), "0.4")
+            axes.text((left + right) / 2, top, f"{slope:g}", ha="center", va="bottom", fontsize=8)
+    axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.8, 0.7 + 0.45 * len(names)))
+    axes.set_axis_off()
+    return made
+
+
 def show_progress(lessons: Mapping[str, Sequence[tuple[str, str]]]) -> Figure:
     """Draw which exercises are done: one row a lesson, one square an exercise.
 

@@ -1,17 +1,20 @@
 """A student's answers to the exercises of the lessons, for the tests of checks and guides.
 
 An answer is text, put in the place of the solution in the lesson's own cell: so it meets the
-signature and the imports that a student meets.
+signature and the imports that a student meets. Of a class it takes the place of all that is below
+the docstring.
 """
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -27,7 +30,7 @@ SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)### END SOLUTION", re.DOTA
 
 @dataclass(frozen=True)
 class Place:
-    """Where a lesson asks for an answer: its file, its imports, the cell, the function's name."""
+    """Where a lesson asks for an answer: its file, imports, cell, and the name defined in it."""
 
     lesson: Path
     imports: str
@@ -38,7 +41,7 @@ class Place:
 def read_exercises() -> dict[str, Place]:
     """Find every check that a lesson calls.
 
-    Raises if a check is called on anything but the function of the cell before.
+    Raises if a check is called on anything but the function or class of the cell before.
     """
     found = {}
     for path in LESSONS:
@@ -49,7 +52,8 @@ def read_exercises() -> dict[str, Place]:
         )
         for before, cell in zip(cells, cells[1:], strict=False):
             for name, argument in re.findall(r"\bcheck\.(?!go_on_with)(\w+)\((\w+)\)", cell):
-                assert SOLUTION.search(before) and f"def {argument}(" in before, (path.name, name)
+                defined = re.search(rf"(?m)^(def|class) {argument}\b", before)
+                assert SOLUTION.search(before) and defined, (path.name, name)
                 assert name not in found, f"{name} is checked twice"
                 found[name] = Place(path, imports, before, argument)
     return found
@@ -59,13 +63,37 @@ PLACES = read_exercises()
 
 
 def student(name: str, answer: Answer | None = None) -> Callable:
-    """Return the lesson's function, with its own solution or another answer in its place."""
-    place = PLACES[name]
-    cell = place.cell
+    """Return the lesson's function or class, with its own solution or another answer in place."""
+    cell = PLACES[name].cell
     if answer is not None:
-        body = textwrap.indent(check.EXERCISES[name].text_of(answer), "    ")
-        cell = SOLUTION.sub(lambda _: body, cell)
+        cell = answered(cell, check.EXERCISES[name].text_of(answer))
+    return _run(name, cell)
+
+
+def untouched(name: str) -> Callable:
+    """Return the lesson's function or class without its solution."""
+    return _run(name, emptied(PLACES[name].cell))
+
+
+def answered(cell: str, text: str) -> str:
+    """Return an exercise's cell with another answer."""
+    body = textwrap.indent(text, "    ")
+    (definition,) = ast.parse(cell).body
+    if isinstance(definition, ast.ClassDef):
+        return "\n".join([*cell.splitlines()[: definition.body[0].end_lineno], body])
+    return SOLUTION.sub(lambda _: body, cell)
+
+
+def emptied(cell: str) -> str:
+    """Return an exercise's cell whose solution, or each part of it, is still to be written."""
+    return SOLUTION.sub(r"\1raise NotImplementedError", cell)
+
+
+def _run(name: str, cell: str) -> Callable:
+    place = PLACES[name]
     names: dict = {"math": math}
+    names |= {other: each.solution for other, each in check.EXERCISES.items()}  # what it builds on
+    names["answers"] = SimpleNamespace(**names)
     exec(place.imports, names)
     exec(cell, names)
     return names[place.function]

@@ -211,10 +211,10 @@ def test_a_branch_copies_only_what_would_be_overwritten(monkeypatch) -> None:
     copies = []
     clone = Tensor.clone
     monkeypatch.setattr(Tensor, "clone", lambda x, **k: copies.append(1) or clone(x, **k))
-    one = conv(2, 2, 1)
+    one, other = conv(2, 2, 1), conv(2, 2, 1)
     x = random_values((1, 2, 4, 4), 1)
     for f, expected in (
-        (Sequential(one, ReLU(inplace=True), one), 0),
+        (Sequential(one, ReLU(inplace=True), other), 0),
         (Sequential(ReLU(inplace=True), one), 1),
         (Sequential(one, ReLU(inplace=True)), 1),
         (ReLU(inplace=True), 2),

@@ -861,7 +861,7 @@ def test_repr_of_a_network_reads_like_pytorchs() -> None:
 
 def test_every_kernel_set_offers_the_functions_of_the_protocol() -> None:
     assert active() is KERNELS[DEFAULT] and "unfold" in KERNELS
-    assert len(FUNCTIONS) == 8
+    assert len(FUNCTIONS) == 15
     for name in FUNCTIONS:
         documented = list(inspect.signature(getattr(KernelSet, name)).parameters)[1:]
         for kernel_set in KERNELS.values():
@@ -886,11 +886,11 @@ def test_use_kernels_swaps_and_restores() -> None:
     "kernels, error, message",
     [
         ("mkl", ValueError, "expected a kernel set out of .*unfold.*, got 'mkl'"),
-        (None, TypeError, "got a NoneType without conv2d_forward, .*conv_transpose2d_backward$"),
+        (None, TypeError, "got a NoneType without conv2d_forward, .*sgd_step$"),
         (
             SimpleNamespace(**dict.fromkeys(FUNCTIONS[1:], max), conv2d_forward=None),
             TypeError,
-            "expected a kernel set with 8 functions, .* without conv2d_forward$",
+            "expected a kernel set with 15 functions, .* without conv2d_forward$",
         ),
     ],
     ids=["no such name", "nothing", "one is missing"],
@@ -909,8 +909,10 @@ def test_refused_kernel_sets(kernels: object, error: type, message: str) -> None
         lambda: Upsampling(2, 3, 2, generator=generator(0)),
         NNUpsampling,
         lambda: ConvTranspose2d(2, 3, 2, generator=generator(0)),
+        ReLU,
+        Sigmoid,
     ],
-    ids=["Conv2d", "Upsampling", "NNUpsampling", "ConvTranspose2d"],
+    ids=["Conv2d", "Upsampling", "NNUpsampling", "ConvTranspose2d", "ReLU", "Sigmoid"],
 )
 def test_backward_uses_the_kernel_set_of_its_forward(build: Callable) -> None:
     """Of one's own set, which counts the calls and hands them to the report's."""

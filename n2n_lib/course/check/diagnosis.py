@@ -1,4 +1,4 @@
-"""Say in words what is wrong with a student's function.
+"""Say in words what is wrong with a student's answer.
 
 The first explanation that fits is given: a known mistake, then an exception, a wrong type, shape or
 dtype, a factor, another order of the numbers, and at last where they are wrong.
@@ -11,11 +11,13 @@ import math
 import textwrap
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+import n2n_lib
 from n2n_lib.course.check.exercise import Case, Exercise
 from n2n_lib.course.check.known import known_mistake
 from n2n_lib.course.check.outcome import Outcome
@@ -33,6 +35,32 @@ ERRORS = (
 )
 """What PyTorch and Python say, and what it means, for every exercise."""
 
+_ARGUMENTS = (
+    "Count the arguments: the first of a method is `self`, which Python passes by itself; the "
+    "others are those of the docstring."
+)
+
+CLASS_ERRORS = (
+    ("takes no arguments", "Is there an `__init__`, with two underscores on either side?"),
+    ("required positional argument", _ARGUMENTS),
+    ("positional argument but", _ARGUMENTS),
+    ("positional arguments but", _ARGUMENTS),
+    ("does not define", "The class has no such method: look at its name and its indentation."),
+    (
+        "NameError",
+        "If this is an argument of another method, that one has to keep it, `self.name = name`, "
+        "to be read as `self.name`.",
+    ),
+)
+"""What Python says of a class, and what it means."""
+
+UNSET = (
+    "It is read before it is set: `__init__` keeps its arguments, `self.name = name`, and "
+    "`forward` what `backward` needs."
+)
+UNDEFINED = "The class has nothing of this name: look at its spelling and its indentation."
+"""Of an attribute that is missing: the class itself asks for it, or the check."""
+
 _ORDER = (
     "holds the right numbers in another order: look at view, reshape and the order of dimensions "
     "before them."
@@ -40,7 +68,7 @@ _ORDER = (
 
 
 class Diagnosis:
-    """What a student's function made of every case, and why it is not right."""
+    """What a student's answer made of every case, and why it is not right."""
 
     def __init__(self, exercise: Exercise, outcomes: list[Outcome]) -> None:
         self.exercise, self.outcomes = exercise, outcomes
@@ -73,7 +101,7 @@ class Diagnosis:
 
     def _diagnose_changed(self, what: str) -> str:
         """Explain right numbers at the price of the input."""
-        message = f"The numbers are right, but your function changed its input: {what} "
+        message = f"The numbers are right, but your {self.exercise.kind} changed its input: {what} "
         if what.startswith("the list"):
             return message + (
                 "is not as it was. Whoever gave it to you still needs it: go through it without "
@@ -95,11 +123,15 @@ class Diagnosis:
         error = type(first.error).__name__ + (f": {textwrap.shorten(text, 160)}" if text else "")
         message = f"The case “{first.case.name}” with {_arguments(first.case)} raised {error}"
         message = message.rstrip(".") + "."
-        if line := _line(first.error):
+        if line := _line(first.error, self.exercise):
             message += f" The line is `{line}`."
         if right := [outcome.case.name for outcome in self.outcomes if outcome.right]:
             message += f" It is right on {_list(right)}."
-        for part, sentence in (*self.exercise.errors, *ERRORS):
+        of_classes = ()
+        if self.exercise.kind == "class":
+            missing = f"'{self.exercise.name}' object has no attribute"
+            of_classes = ((missing, UNSET if line else UNDEFINED), *CLASS_ERRORS)
+        for part, sentence in (*self.exercise.errors, *of_classes, *ERRORS):
             if part in f"{type(first.error).__name__}: {first.error}":
                 return f"{message} {sentence}"
         return message
@@ -109,17 +141,24 @@ class Diagnosis:
         asked = ", ".join(self.exercise.returns)
         for outcome in self.wrong:
             case = "" if outcome is self.wrong[0] else f" in the case “{outcome.case.name}”"
-            if outcome.returned is None and not self.exercise.in_place:
+            if outcome.returned is None and not self.exercise.in_place and not self.exercise.use:
                 return (
                     f"Your function returned nothing (None){case}. Does it end in `return {asked}`?"
                 )
             if len(outcome.got) != len(outcome.expected):
+                end = "" if self.exercise.use else f" End with `return {asked}`."
                 return (
                     f"Expected {len(self.exercise.returns)} values, {asked}, got "
-                    f"{describe(outcome.returned)}{case}. End with `return {asked}`."
+                    f"{describe(outcome.returned)}{case}.{end}"
                 )
             for index, expected, got in outcome.wrong_values("wrong type"):
                 kind = _kind(expected)
+                if got is None:
+                    method = "method" if self.exercise.kind == "class" else "function"
+                    return (
+                        f"{_upper(self._which(index))} is nothing (None){case}. Does the {method} "
+                        "that computes it end in a `return`?"
+                    )
                 message = (
                     f"Wrong type: {self._which(index)} should be {_article(kind)}, got "
                     f"{_article(_kind(got))}{case}."
@@ -350,16 +389,21 @@ class Diagnosis:
         return f" {word} the ".join(self.exercise.returns)
 
 
-def _line(error: Exception) -> str:
-    """Return the line of the student's function that raised, if Python can read it.
+def _line(error: Exception, exercise: Exercise) -> str:
+    """Return the line of the student's code that raised, if Python can read it.
 
-    A function that stands for one in another process gives its exceptions a `student_line`.
+    What stands for an answer in another process gives its exceptions a `student_line`.
     """
     if hasattr(error, "student_line"):
         return cut(error.student_line, WIDTH)
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is of this file
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is that of `call`
+    if exercise.use:  # leads to the student's code, perhaps through the library's
+        above = (exercise.use.__code__.co_filename, str(Path(n2n_lib.__file__).parent))
+        frames = [*itertools.dropwhile(lambda frame: frame.filename.startswith(above), frames)]
+    if not frames:
+        return ""
     own = [frame for frame in frames if frame.filename == frames[0].filename]
-    return cut(own[-1].line or "", WIDTH) if own else ""
+    return cut(own[-1].line or "", WIDTH)
 
 
 def _arguments(case: Case) -> str:

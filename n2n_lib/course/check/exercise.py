@@ -9,7 +9,7 @@ import math
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -23,14 +23,15 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 
 @dataclass(frozen=True)
 class Case:
-    """One call of the function.
+    """One use of the answer: one call of a function, or what `Exercise.use` does with it.
 
     Attributes
     ----------
     name : str
         What is special about it.
     arguments : dict
-        Arguments in the order of the signature. Every call gets a deep copy.
+        Arguments in the order of the signature, that of `Exercise.use` if there is one, after its
+        ``answer``. They may be modules. Every call gets a deep copy.
     sizes : dict
         Numbers that a wrong factor may come from, with their description.
     """
@@ -78,7 +79,7 @@ def but(*changes: tuple[str, str], of: str | None = None) -> Edit:
 
 
 Answer = str | Edit
-"""What a student might write: the lines of a function below its docstring."""
+"""What a student might write: the lines of a function, or of a class, below its docstring."""
 
 
 class Mistake:
@@ -87,9 +88,9 @@ class Mistake:
     Parameters
     ----------
     sentence : str
-        What the function does, then what to look at.
+        What the answer does, then what to look at.
     *answers : Answer
-        Answers with this mistake. A student's function has made it if it does the same as one of
+        Answers with this mistake. A student's answer has made it if it does the same as one of
         them, with the same results and the same changes of its arguments.
     likely : str
         What is wrong, in a few words, if it is one of the likeliest mistakes: the guide for
@@ -107,12 +108,13 @@ class Exercise:
     Attributes
     ----------
     solution : callable
-        The right answer, which has the name of the student's function.
+        The right answer, a function or a class, which has the name of the student's.
     topic, title, hint
         For people; the topic is that of the lesson, see `n2n_lib.course.lessons`.
     returns : tuple of str
         Names of what is returned; one name means one value, more a tuple. Of a function that works
-        in place: names of what is judged, which have equal shares of the tensors.
+        in place: names of what is judged, which have equal shares of the tensors. With `use`: names
+        of what that returns.
     cases : sequence of Case
         Simple ones first.
     errors : sequence of (str, str)
@@ -121,6 +123,10 @@ class Exercise:
         What the dimensions of the result count, as ``("image", "channel", "row", "column")``.
     in_place : callable, optional
         For a function that returns nothing: the tensors to judge, from its arguments.
+    use : callable, optional
+        How an answer is used on the arguments of a case, ``use(answer, *arguments)``; what it
+        returns is judged. Default: ``answer(*arguments)``. A class needs one, see `registry`. It is
+        a function of a module, and no lambda, since the grader sends its name to the worker.
     may_change : str or tuple of str
         Arguments that it may, or must, change: the beginnings of their names.
     elementwise : bool
@@ -140,6 +146,7 @@ class Exercise:
     errors: Sequence[tuple[str, str]] = ()
     axes: tuple[str, ...] = ()
     in_place: Callable[..., tuple[Tensor, ...]] | None = None
+    use: Callable[..., Any] | None = None
     may_change: str | tuple[str, ...] = "nothing"
     elementwise: bool = False
     mistakes: Sequence[Mistake] = ()
@@ -148,10 +155,15 @@ class Exercise:
     def __post_init__(self) -> None:
         self.name: str = self.solution.__name__
         self.__doc__ = self.solution.__doc__
+        self.kind: str = "class" if isinstance(self.solution, type) else "function"
 
     def __repr__(self) -> str:
         """Give no hint away to whoever looks at a check."""
         return f"<check of {self.name}>"
+
+    def is_one(self, answer: Any) -> bool:
+        """Whether an answer is of the kind that is asked for, a class or a function."""
+        return isinstance(answer, type) if self.kind == "class" else callable(answer)
 
     # -------------------------------------------------------------------- what is right
 
@@ -167,13 +179,17 @@ class Exercise:
         dtype = dtypes.pop() if dtypes else torch.float64
         arguments = copy.deepcopy(case.arguments)
         values = [_in_float64(value) for value in arguments.values()]
-        answer = self.solution(*values)
+        answer = self.calls(self.solution)(*values)
         if self.in_place:
             answer = self.in_place(*values)
         answer = answer if isinstance(answer, tuple) else (answer,)
         return tuple(
             value.to(dtype) + 0 if isinstance(value, Tensor) else value for value in answer
         )
+
+    def calls(self, answer: Callable[..., Any]) -> Callable[..., Any]:
+        """Turn an answer into a function of the arguments of a case."""
+        return partial(self.use, answer) if self.use else answer
 
     def wrong(self, expected: Tensor, got: Tensor, tolerance: float | None = None) -> Tensor:
         """Say of every value whether it is wrong; not-a-number equals itself."""
@@ -198,6 +214,8 @@ class Exercise:
         for a, b in zip(ones, others, strict=True):
             if isinstance(a, Tensor) and isinstance(b, Tensor):
                 tolerance = max(TOLERANCE.get(value.dtype, 0) for value in (a, b)) or 1e-9
+                if a.is_complex() or b.is_complex():
+                    return False
                 if a.shape != b.shape or not self.close(a, b, tolerance):
                     return False
             elif not all(isinstance(value, (int, float)) for value in (a, b)):
@@ -214,19 +232,27 @@ class Exercise:
         return textwrap.dedent(text).strip("\n")
 
     def function_of(self, answer: Answer) -> Callable[..., Any]:
-        """Compile an answer to the function that a student would have written."""
-        signature = f"def {self.name}({', '.join(self.cases[0].arguments)}):\n"
-        names = {"math": math, "torch": torch, **self.solution.__globals__}
-        exec(signature + textwrap.indent(self.text_of(answer), "    "), names)
+        """Compile an answer to the function, or the class, that a student would have written."""
+        names = {"math": math, "torch": torch, **vars(inspect.getmodule(self.solution))}
+        exec(f"{self._source[0]}\n{textwrap.indent(self.text_of(answer), '    ')}", names)
         return names[self.name]
 
-    @cached_property
+    @property
     def _lines(self) -> str:
-        """The lines of the solution below its docstring."""
-        source = inspect.getsource(self.solution)
-        (function,) = ast.parse(source).body
-        first = function.body[1].lineno - 1
-        return textwrap.dedent("".join(source.splitlines(keepends=True)[first:]))
+        return self._source[1]
+
+    @cached_property
+    def _source(self) -> tuple[str, str]:
+        """The first line of the solution, with its signature or bases, and what follows the doc."""
+        source = textwrap.dedent(inspect.getsource(self.solution))
+        (definition,) = ast.parse(source).body
+        below = source.splitlines(keepends=True)[definition.body[0].end_lineno :]
+        definition.decorator_list, definition.body = [], [ast.Pass()]
+        return ast.unparse(definition).rpartition("\n")[0], textwrap.dedent("".join(below))
+
+
+EXERCISES: dict[str, Exercise] = {}
+"""Every exercise by its name, in the order of the lessons once all are made."""
 
 
 def _in_float64(value: Any) -> Any:

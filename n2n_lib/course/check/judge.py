@@ -1,4 +1,4 @@
-"""Call a student's function on every case of an exercise, and give a verdict."""
+"""Use a student's answer, a function or a class, on every case, and give a verdict."""
 
 from __future__ import annotations
 
@@ -34,21 +34,23 @@ class Verdict:
     table: str = ""
 
 
-def run(exercise: Exercise, function: Callable[..., Any]) -> None:
-    """Judge `function`: print one line if it is right, else a table, and raise.
+def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
+    """Judge `answer`: print one line if it is right, else a table, and raise.
 
     Raises
     ------
     CheckFailed
-        If an answer is not right; the message is the diagnosis, from the second failure on with
+        If it is not right; the message is the diagnosis, from the second failure on with
         the hint.
     TypeError
-        If `function` is not a function.
+        If `answer` is not a function, or not a class where one is asked for.
     """
     name = exercise.name
-    if _is_the_librarys(function):
-        raise CheckFailed(f"{name}: this is the library's function. Run the cell with yours first.")
-    verdict = judge(exercise, function)
+    if _is_the_librarys(exercise, answer):
+        raise CheckFailed(
+            f"{name}: this is the library's {exercise.kind}. Run the cell with yours first."
+        )
+    verdict = judge(exercise, answer)
     if verdict.right:
         exercise.failures = 0
         print(verdict.message)
@@ -64,20 +66,26 @@ def run(exercise: Exercise, function: Callable[..., Any]) -> None:
     raise CheckFailed(message) from None
 
 
-def judge(exercise: Exercise, function: Callable[..., Any]) -> Verdict:
-    """Call `function` on every case, and say whether it is right and if not, why.
+def judge(exercise: Exercise, answer: Callable[..., Any]) -> Verdict:
+    """Use `answer` on every case, and say whether it is right and if not, why.
 
     Raises
     ------
     TypeError
-        If `function` is not a function.
+        If `answer` is not a function, or not a class where one is asked for.
     """
     name = exercise.name
-    if not callable(function):
+    if not exercise.is_one(answer):
         raise TypeError(
-            f"expected the function {name} itself, as in check.{name}({name}), "
-            f"got {type(function).__name__}"
+            f"expected the {exercise.kind} {name} itself, as in check.{name}({name}), "
+            f"got {type(answer).__name__}"
         )
+    return judge_calls(exercise, exercise.calls(answer))
+
+
+def judge_calls(exercise: Exercise, function: Callable[..., Any]) -> Verdict:
+    """Judge an answer that is a function of the arguments of a case, see `Exercise.calls`."""
+    name = exercise.name
     with torch.no_grad():
         outcomes = [call(exercise, case, function) for case in exercise.cases]
         for outcome, expected in zip(outcomes, exercise.expected, strict=True):
@@ -91,10 +99,12 @@ def judge(exercise: Exercise, function: Callable[..., Any]) -> Verdict:
 
 
 def _not_written(error: Exception | None) -> bool:
-    """Whether the exercise is still empty; PyTorch raises the same error for a missing kernel."""
-    text = str(error)
-    kernel = "implemented for" in text or "Could not run" in text
-    return isinstance(error, NotImplementedError) and not kernel
+    """Whether the exercise is still empty.
+
+    PyTorch raises the same error for a missing kernel, and `Module` for a missing method.
+    """
+    others = ("implemented for", "Could not run", "does not define")
+    return isinstance(error, NotImplementedError) and not any(part in str(error) for part in others)
 
 
 # ------------------------------------------------------------------------------ going on
@@ -108,23 +118,31 @@ class LibraryVersion:
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Return what the student's function should return, or do what it should do in place."""
-        names = list(self.exercise.cases[0].arguments)
-        given = dict(zip(names, arguments, strict=False)) | named
-        return self.exercise.solution(*(given[name] for name in names))
+        return self.exercise.solution(*arguments, **named)
 
 
-def right_or_library(exercise: Exercise, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` if it passes its check, or else print one line and return our version."""
-    if not isinstance(function, LibraryVersion):
-        if judge(exercise, function).right:
-            return function
-        function = LibraryVersion(exercise)
+def right_or_library(exercise: Exercise, answer: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `answer` if it passes its check, or else print one line and return our version.
+
+    Ours of a class is the solution itself, so that it can be subclassed and its instances tested.
+    """
+    if not _is_our_version(exercise, answer):
+        verdict = judge(exercise, answer)
+        if verdict.right:
+            return answer
+        if verdict.table:  # it is written, and wrong: so is what was collected before
+            record.retire(exercise.name)
+        answer = exercise.solution if exercise.kind == "class" else LibraryVersion(exercise)
     print(f"{exercise.name}: the library's version, until yours is right.")
-    return function
+    return answer
 
 
-def _is_the_librarys(function: Any) -> bool:
-    """Whether a student's function was replaced since, by `right_or_library` or by an import."""
-    place = getattr(function, "__module__", None) or ""
+def _is_our_version(exercise: Exercise, answer: Any) -> bool:
+    return answer is exercise.solution or isinstance(answer, LibraryVersion)
+
+
+def _is_the_librarys(exercise: Exercise, answer: Any) -> bool:
+    """Whether a student's answer was replaced since, by `right_or_library` or by an import."""
+    place = getattr(answer, "__module__", None) or ""
     imported = place.startswith("n2n_lib.") and not place.startswith("n2n_lib.course.check.")
-    return imported or isinstance(function, LibraryVersion)
+    return imported or _is_our_version(exercise, answer)

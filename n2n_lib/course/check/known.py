@@ -1,4 +1,4 @@
-"""Recognise a known mistake: one that does the same as the student's function."""
+"""Recognise a known mistake: one that does the same as the student's answer."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from n2n_lib.course.check.outcome import Outcome, call
 def known_mistake(
     exercise: Exercise, outcomes: list[Outcome], *, effects: bool = False, everywhere: bool = True
 ) -> str | None:
-    """Return the sentence of the known mistake that does the same as the student's function.
+    """Return the sentence of the known mistake that does the same as the student's answer.
 
     Parameters
     ----------
     exercise : Exercise
         With its known mistakes.
     outcomes : list of Outcome
-        What the student's function made of each case.
+        What the student's answer made of each case.
     effects : bool
         Whether a mistake must also leave the same in its arguments. If not, only mistakes that
         change nothing count.
     everywhere : bool
         Whether it must do the same in every case. If not, it is enough that two wrong answers are
-        the same, and that the student's function raises or returns a wrong shape wherever else the
+        the same, and that the student's answer raises or returns a wrong shape wherever else the
         two differ.
     """
     for sentence, known in _known_outcomes(exercise):
@@ -39,7 +39,7 @@ def _known_outcomes(exercise: Exercise) -> list[tuple[str, list[Outcome]]]:
     return [
         (mistake.sentence, [call(exercise, case, function) for case in exercise.cases])
         for mistake in exercise.mistakes
-        for function in map(exercise.function_of, mistake.answers)
+        for function in map(exercise.calls, map(exercise.function_of, mistake.answers))
     ]
 
 
@@ -50,7 +50,7 @@ def _fits(
     effects: bool,
     everywhere: bool,
 ) -> bool:
-    """Whether a mistake agrees with the student's function."""
+    """Whether a mistake agrees with the student's answer."""
     shown = 0
     for outcome, theirs in zip(outcomes, known, strict=True):
         if theirs.changed and not effects:
@@ -69,7 +69,7 @@ def _fits(
 
 
 def _excused(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:
-    """Whether a mistake may differ from the student's function in a case that this one spoils."""
+    """Whether a mistake may differ from the student's answer in a case that this one spoils."""
     if "wrong shape" in outcome.verdicts:
         return not exercise.same(theirs.got, outcome.expected)
     return outcome.error is not None

@@ -1,4 +1,4 @@
-"""What a function makes of one case."""
+"""What an answer makes of one case."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from n2n_lib.course.check.exercise import Case, Exercise, tensors_in
 
 @dataclass
 class Outcome:
-    """What a function made of one case."""
+    """What an answer made of one case."""
 
     case: Case
     returned: Any = None
@@ -51,7 +51,10 @@ class Outcome:
 
 
 def call(exercise: Exercise, case: Case, function: Callable[..., Any]) -> Outcome:
-    """Call a function on a copy of the arguments; keep what it returned, raised and changed."""
+    """Call a function on a copy of the arguments; keep what it returned, raised and changed.
+
+    The function is what `Exercise.calls` makes of an answer.
+    """
     outcome = Outcome(case)
     arguments = copy.deepcopy(case.arguments)
     lists = {name: list(value) for name, value in arguments.items() if isinstance(value, list)}

@@ -14,6 +14,46 @@ An exercise is written once, as its solution:
 From then on ``relu_backward`` is the check, an `Exercise`: called with a student's function, it
 judges it. The solution gives the expected values, the version that a lesson goes on with, and the
 text that most mistakes are edits of.
+
+A class is asked for in the same way. How it is used on the arguments of a case is said once, by a
+function of the module, `use`; what this returns is judged:
+
+    def forward_and_backward(answer, x, weight, grad_output):
+        module = answer(*weight.shape)  # the class: the solution, the student's or a wrong one
+        module.weight, module.weight_grad = weight, torch.zeros_like(weight)
+        output = module.forward(x)
+        module.backward(grad_output)
+        grad_input = module.backward(grad_output)  # twice: gradients of parameters accumulate
+        return output, grad_input, module.weight_grad
+
+    @exercise(
+        topic="gradients",
+        title="...",
+        hint="...",
+        returns=("output", "grad_input", "grad_weight"),
+        cases=(Case("...", {"x": ..., "weight": ..., "grad_output": ...}),),
+        use=forward_and_backward,
+    )
+    class Linear(Module):
+        '''Check ``Linear(outputs, inputs)``, a module with ``forward(x)`` and ... '''
+
+        def __init__(self, outputs, inputs): ...
+
+        def forward(self, x): ...
+
+        def backward(self, grad_output): ...
+
+    Linear.mistakes = (
+        Mistake("The second backward overwrites the gradient. ...", but(("_grad +=", "_grad ="))),
+    )
+
+The text of a mistake is the body of the class below its docstring. The arguments reach `use` in
+float64 when the solution gives the expected values, so tensors that ``__init__`` makes are best
+replaced by arguments, as above. What a later call may overwrite has to be cloned by `use`. In the
+lesson one cell holds the class, with the hint at the end of its docstring and a region
+``### BEGIN SOLUTION`` ... ``### END SOLUTION`` inside each method that the student writes; bases
+are imported in an earlier cell. `use` serves also a function that needs something around it: one
+that returns a network, say, which `use` runs on a batch.
 """
 
 from __future__ import annotations
@@ -21,32 +61,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.collecting import collect
+from n2n_lib.course.check.exercise import EXERCISES, Exercise
 from n2n_lib.course.check.judge import run
 
 
 class Check(Exercise):
-    """An exercise that judges the function that it is called with."""
+    """An exercise that judges the function, or the class, that it is called with."""
 
-    def __call__(self, function: Callable[..., Any]) -> None:
-        """Judge a student's function: print one line if it is right, else a table, and raise.
+    def __call__(self, answer: Callable[..., Any]) -> None:
+        """Judge a student's answer: print one line if it is right, else a table, and raise.
 
         Raises
         ------
         CheckFailed
             If it is not right.
         TypeError
-            If it is not a function.
+            If it is not a function, or not a class where one is asked for.
         """
-        run(self, function)
-
-
-EXERCISES: dict[str, Check] = {}
-"""Every exercise by its name, in the order in which they were made."""
+        run(self, answer)
+        collect(self, answer)
 
 
 def exercise(**about: Any) -> Callable[[Callable[..., Any]], Check]:
-    """Make an exercise of the function below, its solution; for the arguments see `Exercise`."""
+    """Make an exercise of the solution below, a function or class; for arguments see `Exercise`."""
 
     def register(solution: Callable[..., Any]) -> Check:
         made = EXERCISES[solution.__name__] = Check(solution, **about)

@@ -1,4 +1,4 @@
-"""Judge one answer: the check runs here, the student's function in a worker."""
+"""Judge one answer: the check runs here, the student's code in a worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import matplotlib
 import psutil
 
 from n2n_lib.course.check.exercise import Exercise, tensors_in
-from n2n_lib.course.check.judge import Verdict, judge
+from n2n_lib.course.check.judge import Verdict, judge_calls
 from n2n_lib.course.grading.wire import decode, plain, receive, send
 from n2n_lib.course.grading.worker import FORKS
 
@@ -76,7 +76,7 @@ class Worker:
         self.stop()
 
     def judge(self, exercise: Exercise, cells: Sequence[str], name: str) -> Verdict:
-        """Judge the function `name` that the cells define.
+        """Judge the function or class `name` that the cells define.
 
         Raises
         ------
@@ -136,7 +136,12 @@ class Worker:
         self.interrupt()
 
     def _judge(self, exercise: Exercise, cells: Sequence[str], name: str) -> Verdict:
-        request = {"cells": list(cells), "function": name, "megabytes": self.megabytes}
+        request = {
+            "cells": list(cells),
+            "function": name,
+            "use": exercise.use,  # pickled, that is by its name
+            "megabytes": self.megabytes,
+        }
         answer = self._ask(request, "ready", "undefined", "error")
         if "undefined" in answer:
             raise NoAnswer(f"{name} is not defined in any cell that Python can read")
@@ -144,8 +149,10 @@ class Worker:
             error = _error(answer["error"])
             what = plain(f"{type(error).__name__}: {error}")
             raise NoAnswer(f"the cells that {name} needs raised {what}")
+        if exercise.kind == "class" and answer.get("class") is not True:
+            raise NoAnswer(f"{name} is not a class")
         try:
-            verdict = judge(exercise, self._call)
+            verdict = judge_calls(exercise, self._call)
         except Exception as error:  # a result that nobody has thought of
             raise NoAnswer(f"the check itself raised {type(error).__name__}") from error
         if FORKS:
@@ -153,7 +160,7 @@ class Worker:
         return verdict
 
     def _call(self, *arguments: Any) -> Any:
-        """Stand for the student's function: the same result, exception and changed arguments."""
+        """Stand for the student's answer: the same result, exception and changed arguments."""
         values = list(arguments)
         answer = self._ask(values, "returned", "error")
         if "error" in answer:
@@ -237,7 +244,7 @@ def _kill(process: subprocess.Popen) -> None:
 
 
 def _error(said: dict) -> Exception:
-    """Make an exception that looks like the one of the student's function."""
+    """Make an exception that looks like the one of the student's code."""
     try:
         base = NotImplementedError if said["empty"] else Exception
         error = type(said["name"][:80], (base,), {})(str(said["text"])[:2000])

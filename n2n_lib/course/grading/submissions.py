@@ -231,7 +231,7 @@ def answer_of(task: Task, cells: Sequence[dict]) -> Answer:
     own = cells[:place]
     shown = _place(cells, task.cell)
     if shown is None:
-        defines = re.compile(rf"\bdef\s+{task.function}\b")
+        defines = re.compile(rf"\b(?:def|class)\s+{task.function}\b")
         shown = next((i for i, cell in enumerate(own) if defines.search(cell["source"])), None)
     return Answer(
         cells=[*task.before, *(cell["source"] for cell in own)],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from n2n_lib.course import check
 from n2n_lib.course.check.exercise import Exercise
-from n2n_lib.course.grading.needed import needed
+from n2n_lib.course.needed import needed
 from n2n_lib.course.notebooks import LessonError, find_lessons
 
 
@@ -26,7 +26,7 @@ class Task:
     cell, check_cell : str
         Ids of the exercise's cell and of the cell with the check.
     function : str
-        Name of the student's function.
+        Name of the student's function or class.
     exercise : Exercise
         What the check judges by.
     points : float

@@ -16,6 +16,7 @@ import pickle
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import Any, BinaryIO
 
 import psutil
@@ -23,8 +24,8 @@ import torch
 
 import n2n_lib.course.check  # noqa: F401  (loaded once, before the forks)
 from n2n_lib.course.check.exercise import tensors_in
-from n2n_lib.course.grading.needed import needed
 from n2n_lib.course.grading.wire import encode, receive, send
+from n2n_lib.course.needed import needed
 
 FORKS = sys.platform == "linux"  # on macOS a fork after PyTorch is loaded may hang
 
@@ -86,7 +87,7 @@ def _kill_children() -> None:
 
 
 def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
-    """Define the function that is asked for, then call it until there is nothing more to call."""
+    """Define what is asked for, a function or class, then use it until no more cases come."""
     asked = pickle.loads(request)
     _limit(asked["megabytes"])
     sys.addaudithook(_forbid)
@@ -102,7 +103,9 @@ def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
     if (function := namespace.get(asked["function"])) is None:
         _say(answers, {"undefined": True})
         return
-    _say(answers, {"ready": True})
+    _say(answers, {"ready": True, "class": isinstance(function, type)})
+    if asked["use"]:
+        function = partial(asked["use"], function)
     while (arguments := pickle.loads(receive(requests) or pickle.dumps(None))) is not None:
         _say(answers, _call(function, arguments, sources))
 
@@ -132,7 +135,7 @@ def _forbid(event: str, arguments: tuple) -> None:
 
 
 def _call(function: Any, arguments: list, sources: list[str]) -> dict:
-    """Call the student's function; report what it returned, raised and changed."""
+    """Call the student's function, or what uses it; report what it returned, raised and changed."""
     tensors = [tensor for _, tensor in tensors_in(arguments)]
     lists = [list(value) if isinstance(value, list) else [] for value in arguments]
     try:
