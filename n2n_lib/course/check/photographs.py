@@ -282,7 +282,9 @@ def _window_case(name: str, side: int, dtype: torch.dtype = torch.float64) -> Ca
         _window_case("3 by 3", 3),
         _window_case("7 by 7", 7),
         Case(
-            "flat windows", {"y": torch.full((3, 3), 0.5).double(), "z": torch.zeros(3, 3).double()}
+            "flat windows",
+            {"y": torch.full((3, 3), 0.5).double(), "z": torch.zeros(3, 3).double()},
+            {"the values of the window": 9},
         ),
         _window_case("float32", 5, torch.float32),
     ),
@@ -536,7 +538,7 @@ def _fit_case(name: str, rows: int, size: int, dtype: torch.dtype = torch.float6
         Case(
             "a column of ones",
             {"A": torch.ones(5, 1).double(), "t": torch.tensor([1.0, 2, 2, 3, 12]).double()},
-            {"the rows R": 5},
+            {"the rows R": 5, "the unknowns": 1},
         ),
         _fit_case("two unknowns", 6, 2),
         _fit_case("as many rows as unknowns", 3, 3),

@@ -26,7 +26,7 @@ def _constant_case(name: str, k: int, r: int, dtype: torch.dtype = torch.float64
     returns=("errors", "best", "lift"),
     cases=(
         _constant_case("five readings", 3, 5),
-        _constant_case("one reading", 2, 1),
+        _constant_case("two readings", 3, 2),
         _constant_case("one guess", 1, 4),
         _constant_case("float32", 4, 3, torch.float32),
     ),
@@ -169,7 +169,7 @@ def _terms_case(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.fl
     ),
     returns=("clean_error", "middle", "noise_power"),
     cases=(
-        _terms_case("one value", (1, 1, 1, 1)),
+        _terms_case("two values", (1, 1, 1, 2)),
         _terms_case("one colour", (2, 1, 2, 3)),
         _terms_case("three colours", (2, 3, 4, 4)),
         _terms_case("float32", (1, 3, 2, 2), torch.float32),
