@@ -1138,6 +1138,69 @@ def closest_sum_of_bends(x, target, bends):
     return fit
 
 
+def conv_by_torch(x, weight, bias, g):
+    """What is accumulated over two backwards is twice the gradient."""
+    layer = torch.nn.Conv2d(*weight.shape[1::-1], 3, padding=1)
+    torch.nn.init.xavier_normal_(layer.weight, generator=torch.Generator().manual_seed(84))
+
+    def forward(*leaves):
+        return functional.conv2d(*leaves, padding=1)
+
+    grad_x, *grads = pulled_back(forward, (x, weight, bias), g)
+    start = layer.weight.detach().to(x.dtype), torch.zeros_like(bias)
+    return *start, forward(x, weight, bias), grad_x, *(2 * grad for grad in grads)
+
+
+def plain_chain_by_torch(modules, x, g):
+    matrices = [module.matrix for module in modules]
+
+    def forward(x, *matrices):
+        return torch.linalg.multi_dot([x, *matrices]) if matrices else 1 * x
+
+    grads = pulled_back(forward, (x, *matrices), g)
+    grad_x, *grads = grads if matrices else (grads,)
+    pairs = [t.flatten() for pair in zip(matrices, grads, strict=True) for t in pair]
+    joined = torch.cat([x.new_zeros(1), *pairs])
+    return forward(x, *matrices), grad_x, len(modules), joined
+
+
+def residual_by_torch(f, x, g):
+    def forward(x, matrix):
+        return x @ (matrix + torch.eye(len(matrix), dtype=x.dtype))
+
+    grad_x, grad_matrix = pulled_back(forward, (x, f.matrix), g)
+    joined = torch.cat([x.new_zeros(1), f.matrix.flatten(), grad_matrix.flatten()])
+    return forward(x, f.matrix), grad_x, 1, joined
+
+
+def network_by_torch(width, x):
+    generator, layers = torch.Generator().manual_seed(100), []
+    for channels in ((3, width), (width, width), (width, 3)):
+        layer = torch.nn.Conv2d(*channels, 3, padding=1)
+        torch.nn.init.xavier_normal_(layer.weight, generator=generator)
+        torch.nn.init.zeros_(layer.bias)
+        layers += [layer, torch.nn.ReLU()]
+    with torch.no_grad():
+        layers[4].weight.mul_(0.1)
+    f = torch.nn.Sequential(*layers[:5]).to(x.dtype)
+    return x + f(x), sum(p.numel() for p in f.parameters())
+
+
+def train_by_torch(network, x, t, batch, rates):
+    generator, losses = torch.Generator().manual_seed(110), []
+    matrix = network.matrix.clone().requires_grad_()
+    optimiser = torch.optim.SGD([matrix])
+    for optimiser.param_groups[0]["lr"] in rates:
+        rows = torch.randint(len(x), (batch,), generator=generator)
+        with torch.enable_grad():
+            loss = functional.mse_loss(x[rows] @ matrix, t[rows])
+            optimiser.zero_grad()
+            loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return x.new_tensor(losses), matrix.detach()
+
+
 # Of every exercise that returns something: the same by PyTorch, autograd, or another algorithm.
 # Where an exercise has a `use`: what that returns, from the arguments of a case.
 def by_a_triangular_system(entries: list, count: int) -> Tensor:
@@ -1283,7 +1346,7 @@ BY_TORCH: dict[str, Callable] = {
     ),
     "weight_grad_sizes": lambda f, b: f.cumprod(0) / f * b.flip(0).cumprod(0).flip(0) / b,
     "autocorrelation": correlate,
-    "Residual": past_and_through,
+    "ScaledResidual": past_and_through,
     "windows": cut_by_unfold,
     "shift_and_add": add_by_fold,
     "phase_kernels": kernels_by_probing,
@@ -1305,6 +1368,13 @@ BY_TORCH: dict[str, Callable] = {
         lambda x: x.expand_as(grad), (grad.new_zeros(shape),), grad
     ),
     "Tape": program_by_autograd,
+    "Conv": conv_by_torch,
+    "ReLU": lambda x, g: (x.relu(), pulled_back(torch.relu, (x,), g), 0),
+    "Chain": plain_chain_by_torch,
+    "Residual": residual_by_torch,
+    "small_network": network_by_torch,
+    "train_denoiser": train_by_torch,
+    "clean_up": lambda network, images: (1.6 * images - 0.3 * 255).clamp(0, 255),
 }
 
 

@@ -22,6 +22,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
     gradients,
     gradients_used,
     loss_and_sequential,
+    milestone,
     one_noisy_picture,
     optimisers,
     photographs,

@@ -371,7 +371,7 @@ autocorrelation.mistakes = (
 )
 
 
-# ---------------------------------------------------------------------------------------- Residual
+# ---------------------------------------------------------------------------------- ScaledResidual
 
 
 class _Mix(Module):
@@ -437,8 +437,8 @@ def _block_case(name: str, share: float, *shape: int, dtype: torch.dtype = torch
         ),
     ),
 )
-class Residual(Module):
-    """Check ``Residual(f, share)``, a module with ``forward``, ``backward`` and ``param``.
+class ScaledResidual(Module):
+    """Check ``ScaledResidual(f, share)``, a module with ``forward``, ``backward`` and ``param``.
 
     Parameters
     ----------
@@ -465,7 +465,7 @@ class Residual(Module):
         return self.f.param()
 
 
-Residual.mistakes = (
+ScaledResidual.mistakes = (
     Mistake(
         "The output is that of the branch alone: add x, which goes past it.",
         but(("return x + self", "return self")),
