@@ -16,10 +16,13 @@ from typing import Any
 from n2n_lib.course.check import record
 from n2n_lib.course.check.blocks import Block, Collision, fingerprint, reach
 from n2n_lib.course.check.exercise import EXERCISES, Exercise
-from n2n_lib.course.check.judge import LibraryVersion, Verdict, judge
+from n2n_lib.course.check.judge import Verdict, judge, our_version
 from n2n_lib.course.check.mine_file import blocks_of, with_answer
 from n2n_lib.course.check.source import Answers, NotCollectable, kernel_namespace, needs_of
 from n2n_lib.course.check.table import WIDTH
+
+SHORT = 5
+"""So many names are worth a list, if all of them are the library's."""
 
 
 def collect(exercise: Exercise, answer: Callable[..., Any]) -> None:
@@ -32,11 +35,13 @@ def collect(exercise: Exercise, answer: Callable[..., Any]) -> None:
         The student's, which has just passed the check.
     """
     name = exercise.name
+    if EXERCISES.get(name) is not exercise:
+        return  # it is none of the lessons'
     try:
         needs = needs_of(name, answer)
         _verify(exercise, with_answer(record.read_mine(), name, needs))
         with record.forgiving(), record.changing() as entries:
-            before = record.read_mine()
+            before = record.read_mine()  # another notebook may have written since
             text = with_answer(before, name, needs)
             record.write_mine(text, keep=_was_edited(before, name, entries))
             mark = {"cells": fingerprint(needs), "file": _mark_in(text, name), "used": True}
@@ -146,15 +151,16 @@ def find(names: Sequence[str]) -> Answers:
             del stored[name]
     yours |= stored
     others = {
-        name: e.solution if isinstance(e.solution, type) else LibraryVersion(e)
-        for name, e in EXERCISES.items()
-        if name in names and name not in yours
+        name: our_version(e) for name, e in EXERCISES.items() if name in names and name not in yours
     }
     return Answers({name: yours[name] for name in names if name in yours}, others)
 
 
 def say_whose(yours: Sequence[str], others: Sequence[str]) -> None:
     """Print whose answers are in use."""
+    if not yours and len(others) > SHORT:
+        _say("None of them is yours yet: the library's solutions run.")
+        return
     parts = [f"Yours: {', '.join(yours)}."] * bool(yours)
     parts += [f"The library's: {', '.join(others)}."] * bool(others)
     _say(" ".join(parts))
@@ -172,10 +178,11 @@ def _is_right(name: str, answer: Any) -> bool:
     """Whether an answer of the running notebook is as it was when it was right, or right now."""
     mark = record.mark_of(record.read(), name)
     try:
-        if mark.get("used") and fingerprint(needs_of(name, answer)) == mark.get("cells"):
-            return True
+        present = fingerprint(needs_of(name, answer))
     except NotCollectable:
-        pass
+        return _judge(name, answer).right
+    if mark.get("used") and present == mark.get("cells"):
+        return True
     if not _judge(name, answer).right:
         return False
     collect(EXERCISES[name], answer)

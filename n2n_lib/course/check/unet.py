@@ -215,8 +215,9 @@ class _Weighted(_Mix):
         return super().forward(input)
 
     def backward(self, grad_output: Tensor) -> Tensor:
+        grad_input = super().backward(grad_output)
         self.matrix_grad += torch.einsum("nohw,nchw->oc", grad_output, self._input)
-        return super().backward(grad_output)
+        return grad_input
 
 
 def _use_concat(answer: Any, x: Tensor, matrix: Tensor, grad_output: Tensor) -> tuple:
@@ -360,15 +361,6 @@ Concat.mistakes = (
         but(("self.f.backward(branch)", "branch[:, : self.channels]")),
     ),
     Mistake(
-        "grad_output is cut in the middle. f may make more or fewer channels than it gets: forward "
-        "has to keep how many x has.",
-        but(
-            ("[:, : self.channels]", "[:, : grad_output.shape[1] // 2]"),
-            ("[:, self.channels :]", "[:, grad_output.shape[1] // 2 :]"),
-        ),
-        likely="cut in the middle",
-    ),
-    Mistake(
         "f is run backwards twice, so its parameters get twice their gradient.",
         but(
             (
@@ -392,22 +384,14 @@ Concat.mistakes = (
         but(("torch.cat([x, self.f(x)], dim=1)", "self.f(x)")),
     ),
     Mistake(
-        "The gradients in f are set to zero by backward. They accumulate; whoever wants them to be "
-        "zero says zero_grad.",
+        "After backward the gradient that param hands out is still zero. Return the pairs of f as "
+        "they are then, no copies that were made before, and leave zero_grad to the training loop.",
         but(
             (
                 "return past + self.f.backward(branch)",
                 "grad = past + self.f.backward(branch)\n    self.f.zero_grad()\n    return grad",
             )
         ),
-    ),
-    Mistake(
-        "param returns the gradient first. A pair is (parameter, gradient).",
-        but(("return self.f.param()", "return [(g, p) for p, g in self.f.param()]")),
-    ),
-    Mistake(
-        "param returns copies: an optimiser that writes into them trains nothing, and gradients "
-        "that come later are not in them. Return the pairs of f as they are.",
         but(
             (
                 "self.channels = x.shape[1]",
@@ -416,6 +400,10 @@ Concat.mistakes = (
             ),
             ("return self.f.param()", "return self.kept"),
         ),
+    ),
+    Mistake(
+        "param returns the gradient first. A pair is (parameter, gradient).",
+        but(("return self.f.param()", "return [(g, p) for p, g in self.f.param()]")),
     ),
 )
 
