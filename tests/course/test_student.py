@@ -59,6 +59,13 @@ SHOWN = {
     "grad_output @ weight",
     # The hint of the lesson on gradients names this call.
     "function().item()",
+    # Its docstrings say what is differentiated, and later cells unpack what is returned.
+    "module.forward(x)",
+    "grad_x, grad_weight",
+    "grad_x, grad_weight, grad_bias",
+    "weight, bias",
+    # The two lessons after it train with this gradient.
+    "2 * error / error.numel()",
     # Lesson 11 shows Nesterov's step, which begins like the step that was asked for before.
     "for (parameter, grad), velocity in zip(params, velocities, strict=True):",
     "velocity.mul_(momentum).add_(grad)",
