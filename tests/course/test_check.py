@@ -1387,6 +1387,10 @@ BY_TORCH: dict[str, Callable] = {
         g,
     ),
     "adjoint_gap": gap_by_probing,
+    "unfold_loops": lambda x, kernel, stride: functional.unfold(x, kernel, stride=stride),
+    "fold_loops": lambda windows, size, kernel, stride: functional.fold(
+        windows, size, kernel, stride=stride
+    ),
     "conv2d_input_grad": lambda g, w, size, stride, padding: torch.nn.grad.conv2d_input(
         (len(g), w.shape[1], *size), w, g, stride, padding
     ),
