@@ -59,9 +59,6 @@ SHOWN = {
     "grad_output @ weight",
     # The hint of the lesson on gradients names this call.
     "function().item()",
-    # Lesson 11 shows Nesterov's step, which begins like the step that was asked for before.
-    "for (parameter, grad), velocity in zip(params, velocities, strict=True):",
-    "velocity.mul_(momentum).add_(grad)",
 }
 """What a solution has in common with what the lesson shows on purpose."""
 
