@@ -997,6 +997,17 @@ def correlate(d, lags):
     return r / r[0]
 
 
+def steps_of_adam(network, lr, betas, eps, grads):
+    params = [parameter.clone() for parameter, _ in network.param()]
+    optimiser = torch.optim.Adam(params, lr, betas, eps)
+    for new in grads:
+        for parameter, grad in zip(params, new, strict=True):
+            parameter.grad = grad
+        optimiser.step()
+        optimiser.param_groups[0]["lr"] = lr / 2
+    return tuple(params)
+
+
 def past_and_through(f, share, x, grad_output):
     def block(x, weight):
         return torch.lerp(x, x + torch.einsum("oc,nchw->nohw", weight, x), share)
@@ -1476,6 +1487,12 @@ BY_TORCH: dict[str, Callable] = {
     "weight_grad_sizes": lambda f, b: f.cumprod(0) / f * b.flip(0).cumprod(0).flip(0) / b,
     "autocorrelation": correlate,
     "ScaledResidual": past_and_through,
+    "AdamOptimiser": steps_of_adam,
+    "paired_gain": lambda ones, others: (
+        (torch.stack([ones, -others]).sum(0)).mean(),
+        torch.cov(ones - others).sqrt(),
+        torch.heaviside(ones - others, torch.zeros_like(ones)).mean(),
+    ),
     "windows": cut_by_unfold,
     "shift_and_add": add_by_fold,
     "phase_kernels": kernels_by_probing,
