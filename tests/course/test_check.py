@@ -14,6 +14,7 @@ import nbformat
 import pytest
 import torch
 from answers import LESSONS, PLACES, SOLUTION, judge, student, untouched
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 from torch.nn import functional
 
@@ -565,6 +566,51 @@ FURTHER: dict[str, list[tuple]] = {
     "adam_step": [
         ("hat", but(("beta1**t", "beta1 ^ t")), "raised TypeError", "no power"),
     ],
+    "nesterov_step": [
+        (
+            "velocities written into the list",
+            """
+            for i, (parameter, grad) in enumerate(params):
+                velocities[i] = momentum * velocities[i] + grad
+                parameter -= lr * (grad + momentum * velocities[i])
+            """,
+            "velocities did not change",
+            "the list velocities",
+        ),
+    ],
+    "warmup_cosine": [
+        (
+            "torch.cos of a float",
+            but(("math.cos(math.pi * done)", "torch.cos(math.pi * done)")),
+            "raised TypeError",
+        ),
+    ],
+    "autocorrelation": [
+        (
+            "minus lag",
+            but(("d[: len(d) - lag]", "d[:-lag]")),
+            "raised RuntimeError",
+            "At lag 0",
+        ),
+    ],
+    "ScaledResidual": [
+        (
+            "f never runs forwards",
+            but(("x + self.share * self.f(x)", "x + self.share * x")),
+            "raised TypeError",
+            "f ran backwards before it ran forwards",
+        ),
+        (
+            "share not kept",
+            but((" = f, share", " = f, self.share")),
+            "raised AttributeError",
+        ),
+        (
+            "the parameters without their gradients",
+            but(("return self.f.param()", "return [p for p, _ in self.f.param()]")),
+            "raised",
+        ),
+    ],
     "he_std": [
         (
             "a tensor",
@@ -965,6 +1011,52 @@ def upsample(x, scale):
     return functional.interpolate(x, scale_factor=scale)
 
 
+def constants(guesses, readings):
+    """Fit a constant by least squares, and let PyTorch measure each guess."""
+    columns = torch.ones(len(readings), 1, dtype=readings.dtype)
+    best = torch.linalg.lstsq(columns, readings[:, None]).solution.squeeze()
+    errors = [functional.mse_loss(a.expand_as(readings), readings) for a in [*guesses, best]]
+    return torch.stack(errors[:-1]), best, errors[-1]
+
+
+def parts_of_the_error(output, target, clean):
+    """Get the mixed term from what is left of the whole."""
+    parts = functional.mse_loss(output, clean), functional.mse_loss(target, clean)
+    return parts[0], functional.mse_loss(output, target) - parts[0] - parts[1], parts[1]
+
+
+def skimage_psnr(output, target):
+    each = [
+        peak_signal_noise_ratio(z.double().numpy(), y.double().numpy(), data_range=1)
+        for y, z in zip(output, target, strict=True)
+    ]
+    return torch.tensor(each).mean().to(output.dtype)
+
+
+def skimage_ssim(y, z):
+    sides = {"win_size": len(y), "data_range": 1}
+    value = structural_similarity(y.double().numpy(), z.double().numpy(), **sides)
+    return torch.tensor(value).to(y.dtype)
+
+
+def nearest_by_cdist(patch, first, second, count):
+    distances = torch.cdist(patch.flatten()[None], first.flatten(1))[0]
+    return second[distances.topk(count, largest=False).indices].mean(0)
+
+
+def pooled_and_gathered(source, k, choice):
+    blocks = functional.unfold(source[:, None], k, stride=k)  # (C, k * k, h * w)
+    places = choice.flatten().expand(len(source), 1, -1)
+    noisy = blocks.gather(1, places).view(len(source), *choice.shape)
+    return functional.avg_pool2d(source, k), noisy
+
+
+def neighbours_by_unfold(x, size):
+    padded = functional.pad(x.flatten(0, 1)[:, None], (size // 2,) * 4, mode="replicate")
+    columns = functional.unfold(padded, size).transpose(1, 2).flatten(0, 1)
+    return functional.pad(columns, (0, 1), value=1.0)
+
+
 def shape_of_weight(grad_output, x, kernel_size):
     return x.new_zeros(x.shape[1], grad_output.shape[1], *kernel_size)
 
@@ -1263,6 +1355,15 @@ def program_by_autograd(program: Callable, x: Tensor, y: Tensor, grad: Tensor) -
 
 
 BY_TORCH: dict[str, Callable] = {
+    "best_constant": constants,
+    "three_terms": parts_of_the_error,
+    "psnr": skimage_psnr,
+    "mean_of_second_copies": nearest_by_cdist,
+    "pixel_sample": pooled_and_gathered,
+    "drop_pixels": lambda z, uniform, keep: (z / keep).masked_fill(uniform >= keep, 0),
+    "ssim_window": skimage_ssim,
+    "design_matrix": neighbours_by_unfold,
+    "fit_filter": lambda A, t: torch.linalg.lstsq(A, t[:, None]).solution[:, 0],
     "linear_backward_loops": loops_by_torch,
     "linear_backward": lambda g, x, w: pulled_back(functional.linear, (x, w), g),
     "Linear": lambda w, b, x, g: forward_and_two_backwards(functional.linear, x, w, b, g),
@@ -1489,7 +1590,7 @@ NUMBERS = {
 
 def dtypes(name: str) -> set[torch.dtype]:
     tensors = [t for case in EXERCISES[name].cases for _, t in tensors_in(case.arguments)]
-    return {tensor.dtype for tensor in tensors}
+    return {tensor.dtype for tensor in tensors if tensor.is_floating_point()}  # not of indices
 
 
 @every_exercise

@@ -371,7 +371,7 @@ autocorrelation.mistakes = (
 )
 
 
-# ---------------------------------------------------------------------------------- ScaledResidual
+# --------------------------------------------------------------------------------- ScaledResidual
 
 
 class _Mix(Module):
@@ -432,8 +432,9 @@ def _block_case(name: str, share: float, *shape: int, dtype: torch.dtype = torch
             "its output.",
         ),
         (
-            "_saved",
-            "f ran backwards before it ran forwards: forward should call f on x, once.",
+            "NoneType",
+            "Nothing came where a tensor should: either f ran backwards before it ran forwards, or "
+            "a method ends without a `return`.",
         ),
     ),
 )

@@ -385,7 +385,8 @@ def use_path(
     answer: Callable, curvature: float, best: float, w: float, lr: float, steps: int
 ) -> Tensor:
     """Return a list of numbers as a tensor."""
-    return torch.tensor([float(v) for v in answer(curvature, best, w, lr, steps)]).double()
+    path = [float(place) for place in answer(curvature, best, w, lr, steps)]
+    return torch.tensor(path, dtype=torch.float64)
 
 
 def _path_case(name: str, curvature: float, best: float, w: float, lr: float, steps: int) -> Case:
@@ -509,7 +510,8 @@ def use_train(
     criterion, optimiser = MSELoss(network), SGD(network, lr=0.5)
     losses = answer(network, criterion, optimiser, inputs, targets, batch, len(order), rows)
     parameters = torch.cat([parameter.flatten() for parameter, _ in network.param()])
-    return parameters, torch.tensor([float(loss) for loss in losses]).to(inputs.dtype)
+    numbers = [float(loss) for loss in losses]
+    return parameters, torch.tensor(numbers, dtype=torch.float64).to(inputs.dtype)
 
 
 def _train_case(
@@ -603,13 +605,16 @@ train.mistakes = (
     ),
     Mistake(
         "The step comes before backward, so it uses the gradients of the batch before.",
-        but(
-            ("        optimiser.step()", "        criterion.backward()"),
-            ("criterion.backward()\n", "optimiser.step()\n"),
-            ("optimiser.zero_grad()\n", "swap\n"),
-            ("optimiser.step()\n", "optimiser.zero_grad()\n"),
-            ("swap\n", "optimiser.step()\n"),
-        ),
+        """
+        losses = []
+        for epoch in range(epochs):
+            for rows in order[epoch].split(batch):
+                losses.append(criterion(network(inputs[rows]), targets[rows]).item())
+                optimiser.step()
+                optimiser.zero_grad()
+                criterion.backward()
+        return losses
+        """,
         likely="step before backward",
     ),
     Mistake(
