@@ -121,6 +121,9 @@ FIRST_LESSON = {
     "Residual": "milestone",
     "Concat": "unet",
     "unet": "unet",
+    "recorrupt": "one_noisy_picture",
+    "RecorruptedStream": "one_noisy_picture",
+    "adapt": "one_noisy_picture",
 }
 """The lesson from which on a file or a name of the library may be used; others, from the first."""
 
