@@ -8,12 +8,14 @@ import linecache
 import math
 import pickle
 import re
+import statistics
 from collections.abc import Callable
 
 import nbformat
 import pytest
 import torch
 from answers import LESSONS, PLACES, SOLUTION, judge, student, untouched
+from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 from torch.nn import functional
 
@@ -900,6 +902,23 @@ def shape_of_weight(grad_output, x, kernel_size):
     return x.new_zeros(x.shape[1], grad_output.shape[1], *kernel_size)
 
 
+def psnr_by_skimage(denoise, noisy, clean, batch):
+    outputs = [denoise(image[None])[0].clamp(0, 255) for image in noisy]
+    pairs = zip(clean.double(), outputs, strict=True)
+    found = [peak_signal_noise_ratio(a.numpy(), b.numpy(), data_range=255) for a, b in pairs]
+    return clean.new_tensor(sum(found) / len(found))
+
+
+def gain_by_grouping(runs, factor, before, after):
+    """Put runs that agree in all else into one drawer, and look for a pair in each."""
+    drawers = {}
+    for run in runs:
+        rest = tuple(sorted((k, v) for k, v in run.items() if k not in (factor, "psnr")))
+        drawers.setdefault(rest, {})[run[factor]] = run["psnr"]
+    gains = [d[after] - d[before] for d in drawers.values() if {before, after} <= d.keys()]
+    return (statistics.mean(gains) if gains else 0.0), len(gains)
+
+
 def conv_by_torch(x, weight, bias, g):
     """What is accumulated over two backwards is twice the gradient."""
     layer = torch.nn.Conv2d(*weight.shape[1::-1], 3, padding=1)
@@ -1023,6 +1042,8 @@ BY_TORCH: dict[str, Callable] = {
         torch.tensor(counts, dtype=grads[0].dtype) / sum(counts), torch.stack(grads), 1
     ),
     "ring_seconds": ring,
+    "mean_psnr": psnr_by_skimage,
+    "gain": gain_by_grouping,
     "Conv": conv_by_torch,
     "ReLU": lambda x, g: (x.relu(), pulled_back(torch.relu, (x,), g), 0),
     "Chain": chain_by_torch,
@@ -1090,7 +1111,7 @@ def test_the_solution_takes_the_step_of_torch(name: str):
 
 NO_FLOAT32 = {"numerical_gradient"}  # finite differences in float32 have few digits
 NUMBERS = {"output_size", "xavier_std", "transposed_size", "he_std", "receptive_field"}
-NUMBERS |= {"ring_seconds"}
+NUMBERS |= {"ring_seconds", "gain"}
 
 
 def dtypes(name: str) -> set[torch.dtype]:

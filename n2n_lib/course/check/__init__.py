@@ -25,6 +25,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
     scale,
     sgd,
     speed,
+    training,
     transposed_convolution,
     unet,
     upsampling,
