@@ -9,14 +9,18 @@ Trainings, tables and pictures of a lesson are needed by no answer, and so are n
 from __future__ import annotations
 
 import ast
+import copy
 import re
 import symtable
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
 
 MAGIC = re.compile(r"(?m)^(\s*)[%!].*$")
 """A line that only IPython understands."""
 
-SIMPLE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+SIMPLE = (*DEFINITIONS, ast.Assign, ast.AnnAssign)
 """Statements after which nothing is left of what a name was before; ``import a.b`` adds to a."""
 
 
@@ -25,6 +29,7 @@ def needed(
     name: str,
     given: Collection[str] = (),
     skip: Callable[[ast.stmt], bool] = lambda statement: False,
+    late: set[str] | None = None,
 ) -> list[tuple[int, ast.stmt]]:
     """Return the statements that `name` needs, in order, each with the number of its cell.
 
@@ -39,22 +44,41 @@ def needed(
         Names whose definitions are not looked for.
     skip : callable
         Says of which statements to take no notice.
+    late : set of str, optional
+        Gets the names that functions and classes use once they are called, whose definitions may
+        come later than theirs. Default: such names are looked for before them, as all others.
     """
     wanted, found = {name}, []
     for number in reversed(range(len(cells))):
-        for statement in reversed(parse(cells[number])):
-            if skip(statement):
-                continue
-            bound, used = names_of(statement)
-            if not wanted & (bound | touched_by(statement)) and "*" not in bound:
+        for statement, bound, used, touched in reversed(_known(cells[number])):
+            if skip(statement) or (not wanted & (bound | touched) and "*" not in bound):
                 continue
             if isinstance(statement, (ast.Import, ast.ImportFrom)):
+                statement = copy.copy(statement)
                 statement.names = [a for a in statement.names if _bound_by(a) in {"*", *wanted}]
             if isinstance(statement, SIMPLE):
                 wanted -= bound
+            if late is not None and isinstance(statement, DEFINITIONS):
+                at_once = _used_at_once(statement)
+                late |= used - at_once
+                used = used & at_once
             wanted |= used - set(given)
             found.append((number, statement))
     return found[::-1]
+
+
+def _used_at_once(statement: ast.stmt) -> set[str]:
+    """Return the names that a definition uses when it is run: decorators, bases, defaults."""
+    parts = [*statement.decorator_list, *getattr(statement, "bases", [])]
+    if arguments := getattr(statement, "args", None):
+        parts += [*arguments.defaults, *filter(None, arguments.kw_defaults)]
+    return {node.id for part in parts for node in ast.walk(part) if isinstance(node, ast.Name)}
+
+
+@lru_cache(maxsize=4096)  # a notebook asks for its cells again and again
+def _known(source: str) -> list[tuple[ast.stmt, set[str], set[str], set[str]]]:
+    """Return the statements of a cell with the names that each binds, uses and changes."""
+    return [(s, *names_of(s), touched_by(s)) for s in parse(source)]
 
 
 def parse(source: str) -> list[ast.stmt]:

@@ -940,6 +940,63 @@ def test_backward_uses_the_kernel_set_of_its_forward(build: Callable) -> None:
     assert calls == ["forward", "backward"], "this forward had not used the spy"
 
 
+def test_a_whole_training_step_is_arithmetic_of_the_set() -> None:
+    """Of one's own set, which is called for all of it; the loss goes back on the set it came by."""
+    calls = []
+
+    def spy_on(name: str) -> Callable:
+        def call(*arguments):
+            calls.append(name)
+            return getattr(KERNELS["unfold"], name)(*arguments)
+
+        return call
+
+    spy = SimpleNamespace(**{name: spy_on(name) for name in FUNCTIONS})
+    network = Sequential(Conv2d(3, 2, 1), ReLU(inplace=True), Upsampling(2, 3, 1), Sigmoid())
+    criterion, optimiser = MSELoss(network), SGD(network, lr=0.1)
+    x = random_values((1, 3, 4, 4), 1, torch.float32)
+    with use_kernels(spy):
+        criterion(network(x), torch.zeros(1, 3, 8, 8))
+    criterion.backward()
+    optimiser.step()
+    layers = ["conv2d", "relu", "upsample_conv2d", "sigmoid", "mse"]
+    assert calls == [f"{name}_forward" for name in layers] + [
+        f"{name}_backward" for name in layers[::-1]
+    ]
+    with use_kernels(spy):
+        optimiser.step()
+    assert calls[-1] == "sgd_step"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_both_sets_compute_number_by_number_what_torch_does(dtype: torch.dtype) -> None:
+    """Also where an exponential overflows, and on so many numbers that they come in pieces."""
+    x = 3 * random_values((5, 3, 200, 200), 1, dtype)
+    x[0, 0, 0, :4] = torch.tensor([0.0, 1e4, -1e4, -80.0])
+    grad, target = random_values(x.shape, 2, dtype), random_values(x.shape, 3, dtype)
+    theirs = x.clone().requires_grad_()
+    with torch.enable_grad():
+        relu, sigmoid = theirs.relu(), theirs.sigmoid()
+        loss = nn.functional.mse_loss(theirs, target)
+        relu_grad, sigmoid_grad = (torch.autograd.grad(y, theirs, grad)[0] for y in (relu, sigmoid))
+        (loss_grad,) = torch.autograd.grad(loss, theirs)
+    for kernel_set in KERNELS.values():
+        ours = kernel_set.relu_forward(x)
+        assert torch.equal(ours, relu) and torch.equal(
+            kernel_set.relu_backward(grad, ours), relu_grad
+        )
+        ours = kernel_set.sigmoid_forward(x)
+        torch.testing.assert_close(ours, sigmoid.detach())
+        torch.testing.assert_close(kernel_set.sigmoid_backward(grad, ours), sigmoid_grad)
+        ours, saved = kernel_set.mse_forward(x, target)
+        torch.testing.assert_close(ours, loss.detach())
+        torch.testing.assert_close(kernel_set.mse_backward(saved), loss_grad)
+        pairs = [(x.clone(), grad), (target.clone(), grad)]
+        assert kernel_set.sgd_step(pairs, 0.5) is None
+        torch.testing.assert_close(pairs[0][0], x - 0.5 * grad)
+        torch.testing.assert_close(pairs[1][0], target - 0.5 * grad)
+
+
 @every_kernel_set
 @pytest.mark.parametrize("other", list(KERNELS))
 @pytest.mark.parametrize(

@@ -16,18 +16,25 @@ from typing import TYPE_CHECKING, Any
 
 from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers its exercises)
     activations,
+    autograd,
     convolution,
+    depth,
     gradients,
+    gradients_used,
     loss_and_sequential,
     milestone,
+    one_noisy_picture,
     optimisers,
+    photographs,
     record,
     scale,
     sgd,
     speed,
     training,
     transposed_convolution,
+    two_noisy_copies,
     unet,
+    upsample_conv,
     upsampling,
 )
 from n2n_lib.course.check.collecting import answers

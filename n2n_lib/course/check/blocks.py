@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from n2n_lib.course.needed import names_of, touched_by
+from n2n_lib.course.needed import DEFINITIONS, names_of, touched_by
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,31 @@ class Block:
             return "." * first.level + (first.module or "")
         return first.names[0].name if isinstance(first, ast.Import) else None
 
+    @property
+    def is_definition(self) -> bool:
+        """Whether it defines functions or classes and does nothing else."""
+        return all(isinstance(statement, DEFINITIONS) for statement in self.statements)
+
+    @property
+    def is_assignment(self) -> bool:
+        """Whether it assigns values and does nothing else."""
+        return all(isinstance(s, (ast.Assign, ast.AnnAssign)) for s in self.statements)
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it is the library's answer, which another one needs as long as there is none."""
+        return ".EXERCISES[" in self.text
+
     @cached_property
     def plain(self) -> str:
         """The text without comments and formatting, which says whether two blocks are the same."""
         return "\n".join(map(ast.unparse, self.statements))
+
+
+def stand_in(name: str) -> list[Block]:
+    """Return what stands for an answer that another one needs and that is not there."""
+    texts = ("from n2n_lib.course import check", f'{name} = check.EXERCISES["{name}"].solution')
+    return [Block(text) for text in texts]
 
 
 class Collision(Exception):
@@ -126,11 +147,12 @@ def imports_of(statement: ast.Import | ast.ImportFrom) -> list[str]:
 def reach(blocks: Iterable[Block], names: Collection[str]) -> list[Block]:
     """Return the blocks that names need, in their order."""
     blocks, wanted, found = list(blocks), set(names), set()
+    modules = set().union(*(block.bound for block in blocks if block.module is not None))
     while True:
         new = {
             index
             for index, block in enumerate(blocks)
-            if index not in found and wanted & (block.bound | block.touched)
+            if index not in found and wanted & (block.bound | block.touched - modules)
         }
         if not new:
             return [blocks[index] for index in sorted(found)]

@@ -16,7 +16,7 @@ from typing import Any
 from n2n_lib.course.check import record
 from n2n_lib.course.check.blocks import Block, Collision, fingerprint, reach
 from n2n_lib.course.check.exercise import EXERCISES, Exercise
-from n2n_lib.course.check.judge import LibraryVersion, Verdict, judge
+from n2n_lib.course.check.judge import Verdict, judge, our_version
 from n2n_lib.course.check.mine_file import blocks_of, with_answer
 from n2n_lib.course.check.source import Answers, NotCollectable, kernel_namespace, needs_of
 from n2n_lib.course.check.table import WIDTH
@@ -32,18 +32,17 @@ def collect(exercise: Exercise, answer: Callable[..., Any]) -> None:
         The student's, which has just passed the check.
     """
     name = exercise.name
+    if EXERCISES.get(name) is not exercise:
+        return  # it is none of the lessons'
     try:
         needs = needs_of(name, answer)
         _verify(exercise, with_answer(record.read_mine(), name, needs))
         with record.forgiving(), record.changing() as entries:
-            before = record.read_mine()
+            before = record.read_mine()  # another notebook may have written since
             text = with_answer(before, name, needs)
             record.write_mine(text, keep=_was_edited(before, name, entries))
-            entries[name]["mine"] = {
-                "cells": fingerprint(needs),
-                "file": fingerprint(reach(blocks_of(text), [name])),
-                "used": True,
-            }
+            mark = {"cells": fingerprint(needs), "file": _mark_in(text, name), "used": True}
+            record.set_mark(entries, name, mark)
     except NotCollectable as error:
         _say(f"{name}: right, but it cannot be collected: {error}.")
     except Collision as error:
@@ -53,8 +52,8 @@ def collect(exercise: Exercise, answer: Callable[..., Any]) -> None:
         )
     except SyntaxError as error:
         _say(
-            f"{name}: right, but it cannot be collected: {record.MINE} is not Python in line "
-            f"{error.lineno}. Correct it or delete the file, then run the check again."
+            f"{name}: right, but it cannot be collected: {error.msg}. Correct it or delete the "
+            "file, then run the check again."
         )
 
 
@@ -75,9 +74,14 @@ def _verify(exercise: Exercise, text: str) -> None:
 
 def _was_edited(text: str, name: str, entries: dict[str, Any]) -> bool:
     """Whether a student has changed an answer in ``mine.py`` by hand."""
-    present = reach(blocks_of(text), [name])
     known = record.mark_of(entries, name).get("file")
-    return bool(present) and known is not None and fingerprint(present) != known
+    there = any(name in block.bound for block in blocks_of(text))
+    return there and known is not None and _mark_in(text, name) != known
+
+
+def _mark_in(text: str, name: str) -> str:
+    """Return the fingerprint of an answer in the text of ``mine.py``."""
+    return fingerprint(reach(blocks_of(text), [name]))
 
 
 def _load(text: str, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Exception]]:
@@ -144,9 +148,7 @@ def find(names: Sequence[str]) -> Answers:
             del stored[name]
     yours |= stored
     others = {
-        name: e.solution if isinstance(e.solution, type) else LibraryVersion(e)
-        for name, e in EXERCISES.items()
-        if name in names and name not in yours
+        name: our_version(e) for name, e in EXERCISES.items() if name in names and name not in yours
     }
     return Answers({name: yours[name] for name in names if name in yours}, others)
 
@@ -170,10 +172,11 @@ def _is_right(name: str, answer: Any) -> bool:
     """Whether an answer of the running notebook is as it was when it was right, or right now."""
     mark = record.mark_of(record.read(), name)
     try:
-        if mark.get("used") and fingerprint(needs_of(name, answer)) == mark.get("cells"):
-            return True
+        present = fingerprint(needs_of(name, answer))
     except NotCollectable:
-        pass
+        return _judge(name, answer).right
+    if mark.get("used") and present == mark.get("cells"):
+        return True
     if not _judge(name, answer).right:
         return False
     collect(EXERCISES[name], answer)
@@ -194,25 +197,27 @@ def _judge(name: str, answer: Any) -> Verdict:
 
 def _stored(names: Sequence[str]) -> dict[str, Any]:
     """Return the answers that were collected and are right."""
-    text, entries = record.read_mine(), record.read()
+    entries = record.read()
     try:
-        blocks = blocks_of(text)
+        text = record.read_mine()
     except SyntaxError as error:
-        _say(f"{record.MINE} is not Python in line {error.lineno}, so nothing in it is used.")
+        _say(f"{error.msg}, so nothing in it is used.")
         return {}
+    blocks = blocks_of(text)
     there = [name for name in names if any(name in block.bound for block in blocks)]
     found, errors = _load(text, there)
     for name, error in errors.items():
         _say(f"{name}: not used, {record.MINE} raises {type(error).__name__}: {error}")
     right = {}
     for name, value in found.items():
-        mark, now = record.mark_of(entries, name), fingerprint(reach(blocks, [name]))
+        mark, now = record.mark_of(entries, name), _mark_in(text, name)
         if mark.get("file") == now:
             if mark.get("used"):
                 right[name] = value
         elif _judge(name, value).right:
             right[name] = value
-            record.remark(name, {**mark, "file": now, "used": True})
+            with record.forgiving(), record.changing() as changed:
+                record.set_mark(changed, name, {**mark, "file": now, "used": True})
         else:
             _say(f"{name}: what {record.MINE} has for it by now is wrong, so it is not used.")
     return right

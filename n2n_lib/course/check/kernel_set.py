@@ -21,7 +21,7 @@ EXERCISES_OF_A_SET = (
     "conv2d_forward",
     "conv2d_weight_grad",
     "conv2d_input_grad",
-    "bias_grad",
+    "conv2d_bias_grad",
     "upsample_forward",
     "upsample_backward",
     "transposed_size",
@@ -39,7 +39,7 @@ EXERCISES_OF_A_SET = (
 """What `Mine` calls: exercises, or entries of `NOT_ASKED` as long as no exercise has their name."""
 
 NOT_ASKED = {
-    "bias_grad": lambda grad_output: grad_output.sum((0, 2, 3)),
+    "conv2d_bias_grad": lambda grad_output: grad_output.sum((0, 2, 3)),
     "relu_forward": lambda x: x.clamp(min=0),
     "mse_forward": lambda output, target: (output - target).square().mean(),
 }
@@ -100,7 +100,7 @@ class Mine:
         windows = unfold(x, spread.shape[2:], stride=step, padding=border)
         grad_weight = self._do["conv2d_weight_grad"](grad, windows, tuple(spread.shape))
         grad_weight = grad_weight[:, :, :: dilation[0], :: dilation[1]]
-        grad_bias = self._do["bias_grad"](grad_output)
+        grad_bias = self._do["conv2d_bias_grad"](grad_output)
         if not needs_input_grad:
             return None, grad_weight, grad_bias
         grad_input = self._do["conv2d_input_grad"](grad, spread, tuple(x.shape[2:]), step, border)
@@ -162,7 +162,7 @@ class Mine:
         grad_weight = self._do["conv_transpose2d_weight_grad"](
             grad, pixels, tuple(spread.shape[2:]), step, 0
         )[:, :, :: dilation[0], :: dilation[1]]
-        grad_bias = self._do["bias_grad"](grad_output)
+        grad_bias = self._do["conv2d_bias_grad"](grad_output)
         if not needs_input_grad:
             return None, grad_weight, grad_bias
         grad_pixels = self._do["conv_transpose2d_input_grad"](grad, spread, step, 0)

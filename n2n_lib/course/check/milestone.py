@@ -751,7 +751,7 @@ small_network.mistakes = (
 )
 
 
-# ------------------------------------------------------------------------------------------- train
+# ---------------------------------------------------------------------------------- train_denoiser
 
 
 def _use_train(
@@ -795,11 +795,11 @@ def _train_case(
     errors=(
         (
             "'NoneType' object is not iterable",
-            "train returns the losses, a list with one number for each step.",
+            "train_denoiser returns the losses, a list with one number for each step.",
         ),
         (
             "'float' object is not iterable",
-            "train returns all losses, a list with one number for each step.",
+            "train_denoiser returns all losses, a list with one number for each step.",
         ),
         (
             "object is not callable",
@@ -808,7 +808,7 @@ def _train_case(
         ),
     ),
 )
-def train(
+def train_denoiser(
     network: Any,
     x: Tensor,
     t: Tensor,
@@ -816,7 +816,7 @@ def train(
     rates: Iterable[float],
     generator: torch.Generator,
 ) -> list[float]:
-    """Check ``train(network, x, t, batch, rates, generator) -> losses``.
+    """Check ``train_denoiser(network, x, t, batch, rates, generator) -> losses``.
 
     Parameters
     ----------
@@ -837,7 +837,7 @@ def train(
     return losses
 
 
-train.mistakes = (
+train_denoiser.mistakes = (
     Mistake(
         "The gradients are never set to zero, so each step uses the sum of all gradients so far "
         "(lesson 08).",

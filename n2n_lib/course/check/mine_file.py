@@ -13,6 +13,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import lru_cache
 from itertools import pairwise
 
 from n2n_lib.course.check.blocks import Block, reach, read, renamed
@@ -36,7 +37,8 @@ To run any network of the course on it: ``with use_kernels(check.mine()): ...``
 """'''
 
 
-def blocks_of(text: str) -> list[Block]:
+@lru_cache(maxsize=8)  # it is asked for again and again, and blocks remember what they found out
+def blocks_of(text: str) -> tuple[Block, ...]:
     """Take the file apart; its docstring is left out.
 
     Raises
@@ -45,7 +47,7 @@ def blocks_of(text: str) -> list[Block]:
         If it is not Python.
     """
     blocks = read(text, is_heading=lambda line: HEADING.fullmatch(line) is not None)
-    return blocks[1:] if blocks and _is_docstring(blocks[0]) else blocks
+    return tuple(blocks[1:] if blocks and _is_docstring(blocks[0]) else blocks)
 
 
 def with_answer(text: str, name: str, needs: Sequence[Block]) -> str:
@@ -75,7 +77,7 @@ def with_answer(text: str, name: str, needs: Sequence[Block]) -> str:
         same = {block.plain for block in rivals} == {block.plain for block in ours}
         if other == name or (same if rivals else other not in EXERCISES):
             continue
-        if other in EXERCISES and _is_placeholder(ours):
+        if other in EXERCISES and all(block.stands_in for block in ours):
             blocks = [block for block in blocks if not rivals or block not in ours]
             continue
         blocks = [renamed(block, other, f"{other}_of_{name}") for block in blocks]
@@ -83,7 +85,7 @@ def with_answer(text: str, name: str, needs: Sequence[Block]) -> str:
     return _write(_header(text), present + [b for b in blocks if b.plain not in known])
 
 
-def _without(blocks: list[Block], name: str) -> list[Block]:
+def _without(blocks: Sequence[Block], name: str) -> list[Block]:
     """Leave out an answer and what it alone needs."""
     old = reach(blocks, [name])
     mine = [block for block in old if name in block.bound | block.touched]
@@ -91,10 +93,6 @@ def _without(blocks: list[Block], name: str) -> list[Block]:
     roots = [b for b in others if b not in old or b.bound & EXERCISES.keys()]
     kept = reach(others, set().union(*(block.bound | block.used for block in roots)))
     return [block for block in others if block in kept or block in roots]
-
-
-def _is_placeholder(blocks: list[Block]) -> bool:
-    return all(".EXERCISES[" in block.text for block in blocks)
 
 
 def _is_docstring(block: Block) -> bool:
@@ -132,12 +130,8 @@ def _write(header: str, blocks: Iterable[Block]) -> str:
                 placed += needs
         sections.append((f"# Lesson {label_of(topic)}: {topic.replace('_', ' ')}", section))
     sections.append((OWN, [block for block in rest if block not in placed]))
-    text = "\n\n".join([header, *_imports(imports)])
-    return (
-        text
-        + "".join(f"\n\n\n{title}\n\n{_spaced(section)}" for title, section in sections if section)
-        + "\n"
-    )
+    parts = [f"{title}\n\n{_spaced(section)}" for title, section in sections if section]
+    return "\n\n".join([header, *_imports(imports), "\n\n\n".join(parts)]) + "\n"
 
 
 def _spaced(blocks: list[Block]) -> str:

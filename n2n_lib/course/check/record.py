@@ -6,6 +6,7 @@ are written under one lock. Elsewhere this kernel remembers as much.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 from collections.abc import Iterator
@@ -59,14 +60,17 @@ def note(name: str, *, right: bool) -> None:
 def retire(name: str) -> None:
     """Take an answer out of use until it is right again."""
     if mark := mark_of(read(), name):
-        remark(name, {**mark, "used": False})
+        with forgiving(), changing() as entries:
+            set_mark(entries, name, {**mark, "used": False})
 
 
-def remark(name: str, mark: dict[str, Any]) -> None:
-    """Remember something else of an answer in ``mine.py``, see `mark_of`."""
-    with forgiving(), changing() as entries:
-        entry = entries.get(name)
-        entries[name] = {**(entry if isinstance(entry, dict) else {}), "mine": mark}
+def set_mark(entries: dict[str, Any], name: str, mark: dict[str, Any]) -> None:
+    """Remember what is known of an answer in ``mine.py``, see `mark_of`."""
+    entry = entries.get(name)
+    entry = dict(entry) if isinstance(entry, dict) else {}
+    if mark["used"]:
+        entry.setdefault("right", date.today().isoformat())
+    entries[name] = {**entry, "mine": mark}
 
 
 def mark_of(entries: dict[str, Any], name: str) -> dict[str, Any]:
@@ -130,17 +134,20 @@ def read_mine() -> str:
     Raises
     ------
     SyntaxError
-        If it is no text.
+        If it is not Python; the message says where.
     """
     path = mine_path()
     if path is None:
         return memory[MINE]
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        ast.parse(text)
     except FileNotFoundError:
         return ""
-    except (OSError, ValueError):
-        raise SyntaxError(f"{MINE} cannot be read", (MINE, 1, 0, "")) from None
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise SyntaxError(f"{MINE} is not Python in line {line}") from None
+    return text
 
 
 def write_mine(text: str, *, keep: bool) -> None:

@@ -87,6 +87,8 @@ def exercise(**about: Any) -> Callable[[Callable[..., Any]], Check]:
     """Make an exercise of the solution below, a function or class; for arguments see `Exercise`."""
 
     def register(solution: Callable[..., Any]) -> Check:
+        if solution.__name__ in EXERCISES:
+            raise ValueError(f"there is an exercise {solution.__name__} already; take another name")
         made = EXERCISES[solution.__name__] = Check(solution, **about)
         return made
 

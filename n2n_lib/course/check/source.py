@@ -9,23 +9,32 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import linecache
 import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from types import ModuleType
 from typing import Any
 
-from n2n_lib.course.check.blocks import Block, Collision, imports_of, renamed, without_namespace
+from n2n_lib.course.check.blocks import (
+    Block,
+    Collision,
+    imports_of,
+    renamed,
+    stand_in,
+    without_namespace,
+)
 from n2n_lib.course.check.exercise import EXERCISES
-from n2n_lib.course.needed import names_of, needed, parse
+from n2n_lib.course.check.judge import is_our_version
+from n2n_lib.course.needed import needed, parse, touched_by
 
 NAMESPACES = ("answers", "go_on_with")
 """Calls of the check that bind names to answers."""
 
 MARKER = re.compile(r"(?m)^[ \t]*### (?:BEGIN|END) SOLUTION[ \t]*\n?")
-
-PLACEHOLDER = 'from n2n_lib.course import check\n{name} = check.EXERCISES["{name}"].solution'
-"""What stands for an answer that another one needs and that is not there."""
 
 
 class NotCollectable(Exception):
@@ -68,14 +77,16 @@ def needs_of(name: str, answer: Callable[..., Any]) -> list[Block]:
     """
     called = getattr(answer, "__name__", "")
     cells = _cells(answer)
-    namespace = vars(sys.modules.get(answer.__module__, builtins))
+    namespace = _namespace(answer)
     ours = {key for key, value in namespace.items() if isinstance(value, Answers)}
-    ours |= {key for key, value in namespace.items() if _is_library_version(value)}
-    statements = needed(cells, called, given=ours - {called}, skip=_goes_on)
-    texts = [_blocks(cells[number], statement) for number, statement in statements]
-    blocks = [block for each in texts for block in each]
+    ours |= {
+        key
+        for key, value in namespace.items()
+        if any(is_our_version(exercise, value) for exercise in EXERCISES.values())
+    }
+    blocks = _found(cells, called, ours - {called}, partial(_is_beside, namespace=namespace))
     if not any(called in block.bound for block in blocks):
-        raise NotCollectable("its source was not found in the cells that were run")
+        raise NotCollectable("its source was not found")
     try:
         blocks = _by_name(blocks, namespace, ours - {called})
         if called != name:
@@ -88,34 +99,68 @@ def needs_of(name: str, answer: Callable[..., Any]) -> list[Block]:
     ]
 
 
+def _found(
+    cells: Sequence[str], name: str, given: set[str], skip: Callable[[ast.stmt], bool]
+) -> list[Block]:
+    """Return the blocks that a name needs, in the order in which they were run."""
+    found: dict[tuple[int, int, str], Block] = {}
+    waiting, seen = {name}, set(given)
+    while waiting := waiting - seen:
+        wanted = waiting.pop()
+        seen.add(wanted)
+        for number, statement in needed(cells, wanted, given, skip, late=waiting):
+            for block in _blocks(cells[number], statement):
+                found[number, statement.lineno, block.text] = block
+    ordered = [found[place] for place in sorted(found)]
+    return list({block.plain: block for block in ordered}.values())  # a cell may run twice
+
+
+def _namespace(answer: Callable[..., Any]) -> dict[str, Any]:
+    """Return the global names that an answer sees."""
+    space = kernel_namespace() or {}
+    if answer.__module__ == space.get("__name__"):
+        return space
+    return vars(sys.modules.get(answer.__module__, builtins))
+
+
 def _cells(answer: Callable[..., Any]) -> list[str]:
     """Return the sources that an answer may need, that of its definition among them."""
-    name, space = getattr(answer, "__name__", ""), kernel_namespace()
-    if space is not None and answer.__module__ == space.get("__name__"):
-        return [cell for cell in space.get("In", ()) if isinstance(cell, str)]
-    try:
-        if answer.__qualname__ == name:
-            return [inspect.getsource(sys.modules[answer.__module__])]
-        return [textwrap.dedent(inspect.getsource(answer))]
-    except (OSError, TypeError, KeyError, AttributeError):
-        raise NotCollectable("its source was not found") from None
+    space = _namespace(answer)
+    if space is kernel_namespace():
+        return _executed(space)
+    sources = []
+    for thing in (sys.modules.get(answer.__module__), answer):  # its own, last, counts
+        with suppress(OSError, TypeError):
+            sources.append(textwrap.dedent(inspect.getsource(thing)))
+    return sources
 
 
-def _goes_on(statement: ast.stmt) -> bool:
-    """Whether a statement hands an answer on: ``f = check.go_on_with(f)``."""
+def _executed(space: dict[str, Any]) -> list[str]:
+    """Return the sources of the cells that were run.
+
+    A program that runs them without a history, as nbval does, leaves them with the compiler.
+    """
+    if history := [cell for cell in space.get("In", ()) if isinstance(cell, str) and cell]:
+        return history
+    names = getattr(sys.modules["IPython"].get_ipython().compile, "_filename_map", {})
+    return ["".join(linecache.cache[name][2]) for name in names if name in linecache.cache]
+
+
+def _is_beside(statement: ast.stmt, namespace: dict[str, Any]) -> bool:
+    """Whether a statement adds nothing to an answer.
+
+    It hands answers on, as ``f = check.go_on_with(f)`` does, or calls a function of a module, as
+    ``torch.manual_seed(0)``.
+    """
     value = getattr(statement, "value", None)
-    return (
+    if (
         isinstance(value, ast.Call)
         and isinstance(value.func, ast.Attribute)
         and value.func.attr in NAMESPACES
-    )
-
-
-def _is_library_version(value: Any) -> bool:
-    exercise = getattr(value, "exercise", None)
-    if exercise is not None and type(value).__name__ == "LibraryVersion":
+    ):
         return True
-    return isinstance(value, type) and any(value is each.solution for each in EXERCISES.values())
+    touched = touched_by(statement)
+    return bool(touched) and all(isinstance(namespace.get(n), ModuleType) for n in touched)
 
 
 def _blocks(cell: str, statement: ast.stmt) -> list[Block]:
@@ -169,42 +214,34 @@ def _by_name(blocks: list[Block], namespace: dict[str, Any], ours: set[str]) -> 
     for name, library in missing.items():
         if name not in EXERCISES:
             raise NotCollectable(f"it uses `{name}`, which is no exercise")
-        if library:
-            texts = PLACEHOLDER.format(name=name).splitlines()
-            result = [*map(Block, texts), *result]
-        # else it stands in mine.py already, from which it is not taken out any more
+        if library:  # else it has been collected itself
+            result = [*stand_in(name), *result]
     return result
 
 
 def _check(blocks: Sequence[Block]) -> None:
-    """Refuse what a notebook has computed."""
-    known = set().union(*(block.bound for block in blocks)) | set(vars(builtins)) | set(EXERCISES)
-    free = {
-        alias
+    """Refuse what a notebook has computed: only Python and torch may be called by a constant."""
+    own = {name for block in blocks if block.is_definition for name in block.bound}
+    theirs = {
+        name
         for block in blocks
-        if block.module is not None and block.module.partition(".")[0] != "n2n_lib"
-        for alias in block.bound
+        if block.module is not None and not block.module.startswith("n2n_lib")
+        for name in block.bound
     }
-    free |= set(vars(builtins))
+    free = own | theirs | set(vars(builtins))
+    known = free.union(EXERCISES, ["__name__"], *(block.bound for block in blocks))
     for block in blocks:
-        for statement in block.statements:
-            if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-                free |= names_of(statement)[0]
-    for block in blocks:
-        if unknown := sorted(block.used - known - {"__name__"}):
+        if unknown := sorted(block.used - known):
             raise NotCollectable(f"it uses `{unknown[0]}`, whose source was not found")
-        for statement in block.statements:
-            if (
-                isinstance(statement, (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom))
-                or ".EXERCISES[" in block.text
-            ):
-                continue
-            what = sorted(block.bound | block.touched) or ["a statement"]
-            if not isinstance(statement, (ast.Assign, ast.AnnAssign)):
-                raise NotCollectable(f"it uses `{what[0]}`, which the notebook computes")
-            for node in ast.walk(statement):
-                if isinstance(node, ast.Call) and _root(node.func) not in free:
-                    raise NotCollectable(f"it uses `{what[0]}`, which the notebook computes")
+        if block.module is not None or block.is_definition or block.stands_in:
+            continue
+        calls = [n for s in block.statements for n in ast.walk(s) if isinstance(n, ast.Call)]
+        if block.is_assignment and all(_root(call.func) in free for call in calls):
+            continue
+        asked = set().union(*(other.used for other in blocks if other is not block))
+        changed = block.bound | block.touched
+        name = sorted(changed & asked or changed)[0]
+        raise NotCollectable(f"it uses `{name}`, which the notebook computes")
 
 
 def _root(node: ast.expr) -> str:
