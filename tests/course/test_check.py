@@ -8,6 +8,7 @@ import linecache
 import math
 import pickle
 import re
+import statistics
 from collections.abc import Callable
 
 import nbformat
@@ -1075,6 +1076,23 @@ def shape_of_weight(grad_output, x, kernel_size):
     return x.new_zeros(x.shape[1], grad_output.shape[1], *kernel_size)
 
 
+def psnr_by_skimage(denoise, noisy, clean, batch):
+    outputs = [denoise(image[None])[0].clamp(0, 255) for image in noisy]
+    pairs = zip(clean.double(), outputs, strict=True)
+    found = [peak_signal_noise_ratio(a.numpy(), b.numpy(), data_range=255) for a, b in pairs]
+    return clean.new_tensor(sum(found) / len(found))
+
+
+def gain_by_grouping(runs, factor, before, after):
+    """Put runs that agree in all else into one drawer, and look for a pair in each."""
+    drawers = {}
+    for run in runs:
+        rest = tuple(sorted((k, v) for k, v in run.items() if k not in (factor, "psnr")))
+        drawers.setdefault(rest, {})[run[factor]] = run["psnr"]
+    gains = [d[after] - d[before] for d in drawers.values() if {before, after} <= d.keys()]
+    return (statistics.mean(gains) if gains else 0.0), len(gains)
+
+
 def concatenated(x, matrix, grad_output):
     def chain(x, matrix):
         return torch.cat([x, torch.einsum("oc,nchw->nohw", matrix, x)], 1)
@@ -1513,6 +1531,8 @@ BY_TORCH: dict[str, Callable] = {
         torch.tensor(counts, dtype=grads[0].dtype) / sum(counts), torch.stack(grads), 1
     ),
     "ring_seconds": ring,
+    "mean_psnr": psnr_by_skimage,
+    "gain": gain_by_grouping,
     "play_back": by_a_triangular_system,
     "sum_to": lambda grad, shape: pulled_back(
         lambda x: x.expand_as(grad), (grad.new_zeros(shape),), grad
@@ -1596,6 +1616,7 @@ NUMBERS = {
     "best_momentum",
     "choose_rate",
     "find_bugs",
+    "gain",
     "he_std",
     "hidden_values",
     "largest_rate",
