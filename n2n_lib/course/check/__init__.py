@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers its exercises)
     activations,
+    camera,
+    capstone,
     convolution,
     gradients,
     loss_and_sequential,
