@@ -48,7 +48,7 @@ def test_every_mutation_fits_its_file(copy: Copy):
     for one in MUTATIONS:
         copy.check_pattern(one)
     files = {one.file.split("/")[-1] for one in MUTATIONS}
-    assert {"conv.py", "losses.py", "upsampling.py", f"{UPSAMPLING}.ipynb"} <= files
+    assert {"conv.py", "containers.py", "upsampling.py", f"{UPSAMPLING}.ipynb"} <= files
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The linear filter with 26 numbers: the mark that a network has to beat (lessons 01 and 10).
+"""The linear filter with 26 numbers: the mark that a network has to beat (lessons 02 and 10).
 
 Each value of the output is a weighted sum of the 5 x 5 noisy values around it, plus a constant, the
 same for every place and for each of the three colours. Unlike the methods of ``classical.py`` it
@@ -27,7 +27,7 @@ NAME = "26 numbers"
 """Its row in a table."""
 
 PAIRS = 300
-"""Noisy pairs that it is fitted to, as in lesson 01; more change nothing."""
+"""Noisy pairs that it is fitted to, as in lesson 02; more change nothing."""
 
 FULL_SIZE = {"size": 64, "scale": (1.0, 4.0)}
 """Patches to fit it to for whole photographs, those that ``unet`` learned from."""

@@ -1,4 +1,4 @@
-"""How close is one image to another: mean squared error, PSNR and SSIM (lesson 01).
+"""How close is one image to another: mean squared error, PSNR and SSIM (lessons 01 and 02).
 
 PSNR comes in two definitions that differ by about 1 dB on thumbnails, so every figure that is
 printed says which one it is: see `PSNR_DEFINITIONS`.

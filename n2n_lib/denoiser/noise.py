@@ -1,4 +1,4 @@
-"""Zero-mean noise: the only kind that Noise2Noise can remove (lesson 01).
+"""Zero-mean noise: the only kind that Noise2Noise can remove (lesson 02).
 
 Every model here leaves the clean image unchanged *on average*, ``E[noise(x)] = x``. A network
 trained by squared error towards noisy targets therefore learns the same function as one trained

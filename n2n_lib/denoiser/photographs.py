@@ -1,4 +1,4 @@
-"""The photographs that installed packages carry, so that nothing is downloaded (lesson 01)."""
+"""The photographs that installed packages carry, so that nothing is downloaded (lesson 02)."""
 
 from __future__ import annotations
 

@@ -458,11 +458,118 @@ def _bracket(axes: Axes, place: _Place, x: float, y: float, rise: float) -> None
     _arrow(axes, (x, top - rise), (x, top), colour)
 
 
+def show_module(modules: Module | Sequence[Module], x: Tensor) -> Figure:
+    """Draw modules as boxes with two directions: values forwards, gradients backwards.
+
+    The shapes are those of a real forward and backward pass of copies.
+
+    Parameters
+    ----------
+    modules : Module or sequence of Module
+        One module, or a chain of them, the first one first.
+    x : Tensor
+        The input of the first.
+
+    Returns
+    -------
+    Figure
+        Above, the value that each module takes and gives; below, the gradient that it is given and
+        gives. The gradients of the parameters drop out of the boxes.
+    """
+    chain = [modules] if isinstance(modules, Module) else list(modules)
+    chain, values = copy.deepcopy(chain), [x]
+    with torch.no_grad():
+        for module in chain:
+            values.append(module(values[-1]))
+        gradients = [torch.zeros_like(values[-1])]
+        for module in reversed(chain):
+            gradients.append(module.backward(gradients[-1]))
+    inner = [f"z_{number}" for number in range(1, len(chain))] if len(chain) > 2 else ["z"]
+    names = ["x", *inner[: len(chain) - 1], "y"]
+    made, axes = figure(1, 1, (1.5 + 3.0 * len(chain), 2.6))
+    for place, module in enumerate(chain):
+        left = 3.0 * place
+        axes.bar(left, 1.5, 1.3, 0, color=COLOURS[5], alpha=0.35, edgecolor=COLOURS[0], lw=1.5)
+        axes.text(left, 0.75, type(module).__name__, ha="center", va="center", weight="bold")
+        dropped = _gradients(module)
+        for number, (name, gradient) in enumerate(dropped.items()):
+            at = left + 0.95 * (number - (len(dropped) - 1) / 2)
+            _arrow(axes, (at, 0), (at, -0.55), COLOURS[1])
+            text = f"{name}\n{_shape(gradient)}"
+            axes.text(at, -0.6, text, ha="center", va="top", fontsize=7, color=COLOURS[1])
+    ends = [place * 3.0 - 1.5 for place in range(len(values))]
+    for name, at, value, gradient in zip(names, ends, values, reversed(gradients), strict=True):
+        _arrow(axes, (at - 0.8, 1.15), (at + 0.8, 1.15), COLOURS[0])
+        _arrow(axes, (at + 0.8, 0.35), (at - 0.8, 0.35), COLOURS[1])
+        axes.text(at, 1.2, f"${name}$ {_shape(value)}", ha="center", va="bottom", fontsize=9)
+        symbol = rf"$\partial L/\partial {name}$"
+        axes.text(at, 0.3, f"{symbol}\n{_shape(gradient)}", ha="center", va="top", fontsize=9)
+    axes.set(xlim=(ends[0] - 0.9, ends[-1] + 0.9), ylim=(-1.1, 1.6))
+    axes.set_axis_off()
+    return made
+
+
+def _gradients(module: Module) -> dict[str, Tensor]:
+    """Return the gradients of a module's own parameters by the names of the attributes."""
+    listed = [gradient for _, gradient in module.param()]
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, Tensor) and any(value is gradient for gradient in listed)
+    }
+
+
+def _shape(value: Tensor) -> str:
+    return "(" + ", ".join(map(str, value.shape)) + ("," if value.dim() == 1 else "") + ")"
+
+
 _PROGRESS = {  # of an exercise: face, edge, sign
     "right": (COLOURS[0], COLOURS[0], "✓"),
     "tried": ("white", COLOURS[1], "…"),
     "not tried": ("white", "0.7", ""),
 }
+
+
+def show_tape(
+    names: Sequence[str],
+    values: Sequence[float],
+    entries: Sequence[tuple[int, Sequence[int], Sequence[float]]],
+    grads: Sequence[float],
+) -> Figure:
+    """Draw what a tape holds: values in the order in which they were computed, left to right.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What each value is called.
+    values, grads : sequence of float
+        Each value, and the derivative of the last one for it.
+    entries : sequence of (int, sequence of int, sequence of float)
+        Of each computed value: its index, those of its inputs, and its derivative for each input.
+
+    Returns
+    -------
+    Figure
+        Above the boxes an arc from each input to its result, with the derivative that it
+        multiplies by on the way back; below them the gradients.
+    """
+    computed = {result for result, _, _ in entries}
+    made, axes = figure(1, 1, (1.0 + 1.3 * len(names), 1.4 + 0.4 * len(names)))
+    for x, (name, value, grad) in enumerate(zip(names, values, grads, strict=True)):
+        axes.bar(x, 0.7, 0.7, -0.35, color=COLOURS[0 if x in computed else 1], alpha=0.3)
+        axes.text(x, 0.14, name, ha="center", va="center", weight="bold")
+        axes.text(x, -0.17, f"{value:g}", ha="center", va="center", fontsize=9)
+        axes.text(x, -0.6, f"gradient {grad:g}", ha="center", va="center", fontsize=9)
+    for result, inputs, slopes in entries:
+        for place, (start, slope) in enumerate(zip(inputs, slopes, strict=True)):
+            left, right = start + 0.24, result - 0.24 + 0.2 * place
+            top = 0.35 + 0.45 * (result - start) - 0.16 * place
+            axes.plot([left, left, right], [0.35, top, top], color="0.4", lw=1)
+            _arrow(axes, (right, top), (right, 0.35), "0.4")
+            axes.text((left + right) / 2, top, f"{slope:g}", ha="center", va="bottom", fontsize=8)
+    axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.8, 0.7 + 0.45 * len(names)))
+    axes.set_axis_off()
+    return made
 
 
 def show_progress(lessons: Mapping[str, Sequence[tuple[str, str]]]) -> Figure:

@@ -1,4 +1,4 @@
-"""Noise2Noise pairs and clean patches, drawn from photographs (lesson 01)."""
+"""Noise2Noise pairs and clean patches, drawn from photographs (lessons 01 and 02)."""
 
 from __future__ import annotations
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from n2n_lib.framework import kernels
 from n2n_lib.framework.module import Module
 from n2n_lib.support.arguments import check_number
-
-PIECE = 1 << 18
-"""Numbers that an activation works on at once, where that spares a large tensor: 1 MB."""
 
 
 def _check_floating(x: Tensor, module: Module) -> None:
@@ -29,7 +27,7 @@ class ReLU(Module):
     ----------
     inplace : bool
         Overwrite the input in `forward` and the gradient in `backward` instead of allocating new
-        tensors. Use it where nobody else reads them, as inside a network.
+        tensors, where the kernel set can. Use it where nobody else reads them, as inside a network.
 
     Notes
     -----
@@ -42,22 +40,16 @@ class ReLU(Module):
     def forward(self, input: Tensor) -> Tensor:
         """Return ``max(input, 0)``, of the shape of `input`."""
         _check_floating(input, self)
-        self._saved = input.clamp_(min=0) if self.inplace else input.clamp(min=0)
-        return self._saved
+        kernel_set = kernels.active()
+        output = kernel_set.relu_forward(input, self.inplace)
+        self._saved = kernel_set, output
+        return output
 
     def backward(self, grad_output: Tensor) -> Tensor:
-        """Multiply with the slope: 1 where the output ``y`` is positive, else 0: ``sign(y)``."""
-        output = self._take_saved()
+        """Multiply with the slope: 1 where the output is positive, else 0."""
+        kernel_set, output = self._take_saved()
         self._check_grad(grad_output, output.shape)
-        grad = grad_output if self.inplace else grad_output.clone()
-        if grad.numel() <= PIECE:
-            return grad.mul_(output.sign())
-        # In pieces that stay in the cache: a large fresh tensor of slopes would cost more time
-        # than the product.
-        step = max(1, PIECE * len(grad) // grad.numel())
-        for part, y in zip(grad.split(step), output.split(step), strict=True):
-            part.mul_(y.sign())
-        return grad
+        return kernel_set.relu_backward(grad_output, output, self.inplace)
 
     def extra_repr(self) -> str:
         """Describe the arguments."""
@@ -159,12 +151,13 @@ class Sigmoid(Module):
     def forward(self, input: Tensor) -> Tensor:
         """Return the activation, of the shape of `input`."""
         _check_floating(input, self)
-        small = input.abs().neg_().exp_()  # e^-|x|, never more than 1
-        self._saved = input.clamp(max=0).exp_() / (1 + small)
-        return self._saved
+        kernel_set = kernels.active()
+        output = kernel_set.sigmoid_forward(input)
+        self._saved = kernel_set, output
+        return output
 
     def backward(self, grad_output: Tensor) -> Tensor:
         """Multiply the gradient with ``y (1 - y)``."""
-        y = self._take_saved()
-        self._check_grad(grad_output, y.shape)
-        return torch.addcmul(y, y, y, value=-1).mul_(grad_output)
+        kernel_set, output = self._take_saved()
+        self._check_grad(grad_output, output.shape)
+        return kernel_set.sigmoid_backward(grad_output, output)

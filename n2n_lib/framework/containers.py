@@ -22,6 +22,9 @@ class Sequential(Module):
     ------
     TypeError
         If an item is not a `Module`.
+    ValueError
+        If a module stands in two places: the second would overwrite what the first remembers for
+        its ``backward``.
 
     Notes
     -----
@@ -37,10 +40,19 @@ class Sequential(Module):
     def __init__(self, *modules: Module | list[Module]) -> None:
         if len(modules) == 1 and isinstance(modules[0], (list, tuple)):
             modules = tuple(modules[0])
+        places: dict[int, int] = {}
         for position, module in enumerate(modules):
             if not isinstance(module, Module):
                 got = type(module).__name__
                 raise TypeError(f"Sequential expected a Module at place {position}, got {got}")
+            for part in module.modules():
+                first = places.setdefault(id(part), position)
+                if first != position:
+                    raise ValueError(
+                        f"Sequential expected every module in one place, got the same "
+                        f"{type(part).__name__} in places {first} and {position}: the second would "
+                        "overwrite what the first remembers for its backward"
+                    )
         self.layers = list(modules)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from n2n_lib.framework import kernels
 from n2n_lib.framework.module import Module
 
 
@@ -13,8 +14,8 @@ class _Loss(Module):
     def __init__(self, model: Module | None = None) -> None:
         self.model = model
 
-    def _difference(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return ``output - target`` if they are comparable."""
+    def _check(self, output: Tensor, target: Tensor) -> None:
+        """Raise unless prediction and target are comparable."""
         who = type(self).__name__
         for name, value in (("output", output), ("target", target)):
             if not isinstance(value, Tensor) or not value.is_floating_point():
@@ -29,7 +30,6 @@ class _Loss(Module):
                 f"{who} expected two non-empty tensors of one shape, "
                 f"got {tuple(output.shape)} and {tuple(target.shape)}"
             )
-        return output - target
 
     def _continue(self, grad_output: Tensor) -> Tensor | None:
         """Hand the gradient of the prediction to the network, if there is one."""
@@ -88,8 +88,11 @@ class MSELoss(_Loss):
         ValueError
             If the shapes differ or are empty. (Broadcasting would average over the wrong pairs.)
         """
-        self._saved = self._difference(output, target)
-        return self._saved.square().mean()
+        self._check(output, target)
+        kernel_set = kernels.active()
+        loss, saved = kernel_set.mse_forward(output, target)
+        self._saved = kernel_set, saved
+        return loss
 
     def backward(self) -> Tensor | None:
         """Differentiate the loss and, if there is one, the network behind it.
@@ -99,8 +102,8 @@ class MSELoss(_Loss):
         Tensor or None
             Gradient of the loss with respect to the network's input, or to `output` without one.
         """
-        difference = self._take_saved()
-        return self._continue(difference * (2 / difference.numel()))
+        kernel_set, saved = self._take_saved()
+        return self._continue(kernel_set.mse_backward(saved))
 
 
 class L1Loss(_Loss):
@@ -137,7 +140,8 @@ class L1Loss(_Loss):
         TypeError, ValueError
             If they are not floating-point tensors of one dtype and one shape that is not empty.
         """
-        self._saved = self._difference(output, target)
+        self._check(output, target)
+        self._saved = output - target
         return self._saved.abs().mean()
 
     def backward(self) -> Tensor | None:

@@ -26,7 +26,7 @@ class Module:
     Section 2.1 of the report. Nothing here uses autograd.
 
     A module remembers its last ``forward`` only. So it may stand in a network once: a second place
-    would overwrite what the first one needs for its ``backward``.
+    would overwrite what the first one needs for its ``backward``, and `Sequential` refuses it.
 
     Examples
     --------

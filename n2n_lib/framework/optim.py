@@ -17,6 +17,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from n2n_lib.framework import kernels
 from n2n_lib.framework.module import Module
 from n2n_lib.framework.schedules import constant, cosine  # noqa: F401 (older editions look here)
 from n2n_lib.support.arguments import check_number
@@ -193,17 +194,13 @@ class SGD(Optimiser):
         pairs = self.model.param()
         if not pairs:
             return
-        if not self.momentum and not self.weight_decay:
-            parameters, grads = zip(*pairs, strict=True)
-            torch._foreach_add_(parameters, grads, alpha=-self.lr)  # all in one call
-            return
+        if self.weight_decay:
+            pairs = [(p, _decayed(p, grad, self.weight_decay)) for p, grad in pairs]
         if not self.momentum:
-            for parameter, grad in pairs:
-                parameter.add_(_decayed(parameter, grad, self.weight_decay), alpha=-self.lr)
+            kernels.active().sgd_step(pairs, self.lr)
             return
         share = 1 - self.dampening if self.steps else 1.0
         for (parameter, grad), velocity in zip(pairs, self._remembered("velocity"), strict=True):
-            grad = _decayed(parameter, grad, self.weight_decay)
             velocity.mul_(self.momentum).add_(grad, alpha=share)
             step = grad.add(velocity, alpha=self.momentum) if self.nesterov else velocity
             parameter.add_(step, alpha=-self.lr)

@@ -14,13 +14,14 @@ import nbformat
 import pytest
 import torch
 from answers import LESSONS, PLACES, SOLUTION, judge, student, untouched
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 from torch.nn import functional
 
 from n2n_lib.course import check
 from n2n_lib.course.check import EXERCISES, CheckFailed
 from n2n_lib.course.check.convolution import LOOPS, SCATTER
-from n2n_lib.course.check.exercise import Answer, Edit, but, tensors_in
+from n2n_lib.course.check.exercise import Answer, Edit, but, tensors_in, values
 from n2n_lib.course.check.judge import judge_calls
 from n2n_lib.course.check.sgd import FANS
 from n2n_lib.course.lessons import TOPICS, number_of, stem_of
@@ -565,6 +566,51 @@ FURTHER: dict[str, list[tuple]] = {
     "adam_step": [
         ("hat", but(("beta1**t", "beta1 ^ t")), "raised TypeError", "no power"),
     ],
+    "nesterov_step": [
+        (
+            "velocities written into the list",
+            """
+            for i, (parameter, grad) in enumerate(params):
+                velocities[i] = momentum * velocities[i] + grad
+                parameter -= lr * (grad + momentum * velocities[i])
+            """,
+            "velocities did not change",
+            "the list velocities",
+        ),
+    ],
+    "warmup_cosine": [
+        (
+            "torch.cos of a float",
+            but(("math.cos(math.pi * done)", "torch.cos(math.pi * done)")),
+            "raised TypeError",
+        ),
+    ],
+    "autocorrelation": [
+        (
+            "minus lag",
+            but(("d[: len(d) - lag]", "d[:-lag]")),
+            "raised RuntimeError",
+            "At lag 0",
+        ),
+    ],
+    "ScaledResidual": [
+        (
+            "f never runs forwards",
+            but(("x + self.share * self.f(x)", "x + self.share * x")),
+            "raised TypeError",
+            "f ran backwards before it ran forwards",
+        ),
+        (
+            "share not kept",
+            but((" = f, share", " = f, self.share")),
+            "raised AttributeError",
+        ),
+        (
+            "the parameters without their gradients",
+            but(("return self.f.param()", "return [p for p, _ in self.f.param()]")),
+            "raised",
+        ),
+    ],
     "he_std": [
         (
             "a tensor",
@@ -607,12 +653,46 @@ FURTHER: dict[str, list[tuple]] = {
         ),
         ("nothing is split", "return f.backward(grad_output)", "no others"),
     ],
+    "Concat": [
+        (
+            "in the middle",
+            but(
+                ("[:, : self.channels]", "[:, : grad_output.shape[1] // 2]"),
+                ("[:, self.channels :]", "[:, grad_output.shape[1] // 2 :]"),
+            ),
+            "more channels in the branch",
+            "not in the middle",
+        ),
+        ("no pairs", but(("return self.f.param()", "return []")), "one pair here"),
+        ("beside each other in a row", but(("dim=1", "dim=3")), "output"),
+    ],
+    "unet_level": [
+        (
+            "always a Concat",
+            but(("if deeper is not None:", "if True:")),
+            "At the bottom deeper is None",
+        ),
+        ("a list", but(("return Sequential(layers)", "return layers")), "return Sequential"),
+        ("channels", but(("Conv2d(2 * wide, wide, 3", "Conv2d(wide, wide, 3")), "Go down the list"),
+    ],
     "receptive_field": [
         ("float", but(("return size", "return float(size)")), "should be an int"),
     ],
     "self_ensemble": [],
     "recorrupt": [
         ("one value", "return noisy + alpha * noise", "2"),
+    ],
+    "noise_level": [
+        ("pairs", but((".values", "")), "values are wanted"),
+        (
+            "variance",
+            but(("middle / (2 * 0.6745)", "(middle / (2 * 0.6745)) ** 2")),
+            "The numbers differ",
+        ),
+    ],
+    "adapt": [
+        ("not called", but(("draw()", "draw")), "draw"),
+        ("backward first", but(("loss = criterion(network(first), second)", "loss = 0")), "loss"),
     ],
     "mean_gradient": [
         ("stacked", "return torch.stack(grads)", "Wrong shape"),
@@ -698,7 +778,7 @@ def test_every_exercise_is_in_the_lesson_of_its_topic_and_every_check_has_an_exe
         assert exercise.title and "\n" not in exercise.title and len(exercise.title) <= 60
         assert exercise.hint.endswith(".") and len(exercise.hint) > 40
     assert set(PLACES) == set(EXERCISES)
-    others = {"CheckFailed", "EXERCISES", "go_on_with", "progress"}
+    others = {"CheckFailed", "EXERCISES", "answers", "go_on_with", "mine", "progress"}
     assert set(check.__all__) == others | set(EXERCISES)
 
 
@@ -886,6 +966,41 @@ def kernels_by_probing(weight):
     return kernels
 
 
+def rate_by_torch(step, steps, warmup):
+    optimiser = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    parts = [
+        torch.optim.lr_scheduler.LinearLR(optimiser, 1 / (warmup + 1), total_iters=warmup),
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps - warmup),
+    ]
+    schedule = torch.optim.lr_scheduler.SequentialLR(optimiser, parts, milestones=[warmup])
+    for _ in range(step):
+        optimiser.step()
+        schedule.step()
+    return optimiser.param_groups[0]["lr"]
+
+
+def ends_of_the_floor(smallest, largest):
+    """Solve root(lr a) = 1 - root(mu) and 1 + root(mu), which is linear in both roots."""
+    roots = torch.tensor([[smallest, 1], [largest, 1]], dtype=torch.float64).sqrt()
+    lr, mu = torch.linalg.solve(
+        roots * torch.tensor([1, 1, 1, -1]).view(2, 2), torch.ones(2, 1).double()
+    )
+    return lr.item() ** 2, mu.item() ** 2
+
+
+def correlate(d, lags):
+    d = d - d.mean()
+    r = functional.conv1d(functional.pad(d, (0, lags - 1))[None, None], d[None, None]).flatten()
+    return r / r[0]
+
+
+def past_and_through(f, share, x, grad_output):
+    def block(x, weight):
+        return torch.lerp(x, x + torch.einsum("oc,nchw->nohw", weight, x), share)
+
+    return block(x, f.weight), *pulled_back(block, (x, f.weight), grad_output)
+
+
 def ring(processes, size, bandwidth, latency):
     """Add up the time of each message."""
     piece = size / processes / bandwidth
@@ -896,20 +1011,382 @@ def upsample(x, scale):
     return functional.interpolate(x, scale_factor=scale)
 
 
+def constants(guesses, readings):
+    """Fit a constant by least squares, and let PyTorch measure each guess."""
+    columns = torch.ones(len(readings), 1, dtype=readings.dtype)
+    best = torch.linalg.lstsq(columns, readings[:, None]).solution.squeeze()
+    errors = [functional.mse_loss(a.expand_as(readings), readings) for a in [*guesses, best]]
+    return torch.stack(errors[:-1]), best, errors[-1]
+
+
+def parts_of_the_error(output, target, clean):
+    """Get the mixed term from what is left of the whole."""
+    parts = functional.mse_loss(output, clean), functional.mse_loss(target, clean)
+    return parts[0], functional.mse_loss(output, target) - parts[0] - parts[1], parts[1]
+
+
+def skimage_psnr(output, target):
+    each = [
+        peak_signal_noise_ratio(z.double().numpy(), y.double().numpy(), data_range=1)
+        for y, z in zip(output, target, strict=True)
+    ]
+    return torch.tensor(each).mean().to(output.dtype)
+
+
+def skimage_ssim(y, z):
+    sides = {"win_size": len(y), "data_range": 1}
+    value = structural_similarity(y.double().numpy(), z.double().numpy(), **sides)
+    return torch.tensor(value).to(y.dtype)
+
+
+def nearest_by_cdist(patch, first, second, count):
+    distances = torch.cdist(patch.flatten()[None], first.flatten(1))[0]
+    return second[distances.topk(count, largest=False).indices].mean(0)
+
+
+def pooled_and_gathered(source, k, choice):
+    blocks = functional.unfold(source[:, None], k, stride=k)  # (C, k * k, h * w)
+    places = choice.flatten().expand(len(source), 1, -1)
+    noisy = blocks.gather(1, places).view(len(source), *choice.shape)
+    return functional.avg_pool2d(source, k), noisy
+
+
+def neighbours_by_unfold(x, size):
+    padded = functional.pad(x.flatten(0, 1)[:, None], (size // 2,) * 4, mode="replicate")
+    columns = functional.unfold(padded, size).transpose(1, 2).flatten(0, 1)
+    return functional.pad(columns, (0, 1), value=1.0)
+
+
 def shape_of_weight(grad_output, x, kernel_size):
     return x.new_zeros(x.shape[1], grad_output.shape[1], *kernel_size)
 
 
+def concatenated(x, matrix, grad_output):
+    def chain(x, matrix):
+        return torch.cat([x, torch.einsum("oc,nchw->nohw", matrix, x)], 1)
+
+    grad_input, grad_matrix = pulled_back(chain, (x, matrix), grad_output)
+    return chain(x, matrix), grad_input, matrix, grad_matrix
+
+
+def level(channels, deeper, x):
+    """Go down and up with weights as the check fills them in, in the order of the layers."""
+    wide, filled = 2 * channels, []
+
+    def conv(x, outputs, size, **settings):
+        for shape in ((outputs, x.shape[1], size, size), (outputs,)):
+            count = torch.arange(1, math.prod(shape) + 1, dtype=torch.float64)
+            filled.append((2 * torch.sin((len(filled) + 1) * count)).to(x.dtype).view(shape))
+        return functional.leaky_relu(functional.conv2d(x, *filled[-2:], **settings), 0.1)
+
+    x = conv(conv(x, wide, 2, stride=2), wide, 3, padding=1)
+    if deeper is not None:
+        x = conv(torch.cat([x, deeper(x)], 1), wide, 3, padding=1)
+    x = conv(upsample(x, 2), channels, 3, padding=1)
+    return x, sum(parameter.numel() for parameter in filled)
+
+
+def median_of_corners(noisy):
+    corner = noisy.new_tensor([[1, -1], [-1, 1]]).expand(noisy.shape[1], 1, 2, 2)
+    both = functional.conv2d(noisy, corner, groups=noisy.shape[1])
+    return both.abs().flatten(1).quantile(0.5, dim=1) / 1.349
+
+
+def adapted(weight, patches, noises, alpha):
+    losses = []
+    for clean, noise in zip(patches, noises, strict=True):
+
+        def loss(weight, x=clean + alpha * noise, target=clean - noise / alpha):
+            return functional.mse_loss(functional.conv2d(x, weight, padding=1), target)
+
+        losses.append(loss(weight))
+        weight = weight - 0.01 * pulled_back(loss, (weight,), torch.ones_like(losses[-1]))
+    return torch.stack(losses), weight
+
+
+def loops_by_torch(g, x, w):
+    bias = w.new_zeros(len(w))
+    return pulled_back(functional.linear, (x, w, bias), g)
+
+
+def forward_and_two_backwards(forward: Callable, x, weight, bias, grad_output=None):
+    """What the uses of `Linear` and `UpsampleConv` return: weight and bias accumulate."""
+    output = forward(x, weight, bias)
+    g = values(output.shape, 46, output.dtype) if grad_output is None else grad_output
+    grad_x, *first = pulled_back(forward, (x, weight, bias), g)
+    _, *second = pulled_back(forward, (-x, weight, bias), 2 * g)
+    return output, grad_x, *(a + b for a, b in zip(first, second, strict=True))
+
+
+def errors_by_autograd(module, x, v, step):
+    """Autograd through the module's forward, in place of differences."""
+    module.forward(x)
+    module.zero_grad()
+    ours = [module.backward(v), module.weight_grad, module.bias_grad]
+    leaves = (x, module.weight, module.bias)
+    theirs = pulled_back(lambda x, w, b: functional.linear(x, w, b).square(), leaves, v)
+    return torch.stack(
+        [torch.dist(a, b) / torch.linalg.norm(b) for a, b in zip(ours, theirs, strict=True)]
+    )
+
+
+def gap_by_probing(forward, transposed, x, y):
+    """Build both matrices, one picture with a single one after the other."""
+
+    def matrix(function, shape):
+        ones = torch.eye(shape.numel(), dtype=x.dtype).view(-1, *shape)
+        return torch.stack([function(one).flatten() for one in ones], 1)
+
+    difference = matrix(forward, x.shape) - matrix(transposed, y.shape).T
+    return y.flatten() @ difference @ x.flatten()
+
+
+def descend_by_torch(x, t, weight, bias, rate, steps):
+    layer = torch.nn.Linear(*weight.T.shape, dtype=x.dtype)
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    optimiser = torch.optim.SGD(layer.parameters(), rate)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        with torch.enable_grad():
+            functional.mse_loss(layer(x), t).backward()
+        optimiser.step()
+    return layer.weight.detach(), layer.bias.detach()
+
+
+def bisected_rate(curvature):
+    """Halve the interval of rates between one that converges and one that does not."""
+    low, high = 0.0, 100 / curvature
+    for _ in range(200):
+        rate = (low + high) / 2
+        low, high = (rate, high) if abs(1 - rate * curvature) < 1 else (low, rate)
+    return (low + high) / 2
+
+
+def swing_of_a_matrix(curvature, best, w, lr, steps):
+    """Apply one linear map of (distance, sum of gradients) again and again."""
+    one = torch.tensor([[1 - lr * curvature, -lr], [curvature, 1.0]], dtype=torch.float64)
+    state = torch.tensor([w - best, 0.0], dtype=torch.float64)
+    path = [(torch.linalg.matrix_power(one, k) @ state)[0] + best for k in range(steps + 1)]
+    return torch.stack(path)
+
+
+def trained_by_torch(network, inputs, targets, order, batch):
+    """Train PyTorch's twin with torch.optim, on a DataLoader's batches."""
+    twin = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 2), torch.nn.LeakyReLU(0.2), torch.nn.Conv2d(3, 1, 1)
+    ).to(inputs.dtype)
+    for theirs, (ours, _) in zip(twin.parameters(), network.param(), strict=True):
+        theirs.data.copy_(ours)
+    optimiser, losses = torch.optim.SGD(twin.parameters(), lr=0.5), []
+    pairs = torch.utils.data.TensorDataset(inputs, targets)
+    for rows in order:
+        for x, t in torch.utils.data.DataLoader(pairs, batch_size=batch, sampler=rows):
+            with torch.enable_grad():
+                loss = functional.mse_loss(twin(x), t)
+            losses.append(loss.detach())
+            optimiser.zero_grad()
+            with torch.enable_grad():
+                loss.backward()
+            optimiser.step()
+    return torch.cat([p.detach().flatten() for p in twin.parameters()]), torch.stack(losses)
+
+
+def middle_of_floor(rates, losses):
+    """Look for the ends of the floor in sorted order, and return the middle of their logarithms."""
+    ranked = sorted((loss, rate) for rate, loss in zip(rates, losses, strict=True) if loss == loss)
+    floor = [math.log(rate) for loss, rate in ranked if loss <= 1.2 * ranked[0][0]]
+    return (min(floor) + max(floor)) / 2
+
+
+def chain_by_torch(modules, x, grad_output):
+    """Run affine maps by torch.addmm and autograd, and take a step by hand."""
+    own = [t for m in modules for t in (m.matrix, getattr(m, "bias", None)) if t is not None]
+
+    def run(x, *parameters):
+        left = iter(parameters)
+        for module in modules:
+            matrix = next(left)
+            bias = next(left) if hasattr(module, "bias") else matrix.new_zeros(matrix.shape[1])
+            x = torch.addmm(bias, x, matrix)
+        return 1 * x
+
+    output = run(x, *own)
+    pulled = pulled_back(run, (x, *own), grad_output)
+    grad_input, *grads = pulled if own else (pulled,)
+    stepped = [p - 0.125 * grad for p, grad in zip(own, grads, strict=True)]
+    flat = torch.cat([grad.flatten() for grad in grads]) if grads else x.new_zeros(0)
+    return output, grad_input, flat, run(x, *stepped)
+
+
+def ours_once(module, x, grad_output):
+    module.zero_grad()
+    module.forward(x)
+    return [module.backward(grad_output), *(grad for _, grad in module.param())]
+
+
+def by_autograd(module, x, grad_output):
+    """Differentiate the forward of a module, which consists of differentiable operations."""
+    leaves = [x, *(parameter for parameter, _ in module.param())]
+    with torch.enable_grad():
+        for leaf in leaves:
+            leaf.requires_grad_()
+        grads = torch.autograd.grad(module.forward(x), leaves, grad_output)
+    for leaf in leaves:
+        leaf.requires_grad_(False)
+    return grads
+
+
+def tensors_below(value):
+    """Return every tensor with a gradient beside it, in any object below."""
+    held = vars(value) if hasattr(value, "__dict__") else {}
+    found = [held[name[:-5]] for name in held if name.endswith("_grad") and name[:-5] in held]
+    for below in held.values():
+        for item in below if isinstance(below, (list, tuple)) else [below]:
+            if not isinstance(item, Tensor):
+                found += tensors_below(item)
+    return found
+
+
+def closest_sum_of_bends(x, target, bends):
+    """Project the target on the features, made orthogonal one after the other."""
+    columns = [torch.ones_like(x), *(functional.relu(x - c) for c in bends)]
+    fit, directions = torch.zeros_like(x), []
+    for column in columns:
+        for _ in range(2):  # twice: the second pass takes away what rounding has left
+            for direction in directions:
+                column = column - (column @ direction) * direction
+        directions.append(column / column.norm())
+        fit = fit + (target @ directions[-1]) * directions[-1]
+    return fit
+
+
+def conv_by_torch(x, weight, bias, g):
+    """What is accumulated over two backwards is twice the gradient."""
+    layer = torch.nn.Conv2d(*weight.shape[1::-1], 3, padding=1)
+    torch.nn.init.xavier_normal_(layer.weight, generator=torch.Generator().manual_seed(84))
+
+    def forward(*leaves):
+        return functional.conv2d(*leaves, padding=1)
+
+    grad_x, *grads = pulled_back(forward, (x, weight, bias), g)
+    start = layer.weight.detach().to(x.dtype), torch.zeros_like(bias)
+    return *start, forward(x, weight, bias), grad_x, *(2 * grad for grad in grads)
+
+
+def plain_chain_by_torch(modules, x, g):
+    matrices = [module.matrix for module in modules]
+
+    def forward(x, *matrices):
+        return torch.linalg.multi_dot([x, *matrices]) if matrices else 1 * x
+
+    grads = pulled_back(forward, (x, *matrices), g)
+    grad_x, *grads = grads if matrices else (grads,)
+    pairs = [t.flatten() for pair in zip(matrices, grads, strict=True) for t in pair]
+    joined = torch.cat([x.new_zeros(1), *pairs])
+    return forward(x, *matrices), grad_x, len(modules), joined
+
+
+def residual_by_torch(f, x, g):
+    def forward(x, matrix):
+        return x @ (matrix + torch.eye(len(matrix), dtype=x.dtype))
+
+    grad_x, grad_matrix = pulled_back(forward, (x, f.matrix), g)
+    joined = torch.cat([x.new_zeros(1), f.matrix.flatten(), grad_matrix.flatten()])
+    return forward(x, f.matrix), grad_x, 1, joined
+
+
+def network_by_torch(width, x):
+    generator, layers = torch.Generator().manual_seed(100), []
+    for channels in ((3, width), (width, width), (width, 3)):
+        layer = torch.nn.Conv2d(*channels, 3, padding=1)
+        torch.nn.init.xavier_normal_(layer.weight, generator=generator)
+        torch.nn.init.zeros_(layer.bias)
+        layers += [layer, torch.nn.ReLU()]
+    with torch.no_grad():
+        layers[4].weight.mul_(0.1)
+    f = torch.nn.Sequential(*layers[:5]).to(x.dtype)
+    return x + f(x), sum(p.numel() for p in f.parameters())
+
+
+def train_by_torch(network, x, t, batch, rates):
+    generator, losses = torch.Generator().manual_seed(110), []
+    matrix = network.matrix.clone().requires_grad_()
+    optimiser = torch.optim.SGD([matrix])
+    for optimiser.param_groups[0]["lr"] in rates:
+        rows = torch.randint(len(x), (batch,), generator=generator)
+        with torch.enable_grad():
+            loss = functional.mse_loss(x[rows] @ matrix, t[rows])
+            optimiser.zero_grad()
+            loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return x.new_tensor(losses), matrix.detach()
+
+
 # Of every exercise that returns something: the same by PyTorch, autograd, or another algorithm.
 # Where an exercise has a `use`: what that returns, from the arguments of a case.
+def by_a_triangular_system(entries: list, count: int) -> Tensor:
+    """Gradients of the last value: v = S v + inputs, so the last row of the inverse of 1 - S."""
+    slopes = torch.zeros(count, count, dtype=torch.float64)
+    for result, inputs, factors in entries:
+        for index, factor in zip(inputs, factors, strict=True):
+            slopes[result, index] += factor
+    return torch.linalg.inv(torch.eye(count, dtype=torch.float64) - slopes)[-1]
+
+
+def program_by_autograd(program: Callable, x: Tensor, y: Tensor, grad: Tensor) -> tuple:
+    """What a tape should find; its entries are the operations of the program."""
+    count = 0
+
+    class Counted(Tensor):
+        @classmethod
+        def __torch_function__(cls, function, types, arguments=(), named=None):
+            nonlocal count
+            count += function.__name__ in ("mul", "add", "matmul", "__mul__", "__add__")
+            return super().__torch_function__(function, types, arguments, named or {})
+
+    program(x.as_subclass(Counted), y.as_subclass(Counted))
+    with torch.enable_grad():
+        leaves = [value.clone().requires_grad_() for value in (x, y)]
+        output = program(*leaves)
+        grads = torch.autograd.grad(output, leaves, grad, allow_unused=True)
+    received = (torch.zeros_like(grad) if g is None else g for g in grads)
+    return (output.detach(), count, *received)
+
+
 BY_TORCH: dict[str, Callable] = {
+    "best_constant": constants,
+    "three_terms": parts_of_the_error,
+    "psnr": skimage_psnr,
+    "mean_of_second_copies": nearest_by_cdist,
+    "pixel_sample": pooled_and_gathered,
+    "drop_pixels": lambda z, uniform, keep: (z / keep).masked_fill(uniform >= keep, 0),
+    "ssim_window": skimage_ssim,
+    "design_matrix": neighbours_by_unfold,
+    "fit_filter": lambda A, t: torch.linalg.lstsq(A, t[:, None]).solution[:, 0],
+    "linear_backward_loops": loops_by_torch,
     "linear_backward": lambda g, x, w: pulled_back(functional.linear, (x, w), g),
+    "Linear": lambda w, b, x, g: forward_and_two_backwards(functional.linear, x, w, b, g),
     "numerical_gradient": differences,
+    "gradient_check": errors_by_autograd,
+    "two_layers_backward": lambda g, x, first, second: pulled_back(
+        lambda x, a, b: functional.linear(functional.linear(x, a).square(), b),
+        (x, first, second),
+        g,
+    ),
+    "descend": descend_by_torch,
     "output_size": lambda n, k, s, p, d: len(torch.ones(n + 2 * p).unfold(0, d * (k - 1) + 1, s)),
+    "conv2d_loops": functional.conv2d,
     "conv2d_forward": functional.conv2d,
     "conv2d_weight_grad": lambda g, windows, shape: pulled_back(
         lambda weight: weight.flatten(1) @ windows, (g.new_zeros(shape),), g.flatten(2)
     ),
+    "conv2d_bias_grad": lambda g: pulled_back(
+        lambda b: functional.conv2d(g, torch.zeros(g.shape[1], g.shape[1], 1, 1).to(g), b),
+        (g.new_zeros(g.shape[1]),),
+        g,
+    ),
+    "adjoint_gap": gap_by_probing,
     "conv2d_input_grad": lambda g, w, size, stride, padding: torch.nn.grad.conv2d_input(
         (len(g), w.shape[1], *size), w, g, stride, padding
     ),
@@ -917,9 +1394,47 @@ BY_TORCH: dict[str, Callable] = {
     "upsample_backward": lambda g, scale: pulled_back(
         lambda x: upsample(x, scale), (g[:, :, ::scale, ::scale],), g
     ),
+    "stamp_row": lambda x, weight, stride: functional.conv_transpose1d(
+        x[None], weight[None, None], stride=stride
+    )[0],
+    "UpsampleConv": lambda x, weight, bias, scale, padding: forward_and_two_backwards(
+        lambda x, w, b: functional.conv2d(upsample(x, scale), w, b, padding=padding),
+        x,
+        weight,
+        bias,
+    ),
+    "relu_forward": functional.relu,
+    "fit_curve": closest_sum_of_bends,
+    "ELU": lambda alpha, x, g: (
+        functional.elu(x, 1.0 if alpha is None else alpha),
+        pulled_back(lambda x: functional.elu(x, 1.0 if alpha is None else alpha), (x,), g),
+    ),
+    "surviving_part": lambda activation, inputs: math.prod(
+        pulled_back(activation.forward, (x,), torch.ones_like(x)).norm().item() / x.numel() ** 0.5
+        for x in inputs
+    ),
     "relu_backward": lambda g, output: pulled_back(torch.relu, (output,), g),
     "sigmoid_forward": lambda x: functional.logsigmoid(x).exp(),
     "sigmoid_backward": lambda g, output: pulled_back(torch.sigmoid, (output.logit(),), g),
+    "mse_forward": functional.mse_loss,
+    "Sequential": chain_by_torch,
+    "gradient_ratios": lambda module, x, g: (
+        torch.cat(
+            [
+                (ours / theirs).flatten()
+                for ours, theirs in zip(
+                    ours_once(module, x, g), by_autograd(module, x, g), strict=True
+                )
+            ]
+        )
+        .mul(1e4)
+        .round()
+        / 1e4
+    ),
+    "find_bugs": lambda asked: 1,
+    "hidden_values": lambda module: (
+        sum(t.numel() for t in tensors_below(module)) - sum(t.numel() for t, _ in module.param())
+    ),
     "mse_backward": lambda output, target: pulled_back(
         lambda y: functional.mse_loss(y, target), (output,), torch.ones((), dtype=output.dtype)
     ),
@@ -928,6 +1443,10 @@ BY_TORCH: dict[str, Callable] = {
         (g.new_zeros(len(g), len(modules[0].matrix) if modules else g.shape[1]),),
         g,
     ),
+    "largest_rate": bisected_rate,
+    "path_without_zero_grad": swing_of_a_matrix,
+    "train": trained_by_torch,
+    "choose_rate": lambda rates, losses: math.exp(middle_of_floor(rates, losses)),
     "xavier_std": lambda shape: (
         (2 / (torch.ones(shape)[0].sum() + torch.ones(shape)[:, 0].sum()).item()) ** 0.5
     ),
@@ -941,17 +1460,27 @@ BY_TORCH: dict[str, Callable] = {
         (shape_of_weight(g, x, kernel_size),),
         g,
     ),
+    "best_momentum": ends_of_the_floor,
+    "warmup_cosine": rate_by_torch,
+    "averaged": lambda mean, weight, t, decay: weight.lerp(mean, min(decay, 1 - 9 / (10 + t))),
     "he_std": lambda shape, slope: (
         torch.nn.init.calculate_gain("leaky_relu", slope) / math.prod(shape[1:]) ** 0.5
     ),
+    "weight_grad_sizes": lambda f, b: f.cumprod(0) / f * b.flip(0).cumprod(0).flip(0) / b,
+    "autocorrelation": correlate,
+    "ScaledResidual": past_and_through,
     "windows": cut_by_unfold,
     "shift_and_add": add_by_fold,
     "phase_kernels": kernels_by_probing,
     "concat_backward": lambda f, channels, g: pulled_back(
         lambda x: torch.cat([x, f.forward(x)], 1), (torch.zeros_like(g[:, :channels]),), g
     ),
+    "Concat": concatenated,
+    "unet_level": level,
     "receptive_field": reach,
+    "noise_level": median_of_corners,
     "self_ensemble": mean_of_views,
+    "adapt": adapted,
     "recorrupt": lambda noisy, noise, alpha: (
         torch.add(noisy, noise, alpha=alpha),
         torch.sub(noisy, noise, alpha=1 / alpha),
@@ -960,6 +1489,18 @@ BY_TORCH: dict[str, Callable] = {
         torch.tensor(counts, dtype=grads[0].dtype) / sum(counts), torch.stack(grads), 1
     ),
     "ring_seconds": ring,
+    "play_back": by_a_triangular_system,
+    "sum_to": lambda grad, shape: pulled_back(
+        lambda x: x.expand_as(grad), (grad.new_zeros(shape),), grad
+    ),
+    "Tape": program_by_autograd,
+    "Conv": conv_by_torch,
+    "ReLU": lambda x, g: (x.relu(), pulled_back(torch.relu, (x,), g), 0),
+    "Chain": plain_chain_by_torch,
+    "Residual": residual_by_torch,
+    "small_network": network_by_torch,
+    "train_denoiser": train_by_torch,
+    "clean_up": lambda network, images: (1.6 * images - 0.3 * 255).clamp(0, 255),
 }
 
 
@@ -992,10 +1533,14 @@ def test_the_solution_takes_the_step_of_torch(name: str):
     twins = {
         "sgd_step": lambda p, a: torch.optim.SGD(p, a["lr"]),
         "momentum_step": lambda p, a: torch.optim.SGD(p, a["lr"], momentum=a["momentum"]),
+        "nesterov_step": lambda p, a: torch.optim.SGD(
+            p, a["lr"], momentum=a["momentum"], nesterov=True
+        ),
         "adagrad_step": lambda p, a: torch.optim.Adagrad(p, a["lr"], eps=a["eps"]),
         "adam_step": lambda p, a: torch.optim.Adam(p, a["lr"], a["betas"], a["eps"]),
     }
-    state = {"momentum_step": "momentum_buffer", "adagrad_step": "sum", "adam_step": "exp_avg"}
+    state = {"momentum_step": "momentum_buffer", "nesterov_step": "momentum_buffer"}
+    state |= {"adagrad_step": "sum", "adam_step": "exp_avg"}
     for case, expected in zip(EXERCISES[name].cases, EXERCISES[name].expected, strict=True):
         arguments = case.arguments
         params = [p.clone() for p, _ in arguments["params"]]
@@ -1018,20 +1563,40 @@ def test_the_solution_takes_the_step_of_torch(name: str):
 
 # ------------------------------------------------------------------------------ what is judged
 
-NO_FLOAT32 = {"numerical_gradient"}  # finite differences in float32 have few digits
-NUMBERS = {"output_size", "xavier_std", "transposed_size", "he_std", "receptive_field"}
-NUMBERS |= {"ring_seconds"}
+NO_FLOAT32 = {  # finite differences in float32 have few digits
+    "gradient_check",
+    "gradient_ratios",
+    "numerical_gradient",
+}
+NUMBERS = {
+    "best_momentum",
+    "choose_rate",
+    "find_bugs",
+    "he_std",
+    "hidden_values",
+    "largest_rate",
+    "output_size",
+    "path_without_zero_grad",
+    "play_back",
+    "receptive_field",
+    "ring_seconds",
+    "surviving_part",
+    "transposed_size",
+    "warmup_cosine",
+    "xavier_std",
+}
+"""Exercises without a tensor among their arguments."""
 
 
 def dtypes(name: str) -> set[torch.dtype]:
     tensors = [t for case in EXERCISES[name].cases for _, t in tensors_in(case.arguments)]
-    return {tensor.dtype for tensor in tensors}
+    return {tensor.dtype for tensor in tensors if tensor.is_floating_point()}  # not of indices
 
 
 @every_exercise
 def test_both_dtypes_are_judged(name: str, capsys):
-    if not dtypes(name):
-        assert name in NUMBERS
+    if name in NUMBERS:
+        assert dtypes(name) <= {torch.float64}
         return
     expected = {torch.float64} if name in NO_FLOAT32 else {torch.float64, torch.float32}
     assert dtypes(name) == expected
@@ -1082,7 +1647,7 @@ def scaled(name: str, dtype: torch.dtype, factor: float) -> Callable:
     return times
 
 
-WHOLE = {"output_size", "transposed_size", "receptive_field"}
+WHOLE = {"output_size", "transposed_size", "receptive_field", "hidden_values"}
 
 
 @pytest.mark.parametrize("name", [name for name in RETURNING if name not in WHOLE])

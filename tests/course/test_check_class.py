@@ -61,7 +61,7 @@ def told(answer: Any) -> str:
 def test_a_right_class_is_right(capsys):
     Scale(student())
     Scale(student(("(Module)", "")))
-    assert capsys.readouterr().out == "Scale: right, 2 cases.\n" * 2
+    assert capsys.readouterr().out.count("Scale: right, 2 cases.\n") == 2
     assert check.go_on_with(mine := student()) is mine
 
 

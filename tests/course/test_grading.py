@@ -24,7 +24,6 @@ from filelock import FileLock
 from n2n_lib.course.check import EXERCISES
 from n2n_lib.course.grading import run, submissions
 from n2n_lib.course.grading.judge import has_bubblewrap
-from n2n_lib.course.grading.needed import needed
 from n2n_lib.course.grading.results import write_feedback
 from n2n_lib.course.grading.run import Grade, Limits, Mark, grade
 from n2n_lib.course.grading.submissions import find_submissions, read_submission
@@ -32,6 +31,7 @@ from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.course.grading.wire import decode, encode
 from n2n_lib.course.grading.worker import FORKS
 from n2n_lib.course.lessons import stem_of
+from n2n_lib.course.needed import needed
 from n2n_lib.course.notebooks import find_lessons
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"

@@ -80,17 +80,9 @@ def mistakes() -> str:
     return "\n\n".join(parts)
 
 
-def symbols() -> str:
-    """The table of symbols, of lesson 01."""
-    lesson = nbformat.read(LESSONS[0], as_version=4)
-    (cell,) = (c for c in lesson.cells if c.source.startswith("## Notation of all lessons"))
-    return "\n".join(line for line in cell.source.splitlines() if line.startswith("|"))
-
-
 WRITTEN: dict[str, tuple[Path, Callable[[], str]]] = {
     "lessons": (INSTRUCTORS, overview),
     "mistakes": (INSTRUCTORS, mistakes),
-    "symbols": (STUDENTS, symbols),
 }
 
 

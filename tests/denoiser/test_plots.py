@@ -16,6 +16,8 @@ from torch import Tensor
 from n2n_lib.denoiser import plots
 from n2n_lib.denoiser.evaluation import evaluate_photographs
 from n2n_lib.denoiser.networks import report_network, unet
+from n2n_lib.framework.conv import Conv2d
+from n2n_lib.framework.module import Module
 
 
 @pytest.fixture(autouse=True)
@@ -368,6 +370,39 @@ def test_a_network_is_drawn_with_the_shapes_of_its_tensors():
 def test_a_chain_without_branches_is_drawn_too():
     drawn = plots.show_network(report_network(generator=generator(0)).to(torch.float64))
     assert labels(drawn)[1::2] == ["32×32", "16×16", "8×8", "17×17", "32×32"]
+
+
+class Twice(Module):
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, grad_output):
+        return 2 * grad_output
+
+
+def test_a_module_is_drawn_with_both_directions():
+    module = Conv2d(2, 3, kernel_size=2, generator=generator(0))
+    drawn = plots.show_module(module, torch.ones(1, 2, 5, 4))
+    assert labels(drawn) == [
+        "Conv2d",
+        "weight_grad\n(3, 2, 2, 2)",
+        "bias_grad\n(3,)",
+        "$x$ (1, 2, 5, 4)",
+        "$\\partial L/\\partial x$\n(1, 2, 5, 4)",
+        "$y$ (1, 3, 4, 3)",
+        "$\\partial L/\\partial y$\n(1, 3, 4, 3)",
+    ]
+    assert module._saved is None, "a copy has run"
+    assert rendered(drawn).std() > 0
+
+
+@pytest.mark.parametrize(
+    "length, names", [(1, ["x", "y"]), (2, ["x", "z", "y"]), (3, ["x", "z_1", "z_2", "y"])]
+)
+def test_a_chain_of_modules_is_drawn_box_by_box(length: int, names: list[str]):
+    drawn = plots.show_module([Twice()] * length, torch.ones(2, 3))
+    assert labels(drawn)[:length] == ["Twice"] * length
+    assert labels(drawn)[length::2] == [f"${name}$ (2, 3)" for name in names]
 
 
 # ---------------------------------------------------------------------- crops of photographs

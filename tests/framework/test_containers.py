@@ -206,15 +206,30 @@ def test_modules_in_place_overwrite_neither_the_way_past_nor_the_arguments(build
     assert torch.equal(x, x_before) and torch.equal(v, v_before), "results share memory"
 
 
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (lambda one: Sequential(one, Sigmoid(), one), "the same Conv2d in places 0 and 2"),
+        (lambda one: Sequential([Sigmoid(), one, one]), "the same Conv2d in places 1 and 2"),
+        (lambda one: Sequential(Residual(one), ELU(), Sequential(one)), "in places 0 and 2"),
+    ],
+    ids=["itself", "in a list", "inside of others"],
+)
+def test_a_module_in_two_places_is_refused(build: Callable, message: str) -> None:
+    """The second forward would overwrite what the first one needs, and the gradient be wrong."""
+    with pytest.raises(ValueError, match=f"{message}: the second would overwrite"):
+        build(conv(2, 2, 1))
+
+
 def test_a_branch_copies_only_what_would_be_overwritten(monkeypatch) -> None:
     """A copy at every branch would cost time for nothing."""
     copies = []
     clone = Tensor.clone
     monkeypatch.setattr(Tensor, "clone", lambda x, **k: copies.append(1) or clone(x, **k))
-    one = conv(2, 2, 1)
+    one, other = conv(2, 2, 1), conv(2, 2, 1)
     x = random_values((1, 2, 4, 4), 1)
     for f, expected in (
-        (Sequential(one, ReLU(inplace=True), one), 0),
+        (Sequential(one, ReLU(inplace=True), other), 0),
         (Sequential(ReLU(inplace=True), one), 1),
         (Sequential(one, ReLU(inplace=True)), 1),
         (ReLU(inplace=True), 2),

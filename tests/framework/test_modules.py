@@ -861,7 +861,7 @@ def test_repr_of_a_network_reads_like_pytorchs() -> None:
 
 def test_every_kernel_set_offers_the_functions_of_the_protocol() -> None:
     assert active() is KERNELS[DEFAULT] and "unfold" in KERNELS
-    assert len(FUNCTIONS) == 8
+    assert len(FUNCTIONS) == 15
     for name in FUNCTIONS:
         documented = list(inspect.signature(getattr(KernelSet, name)).parameters)[1:]
         for kernel_set in KERNELS.values():
@@ -886,11 +886,11 @@ def test_use_kernels_swaps_and_restores() -> None:
     "kernels, error, message",
     [
         ("mkl", ValueError, "expected a kernel set out of .*unfold.*, got 'mkl'"),
-        (None, TypeError, "got a NoneType without conv2d_forward, .*conv_transpose2d_backward$"),
+        (None, TypeError, "got a NoneType without conv2d_forward, .*sgd_step$"),
         (
             SimpleNamespace(**dict.fromkeys(FUNCTIONS[1:], max), conv2d_forward=None),
             TypeError,
-            "expected a kernel set with 8 functions, .* without conv2d_forward$",
+            "expected a kernel set with 15 functions, .* without conv2d_forward$",
         ),
     ],
     ids=["no such name", "nothing", "one is missing"],
@@ -909,8 +909,10 @@ def test_refused_kernel_sets(kernels: object, error: type, message: str) -> None
         lambda: Upsampling(2, 3, 2, generator=generator(0)),
         NNUpsampling,
         lambda: ConvTranspose2d(2, 3, 2, generator=generator(0)),
+        ReLU,
+        Sigmoid,
     ],
-    ids=["Conv2d", "Upsampling", "NNUpsampling", "ConvTranspose2d"],
+    ids=["Conv2d", "Upsampling", "NNUpsampling", "ConvTranspose2d", "ReLU", "Sigmoid"],
 )
 def test_backward_uses_the_kernel_set_of_its_forward(build: Callable) -> None:
     """Of one's own set, which counts the calls and hands them to the report's."""
@@ -936,6 +938,63 @@ def test_backward_uses_the_kernel_set_of_its_forward(build: Callable) -> None:
     with use_kernels(spy):
         module.backward(torch.ones_like(output))
     assert calls == ["forward", "backward"], "this forward had not used the spy"
+
+
+def test_a_whole_training_step_is_arithmetic_of_the_set() -> None:
+    """Of one's own set, which is called for all of it; the loss goes back on the set it came by."""
+    calls = []
+
+    def spy_on(name: str) -> Callable:
+        def call(*arguments):
+            calls.append(name)
+            return getattr(KERNELS["unfold"], name)(*arguments)
+
+        return call
+
+    spy = SimpleNamespace(**{name: spy_on(name) for name in FUNCTIONS})
+    network = Sequential(Conv2d(3, 2, 1), ReLU(inplace=True), Upsampling(2, 3, 1), Sigmoid())
+    criterion, optimiser = MSELoss(network), SGD(network, lr=0.1)
+    x = random_values((1, 3, 4, 4), 1, torch.float32)
+    with use_kernels(spy):
+        criterion(network(x), torch.zeros(1, 3, 8, 8))
+    criterion.backward()
+    optimiser.step()
+    layers = ["conv2d", "relu", "upsample_conv2d", "sigmoid", "mse"]
+    assert calls == [f"{name}_forward" for name in layers] + [
+        f"{name}_backward" for name in layers[::-1]
+    ]
+    with use_kernels(spy):
+        optimiser.step()
+    assert calls[-1] == "sgd_step"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_both_sets_compute_number_by_number_what_torch_does(dtype: torch.dtype) -> None:
+    """Also where an exponential overflows, and on so many numbers that they come in pieces."""
+    x = 3 * random_values((5, 3, 200, 200), 1, dtype)
+    x[0, 0, 0, :4] = torch.tensor([0.0, 1e4, -1e4, -80.0])
+    grad, target = random_values(x.shape, 2, dtype), random_values(x.shape, 3, dtype)
+    theirs = x.clone().requires_grad_()
+    with torch.enable_grad():
+        relu, sigmoid = theirs.relu(), theirs.sigmoid()
+        loss = nn.functional.mse_loss(theirs, target)
+        relu_grad, sigmoid_grad = (torch.autograd.grad(y, theirs, grad)[0] for y in (relu, sigmoid))
+        (loss_grad,) = torch.autograd.grad(loss, theirs)
+    for kernel_set in KERNELS.values():
+        ours = kernel_set.relu_forward(x)
+        assert torch.equal(ours, relu) and torch.equal(
+            kernel_set.relu_backward(grad, ours), relu_grad
+        )
+        ours = kernel_set.sigmoid_forward(x)
+        torch.testing.assert_close(ours, sigmoid.detach())
+        torch.testing.assert_close(kernel_set.sigmoid_backward(grad, ours), sigmoid_grad)
+        ours, saved = kernel_set.mse_forward(x, target)
+        torch.testing.assert_close(ours, loss.detach())
+        torch.testing.assert_close(kernel_set.mse_backward(saved), loss_grad)
+        pairs = [(x.clone(), grad), (target.clone(), grad)]
+        assert kernel_set.sgd_step(pairs, 0.5) is None
+        torch.testing.assert_close(pairs[0][0], x - 0.5 * grad)
+        torch.testing.assert_close(pairs[1][0], target - 0.5 * grad)
 
 
 @every_kernel_set

@@ -4,8 +4,9 @@ A check is silent but for one line if the function is right. If not, it prints a
 and raises `CheckFailed`, which says in words what to look at; from the second failure on it adds a
 hint.
 
-Two more calls stand in the lessons. ``NAME = check.go_on_with(NAME)`` lets the following cells run
-before an answer is right, and ``check.progress()`` draws what is right so far.
+More calls stand in the lessons. ``NAME = check.go_on_with(NAME)`` lets the following cells run
+before an answer is right, and ``check.progress()`` draws what is right so far. Right answers are
+collected: ``check.answers()`` gives them back, and ``check.mine()`` makes a kernel set of them.
 """
 
 from __future__ import annotations
@@ -15,36 +16,44 @@ from typing import TYPE_CHECKING, Any
 
 from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers its exercises)
     activations,
+    autograd,
     camera,
     capstone,
     convolution,
+    depth,
     gradients,
+    gradients_used,
     loss_and_sequential,
+    milestone,
+    one_noisy_picture,
     optimisers,
+    photographs,
     record,
-    registry,
     scale,
     sgd,
     speed,
     transposed_convolution,
+    two_noisy_copies,
     unet,
+    upsample_conv,
     upsampling,
 )
-from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.collecting import answers
+from n2n_lib.course.check.exercise import EXERCISES
 from n2n_lib.course.check.judge import CheckFailed, right_or_library
+from n2n_lib.course.check.kernel_set import mine
 from n2n_lib.course.lessons import label_of, number_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-EXERCISES: dict[str, Exercise] = dict(
-    sorted(registry.EXERCISES.items(), key=lambda item: number_of(item[1].topic))
-)
-"""Every exercise by its name, in the order of the lessons."""
+_in_order = sorted(EXERCISES.items(), key=lambda item: number_of(item[1].topic))
+EXERCISES.clear()  # from here on they stand in the order of the lessons
+EXERCISES.update(_in_order)
 
 globals().update(EXERCISES)  # check.NAME
 
-__all__ = ["EXERCISES", "CheckFailed", "go_on_with", "progress", *EXERCISES]
+__all__ = ["EXERCISES", "CheckFailed", "answers", "go_on_with", "mine", "progress", *EXERCISES]
 
 
 def go_on_with(function: Callable[..., Any], exercise: str | None = None) -> Callable[..., Any]:

@@ -7,6 +7,210 @@ from torch import Tensor
 
 from n2n_lib.course.check.exercise import Case, Mistake, but, values
 from n2n_lib.course.check.registry import exercise
+from n2n_lib.framework import activations
+from n2n_lib.framework.module import Module
+
+# ------------------------------------------------------------------------------------ relu_forward
+
+
+def _number_case(
+    name: str, shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.float64
+) -> Case:
+    return Case(name, {"x": values(shape, seed, dtype)})
+
+
+@exercise(
+    topic="activations",
+    title="ReLU",
+    hint="The result is the larger one of x and 0, number by number: x.clamp(min=0).",
+    returns=("output",),
+    cases=(
+        Case("numbers to read", {"x": torch.tensor([-2.0, 0.0, 0.5, 3.0], dtype=torch.float64)}),
+        _number_case("one image", (1, 2, 3, 3), 31),
+        _number_case("batch", (3, 2, 4, 2), 32),
+        _number_case("float32", (2, 3, 2, 2), 33, torch.float32),
+    ),
+)
+def relu_forward(x: Tensor) -> Tensor:
+    """Check ``relu_forward(x) -> output``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``x`` of any shape and returns ``max(x, 0)`` of that shape and
+        dtype, and leaves ``x`` as it was.
+    """
+    return x.clamp(min=0)
+
+
+relu_forward.mistakes = (
+    Mistake(
+        "It returns the slope, 1 or 0, and not the value: where x is positive, ReLU returns x.",
+        "return (x > 0).to(x.dtype)",
+        likely="slope only",
+    ),
+    Mistake(
+        "It keeps the negative numbers and replaces the positive ones by 0: it is the other way "
+        "round.",
+        "return x.clamp(max=0)",
+        likely="wrong way round",
+    ),
+    Mistake(
+        "This is the absolute value: a negative number becomes 0, and keeps nothing of its size.",
+        "return x.abs()",
+        likely="absolute value",
+    ),
+    Mistake(
+        "The result is right, but your function changed its input: a method whose name ends in an "
+        "underscore writes into x, and so does `x[...] = 0`. Whoever gave x to you still needs it.",
+        "return x.clamp_(min=0)",
+        """
+        x[x < 0] = 0
+        return x
+        """,
+        likely="in place",
+    ),
+    Mistake(
+        "It returns the positive numbers alone, in a row: the others become 0, each in its place.",
+        "return x[x > 0]",
+        likely="selected",
+    ),
+    Mistake(
+        "This is LeakyReLU, which keeps a little of a negative number: ReLU returns 0 there.",
+        *(f"return torch.where(x > 0, x, {slope} * x)" for slope in (0.01, 0.1, 0.2)),
+    ),
+    Mistake(
+        "The numbers are cut off at 1 as well: ReLU has no upper limit.",
+        "return x.clamp(0, 1)",
+    ),
+    Mistake("It returns x as it came: a negative number becomes 0.", "return x"),
+    Mistake(
+        "The sign is lost: this is ReLU of -x, which keeps what is negative.",
+        "return (-x).clamp(min=0)",
+    ),
+    Mistake(
+        "`max` of a tensor is its largest number, one for all: ReLU compares each number with 0.",
+        "return x.max().clamp(min=0)",
+    ),
+)
+
+
+# -------------------------------------------------------------------------------------- fit_curve
+
+
+def _curve_case(name: str, points: int, bends: int, dtype: torch.dtype = torch.float64) -> Case:
+    x = torch.linspace(-1, 2, points, dtype=torch.float64)
+    places = torch.linspace(-0.8, 1.5, bends, dtype=torch.float64)
+    arguments = {"x": x, "target": torch.sin(3 * x) + 0.5 * x, "bends": places}
+    return Case(name, {label: value.to(dtype) for label, value in arguments.items()})
+
+
+@exercise(
+    topic="activations",
+    title="A curve from ReLUs",
+    hint=(
+        "The features are ReLU(x - c), one column for each place c: (x[:, None] - "
+        "bends).clamp(min=0) is (n, K). torch.cat appends a column of ones, torch.linalg.lstsq "
+        "gives the weights, (K + 1, 1), and the columns times the weights are the fit."
+    ),
+    returns=("fit",),
+    cases=(
+        _curve_case("three bends", 9, 3),
+        _curve_case("five bends", 21, 5),
+        _curve_case("one bend, float32", 9, 1, torch.float32),
+    ),
+    errors=(
+        (
+            "must match the size",
+            "x[:, None] is (n, 1) and bends is (K,): their difference is (n, K).",
+        ),
+        (
+            "at least 2 dimensions",
+            "lstsq wants a matrix on both sides: target[:, None] is (n, 1).",
+        ),
+        (
+            "must be greater or equal to 2",
+            "lstsq wants a matrix on both sides: target[:, None] is (n, 1).",
+        ),
+        (
+            "expected m1 and m2 to have the same dtype",
+            "All parts need the dtype of x: torch.ones_like(x) has it, torch.ones(n) has not.",
+        ),
+    ),
+)
+def fit_curve(x: Tensor, target: Tensor, bends: Tensor) -> Tensor:
+    """Check ``fit_curve(x, target, bends) -> fit``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes points ``x`` and ``target`` ``(n,)`` and places ``bends``
+        ``(K,)``, and returns the values at the points, ``(n,)``, of the sum ``b + sum_k w_k
+        ReLU(x - bends[k])`` that is closest to the target in squared error.
+    """
+    features = (x[:, None] - bends).clamp(min=0)
+    columns = torch.cat([features, torch.ones_like(x)[:, None]], dim=1)
+    weights = torch.linalg.lstsq(columns, target[:, None]).solution
+    return (columns @ weights)[:, 0]
+
+
+_ONES = "torch.ones_like(x)[:, None]"
+
+fit_curve.mistakes = (
+    Mistake(
+        "The constant is missing: without a column of ones every sum is 0 at the first bend.",
+        but((f"torch.cat([features, {_ONES}], dim=1)", "features")),
+        likely="no constant",
+    ),
+    Mistake(
+        "The features have no bend: x - c alone is a straight line, and so is every sum of such "
+        "lines. Take ReLU of it.",
+        but((".clamp(min=0)", "")),
+        likely="no ReLU",
+    ),
+    Mistake(
+        "The features are those of ReLU(c - x), which are zero to the right of their place: "
+        "subtract bends from x.",
+        but(("x[:, None] - bends", "bends - x[:, None]")),
+        likely="wrong sign",
+    ),
+    Mistake(
+        "The places are added to x, so the bends are at -c: ReLU(x - c) bends at c.",
+        but(("- bends", "+ bends")),
+    ),
+    Mistake(
+        "It is ReLU of x minus c, and not ReLU(x) minus c: subtract first, then clamp.",
+        but(("(x[:, None] - bends).clamp(min=0)", "x[:, None].clamp(min=0) - bends")),
+    ),
+    Mistake(
+        "The features are 1 or 0: these sums are steps. Keep x - c where it is positive.",
+        but((".clamp(min=0)", ".gt(0).to(x.dtype)")),
+        likely="steps",
+    ),
+    Mistake(
+        "It returns the weights: multiply the columns with them for the values at the points.",
+        but(("return (columns @ weights)[:, 0]", "return weights[:, 0]")),
+        likely="weights",
+    ),
+    Mistake(
+        "It returns what is left, target minus the fit.",
+        but(("return (columns @ weights)[:, 0]", "return target - (columns @ weights)[:, 0]")),
+    ),
+    Mistake(
+        "The result has a dimension too many: take column 0 of (n, 1).",
+        but(("(columns @ weights)[:, 0]", "columns @ weights")),
+        likely="(n, 1)",
+    ),
+    Mistake(
+        "It returns the target as it came: the fit only comes close to it.",
+        "return target",
+    ),
+    Mistake(
+        "ReLU is taken of the whole sum at the end: the sum itself is the fit.",
+        but(("[:, 0]", "[:, 0].clamp(min=0)")),
+    ),
+)
+
 
 # ----------------------------------------------------------------------------------- relu_backward
 
@@ -108,7 +312,7 @@ relu_backward.mistakes = (
 # --------------------------------------------------------------------------------- sigmoid_forward
 
 
-# At -712 exp(712) overflows in float64, and the result 5e-310 can still be held. So there a
+# At -712 exp(712) overflows in float64, and the result 6e-310 can still be held. So there a
 # sigmoid that overflows on its way is wrong: it gives exactly 0. (Where the processor is set to
 # flush such small numbers to zero, no way of writing it could be right.)
 _DEEP = [-712.0] if torch.exp(torch.full((16,), -712.0, dtype=torch.float64)).min() > 0 else []
@@ -133,8 +337,8 @@ _CLAMPED = (
     title="A sigmoid that never overflows",
     hint=(
         "For x >= 0 use 1 / (1 + exp(-x)), for x < 0 the same number written as "
-        "exp(x) / (1 + exp(x)); then exp never sees a large positive number. torch.where takes "
-        "one or the other."
+        "exp(x) / (1 + exp(x)). Or both in one: exp(min(x, 0)) / (1 + exp(-|x|)), where exp never "
+        "sees a positive number. (torch.where would compute both formulas everywhere.)"
     ),
     returns=("output",),
     elementwise=True,
@@ -154,8 +358,8 @@ _CLAMPED = (
         ),
         (
             "Boolean value of Tensor",
-            "`if` wants one truth value, and x has many: torch.where takes one formula or the "
-            "other for every value by itself.",
+            "`if` wants one truth value, and x has many: torch.where computes both formulas "
+            "everywhere and picks one of the results for every value.",
         ),
     ),
 )
@@ -222,7 +426,7 @@ sigmoid_forward.mistakes = (
     ),
     Mistake(
         "One formula is taken for the whole tensor, and it overflows for some of the values: "
-        "choose for every value by itself, with torch.where.",
+        "choose for every value by itself.",
         """
         if (x >= 0).all():
             return 1 / (1 + torch.exp(-x))
@@ -340,5 +544,277 @@ sigmoid_backward.mistakes = (
     Mistake(
         "Here (1 - grad_output) stands where (1 - y) belongs.",
         "return output * (1 - grad_output)",
+    ),
+)
+
+
+# -------------------------------------------------------------------------------------------- ELU
+
+
+def _elu_case(
+    name: str, shape: tuple[int, ...], alpha: float, dtype: torch.dtype = torch.float64
+) -> Case:
+    x, grad_output = values(shape, 34, dtype), values(shape, 35, dtype)
+    return Case(name, {"alpha": alpha, "x": x, "grad_output": grad_output})
+
+
+def use_activation(
+    answer: type[Module], alpha: float | None, x: Tensor, grad_output: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Make a module, run it forwards and backwards, and another one between the two."""
+    module, other = (answer() if alpha is None else answer(alpha) for _ in range(2))
+    output = module.forward(x)
+    kept = output.clone()
+    other.forward(1 - x)
+    return kept, module.backward(grad_output)
+
+
+@exercise(
+    topic="activations",
+    title="A module of one's own: ELU",
+    hint=(
+        "forward: torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0))), kept as an attribute "
+        "of self. backward: grad_output where the output is positive, and elsewhere grad_output "
+        "times (output + alpha)."
+    ),
+    returns=("output", "grad_input"),
+    use=use_activation,
+    elementwise=True,
+    cases=(
+        _elu_case("vector", (6,), 1.0),
+        _elu_case("alpha 0.5", (2, 3, 2, 2), 0.5),
+        _elu_case("alpha left out", (4, 3), None),
+        Case(
+            "close to zero",
+            {
+                "alpha": 2.0,
+                "x": torch.tensor([-1e-9, -1e-12, 1e-9, -0.5], dtype=torch.float64),
+                "grad_output": values((4,), 36),
+            },
+        ),
+        Case(
+            "a large number",
+            {
+                "alpha": 1.5,
+                "x": torch.tensor([1e4, -1e4, 800.0, -0.5], dtype=torch.float64),
+                "grad_output": values((4,), 37),
+            },
+        ),
+        _elu_case("batch, float32", (3, 2, 4, 2), 0.25, torch.float32),
+    ),
+    errors=(
+        (
+            "Boolean value of Tensor",
+            "`if` wants one truth value, and x has many: torch.where picks for every value.",
+        ),
+    ),
+)
+class ELU(Module):
+    """Check ``ELU(alpha)``, a module with ``forward(x)`` and ``backward(grad_output)``.
+
+    Parameters
+    ----------
+    function : type
+        The student's class, with ``alpha=1.0`` by default. Its ``forward`` returns ``x`` where
+        it is positive and ``alpha (exp(x) - 1)`` elsewhere, exact also close to zero; its
+        ``backward`` returns the gradient of the ``x`` of the last forward. Two modules of the
+        class know nothing of each other.
+    """
+
+    def __init__(self, alpha=1.0):
+        self.alpha = alpha
+
+    def forward(self, x):
+        """Return ELU of every number."""
+        below = self.alpha * torch.expm1(x.clamp(max=0))
+        self.output = torch.where(x > 0, x, below)
+        return self.output
+
+    def backward(self, grad_output):
+        """Return the gradient of the input."""
+        below = grad_output * (self.output + self.alpha)
+        return torch.where(self.output > 0, grad_output, below)
+
+
+ELU.mistakes = (
+    Mistake(
+        "alpha is missing in forward: below zero the value is alpha * (exp(x) - 1).",
+        but(("self.alpha * torch.expm1", "torch.expm1")),
+        likely="no alpha in forward",
+    ),
+    Mistake(
+        "exp(x) - 1 loses its digits close to zero, where the two are nearly equal: torch.expm1(x) "
+        "computes the difference in one go.",
+        but(("torch.expm1(x.clamp(max=0))", "(torch.exp(x.clamp(max=0)) - 1)")),
+        but(("torch.expm1(x.clamp(max=0))", "(torch.exp(x) - 1)")),
+        likely="exp(x) - 1",
+    ),
+    Mistake(
+        "The 1 is not subtracted: below zero the value is alpha * (exp(x) - 1), so that the curve "
+        "goes through zero.",
+        but(("torch.expm1(x.clamp(max=0))", "torch.exp(x.clamp(max=0))")),
+    ),
+    Mistake(
+        "The slope below zero is alpha * exp(x), which is output + alpha: alpha is not added.",
+        but(("(self.output + self.alpha)", "self.output")),
+        likely="alpha not added",
+    ),
+    Mistake(
+        "The slope below zero is output + alpha: you add 1, which is right for alpha = 1 alone.",
+        but(("(self.output + self.alpha)", "(self.output + 1)")),
+        likely="output + 1",
+    ),
+    Mistake(
+        "The slope below zero is alpha * exp(x), and this takes the exponential of the output: it "
+        "is no x. Written with the output the slope is output + alpha.",
+        but(("(self.output + self.alpha)", "self.alpha * torch.exp(self.output)")),
+        likely="exp of the output",
+    ),
+    Mistake(
+        "The slope is multiplied with alpha once more: it is output + alpha.",
+        but(("(self.output + self.alpha)", "self.alpha * (self.output + self.alpha)")),
+    ),
+    Mistake(
+        "backward returns the slope alone and forgot grad_output: multiply by it.",
+        but(
+            ("grad_output * (self.output", "(self.output"),
+            ("grad_output, below", "torch.ones_like(below), below"),
+        ),
+        likely="slope alone",
+    ),
+    Mistake(
+        "backward passes nothing where the output is negative: that is ReLU. ELU has the slope "
+        "output + alpha there.",
+        but(("grad_output * (self.output + self.alpha)", "torch.zeros_like(grad_output)")),
+    ),
+    Mistake(
+        "backward looks at the sign of grad_output instead of that of the output.",
+        but(("where(self.output > 0", "where(grad_output > 0")),
+    ),
+    Mistake(
+        "backward uses what another module of the class was given: keep the output in `self`, not "
+        "in the class, of which there is one for all.",
+        but(("self.output", "ELU.output")),
+        likely="kept in the class",
+    ),
+    Mistake(
+        "alpha is not kept: whatever it is, the module uses 1.",
+        but(("self.alpha = alpha", "self.alpha = 1.0")),
+    ),
+    Mistake(
+        "alpha has another default: ELU() means alpha = 1.",
+        but(("alpha=1.0", "alpha=0.01")),
+    ),
+    Mistake(
+        "Below zero the value is alpha * x, a straight line: that is LeakyReLU.",
+        but(("torch.expm1(x.clamp(max=0))", "x.clamp(max=0)")),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------- surviving_part
+
+
+def _surviving_case(name: str, activation: Module, *shapes: tuple[int, ...]) -> Case:
+    inputs = [values(shape, 38 + index) for index, shape in enumerate(shapes)]
+    return Case(name, {"activation": activation, "inputs": inputs})
+
+
+@exercise(
+    topic="activations",
+    title="What the slopes predict of a gradient",
+    hint=(
+        "For each input: activation.forward(x), then slope = activation.backward("
+        "torch.ones_like(x)); multiply the result by slope.square().mean().sqrt().item()."
+    ),
+    returns=("part",),
+    cases=(
+        _surviving_case("one layer of ReLU", activations.ReLU(), (4, 3)),
+        _surviving_case("two layers of LeakyReLU", activations.LeakyReLU(0.3), (6,), (6,)),
+        _surviving_case("three sigmoids", activations.Sigmoid(), (2, 3), (2, 3), (4,)),
+        _surviving_case("two ELUs", activations.ELU(), (2, 4), (2, 4)),
+        _surviving_case("no layer", activations.ReLU()),
+    ),
+    errors=(
+        (
+            "needs a forward",
+            "backward belongs to the last forward: call activation.forward(x) before it.",
+        ),
+        (
+            "missing 1 required positional argument",
+            "backward wants the gradient of the output: torch.ones_like(x).",
+        ),
+    ),
+)
+def surviving_part(activation: Module, inputs: list[Tensor]) -> float:
+    """Check ``surviving_part(activation, inputs) -> part``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes a module and a list of what it is given in layer 1, 2 ..., and
+        returns the product over the layers of the root mean square of its slopes, a float.
+    """
+    part = 1.0
+    for x in inputs:
+        activation.forward(x)
+        slope = activation.backward(torch.ones_like(x))
+        part *= slope.square().mean().sqrt().item()
+    return part
+
+
+surviving_part.mistakes = (
+    Mistake(
+        "It takes the mean of the slopes: of their squares, and then the root.",
+        but((".square().mean().sqrt()", ".mean()")),
+        likely="mean",
+    ),
+    Mistake(
+        "The root is missing: this is the product of the mean squares.",
+        but((".sqrt()", "")),
+        likely="no root",
+    ),
+    Mistake(
+        "The squares are added up and not averaged: with more numbers in a layer the part grows.",
+        but((".mean()", ".sum()")),
+        but(("slope.square().mean().sqrt()", "slope.norm()")),
+        likely="sum",
+    ),
+    Mistake(
+        "It takes the largest slope of a layer: most numbers have a smaller one.",
+        but((".square().mean().sqrt()", ".max()")),
+    ),
+    Mistake(
+        "The layers are added up: a chain multiplies.",
+        but(("part *=", "part +=")),
+        but(("part = 1.0", "part = 0.0"), ("part *=", "part +=")),
+    ),
+    Mistake(
+        "It begins with 0, and every product with 0 is 0.",
+        but(("part = 1.0", "part = 0.0")),
+    ),
+    Mistake(
+        "This is the part of the first layer alone: is `return` inside the loop?",
+        but(("part *= ", "return ")),
+        likely="return inside the loop",
+    ),
+    Mistake(
+        "This is the part of the last layer alone: multiply over the layers.",
+        but(("part *=", "part =")),
+    ),
+    Mistake(
+        "It measures what forward returns: the slope is what backward makes of a gradient of ones.",
+        but(("slope = activation.backward(torch.ones_like(x))", "slope = activation.forward(x)")),
+        likely="values instead of slopes",
+    ),
+    Mistake(
+        "backward is given x: a gradient of ones returns the slope itself.",
+        but(("torch.ones_like(x)", "x")),
+    ),
+    Mistake(
+        "It takes the standard deviation of the slopes, which is 0 where all are equal: take the "
+        "root of their mean square.",
+        but((".square().mean().sqrt()", ".std()")),
+        but((".square().mean().sqrt()", ".std(unbiased=False)")),
     ),
 )

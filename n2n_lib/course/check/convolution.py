@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
 import torch
 from torch import Tensor
 from torch.nn.functional import fold, unfold  # noqa: TID251 (functions, not modules)
@@ -112,6 +116,150 @@ output_size.mistakes = (
         "The window is one pixel too short: it reaches over dilation * (kernel - 1) + 1 pixels, "
         "and the + 1 is missing.",
         "return (size + 2 * padding - dilation * (kernel - 1)) // stride + 1",
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------ conv2d_loops
+
+
+def _loops_case(
+    name: str,
+    x: tuple[int, int, int, int],
+    weight: tuple[int, int, int],
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    dtype: torch.dtype = torch.float64,
+) -> Case:
+    outputs, *kernel = weight
+    arguments = {
+        "x": values(x, 28, dtype),
+        "weight": values((outputs, x[1], *kernel), 29, dtype),
+        "bias": values((outputs,), 30, dtype),
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+    }
+    return Case(name, arguments, {"the batch size N": x[0], "the channels C": x[1]})
+
+
+@exercise(
+    topic="convolution",
+    title="Convolution, index by index",
+    hint=(
+        "First H' and W', then zeros of (N, O, H', W'). Four loops go over the outputs, three more "
+        "over c, u, v. The picture's row is i * stride + u * dilation - padding; add weight times "
+        "pixel where row and column lie inside the picture."
+    ),
+    returns=("output",),
+    axes=("image", "channel", "row", "column"),
+    cases=(
+        _loops_case("one channel, one image", (1, 1, 4, 4), (1, 2, 2)),
+        _loops_case("3 images, 2 channels in and out", (3, 2, 3, 4), (2, 2, 2)),
+        _loops_case("window not square", (1, 3, 5, 4), (2, 2, 3)),
+        _loops_case("stride 2", (1, 2, 6, 7), (2, 3, 2), stride=2),
+        _loops_case("padding 1", (2, 1, 3, 4), (2, 3, 3), padding=1),
+        _loops_case("dilation 2", (1, 1, 6, 5), (1, 3, 2), dilation=2),
+        _loops_case("all three, float32", (1, 2, 6, 5), (2, 2, 3), 2, 2, 2, torch.float32),
+    ),
+    errors=(
+        (
+            "out of bounds",
+            "With padding a window reaches outside the picture: add only where 0 <= row < H and "
+            "0 <= column < W. And is every loop as long as its dimension?",
+        ),
+    ),
+)
+def conv2d_loops(
+    x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int, dilation: int
+) -> Tensor:
+    """Check ``conv2d_loops(x, weight, bias, stride, padding, dilation) -> output``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``x`` ``(N, C, H, W)``, ``weight`` ``(O, C, kH, kW)``, ``bias``
+        ``(O,)`` and three integers, and returns ``(N, O, H', W')``.
+    """
+    (N, C, H, W), (outputs, _, kH, kW) = x.shape, weight.shape
+    rows = (H + 2 * padding - dilation * (kH - 1) - 1) // stride + 1
+    columns = (W + 2 * padding - dilation * (kW - 1) - 1) // stride + 1
+    y = torch.zeros(N, outputs, rows, columns, dtype=x.dtype)
+    for n, o, i, j in product(range(N), range(outputs), range(rows), range(columns)):
+        y[n, o, i, j] = bias[o]
+        for c, u, v in product(range(C), range(kH), range(kW)):
+            row = i * stride + u * dilation - padding
+            column = j * stride + v * dilation - padding
+            if 0 <= row < H and 0 <= column < W:  # outside is zero
+                y[n, o, i, j] += weight[o, c, u, v] * x[n, c, row, column]
+    return y
+
+
+conv2d_loops.mistakes = (
+    Mistake(
+        "It forgot the bias: each output of channel o starts from bias[o].",
+        but(("y[n, o, i, j] = bias[o]", "pass")),
+        likely="bias forgotten",
+    ),
+    Mistake(
+        "The padding is in the size of the output, and not in the place of the window: its first "
+        "row is i * stride - padding.",
+        but((" - padding", "")),
+        likely="padding in the size only",
+    ),
+    Mistake(
+        "A negative row or column counts from the other end in Python, so the window wraps "
+        "around the picture: skip what lies above and to the left of it.",
+        but(("0 <= row < H and 0 <= column < W", "row < H and column < W")),
+        likely="wrapped around",
+    ),
+    Mistake(
+        "The stride is in the size of the output, and not in the place of the window: the window "
+        "of row i starts i * stride rows down.",
+        but(("i * stride +", "i +"), ("j * stride +", "j +")),
+        likely="stride in the size only",
+    ),
+    Mistake(
+        "The dilation is in the size of the output, and not inside the window: neighbouring "
+        "weights look at pixels that are `dilation` apart.",
+        but(("u * dilation", "u"), ("v * dilation", "v")),
+        likely="dilation in the size only",
+    ),
+    Mistake(
+        "The window is turned by 180 degrees: weight (u, v) meets the pixel u rows down and v "
+        "columns to the right.",
+        but(("weight[o, c, u, v]", "weight[o, c, kH - 1 - u, kW - 1 - v]")),
+    ),
+    Mistake(
+        "Each product overwrites the one before it: add with `+=`.",
+        but(("y[n, o, i, j] +=", "y[n, o, i, j] =")),
+    ),
+    Mistake(
+        "It sees the first input channel only: sum over all channels c.",
+        but(("range(C)", "range(1)")),
+    ),
+    Mistake(
+        "The bias is added for every number of the window: add it once for each output.",
+        but(
+            ("y[n, o, i, j] = bias[o]", "pass"),
+            (
+                "weight[o, c, u, v] * x[n, c, row, column]",
+                "weight[o, c, u, v] * x[n, c, row, column] + bias[o]",
+            ),
+        ),
+    ),
+    Mistake(
+        "Stride and dilation are swapped: i counts places, which are `stride` apart, and u counts "
+        "weights, which are `dilation` apart.",
+        but(
+            ("i * stride + u * dilation", "i * dilation + u * stride"),
+            ("j * stride + v * dilation", "j * dilation + v * stride"),
+        ),
+    ),
+    Mistake(
+        "Only the first image is computed, and the others stay zero: loop over n.",
+        but(("product(range(N), ", "product(range(1), ")),
     ),
 )
 
@@ -470,6 +618,263 @@ conv2d_weight_grad.mistakes = (
     Mistake(
         "The sign is wrong: the minus comes in with the step of gradient descent.",
         "return -(grad_output.flatten(2) @ windows.transpose(1, 2)).sum(0).view(weight_shape)",
+    ),
+)
+
+
+# -------------------------------------------------------------------------------- conv2d_bias_grad
+
+
+def _bias_grad_case(
+    name: str, shape: tuple[int, int, int, int], dtype: torch.dtype = torch.float64
+) -> Case:
+    n, _, rows, columns = shape
+    sizes = {
+        "the batch size N": n,
+        "the places L": rows * columns,
+        "all places of the batch": n * rows * columns,
+    }
+    return Case(name, {"grad_output": values(shape, 31, dtype)}, sizes)
+
+
+@exercise(
+    topic="convolution",
+    title="Gradient of the bias",
+    hint=(
+        "bias[o] is added at every place of channel o in every picture. So three of the four "
+        "dimensions of grad_output are summed away, and (O,) is left."
+    ),
+    returns=("grad_bias",),
+    axes=("output channel",),
+    cases=(
+        _bias_grad_case("one image", (1, 2, 2, 3)),
+        _bias_grad_case("batch of 3", (3, 2, 2, 4)),
+        _bias_grad_case("all sizes equal", (2, 2, 2, 2)),
+        _bias_grad_case("one place, float32", (4, 3, 1, 1), torch.float32),
+    ),
+)
+def conv2d_bias_grad(grad_output: Tensor) -> Tensor:
+    """Check ``conv2d_bias_grad(grad_output) -> grad_bias``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``grad_output`` ``(N, O, H', W')`` and returns the gradient of
+        the bias ``(O,)``.
+    """
+    return grad_output.sum((0, 2, 3))
+
+
+conv2d_bias_grad.mistakes = (
+    Mistake(
+        "It is a mean where a sum belongs: every place pulls at the bias, so do not divide.",
+        but(("sum", "mean")),
+        likely="mean",
+    ),
+    Mistake(
+        "It is a mean over the batch: every image pulls at the bias, so do not divide by N.",
+        "return grad_output.sum((2, 3)).mean(0)",
+        likely="mean over the batch",
+    ),
+    Mistake(
+        "It is a mean over the places: every place pulls at the bias, so do not divide by L.",
+        "return grad_output.mean((2, 3)).sum(0)",
+    ),
+    Mistake(
+        "It is summed over the places and not over the batch: one bias serves all images.",
+        "return grad_output.sum((2, 3))",
+        likely="batch not summed",
+    ),
+    Mistake(
+        "It is summed over the batch and not over the places: one bias serves all of them.",
+        "return grad_output.sum(0)",
+        likely="places not summed",
+    ),
+    Mistake(
+        "It is summed over the channels too: each output channel has a bias of its own.",
+        "return grad_output.sum()",
+        likely="channels summed too",
+    ),
+    Mistake(
+        "It is summed over the wrong dimensions: what stays is dimension 1, the output channels.",
+        "return grad_output.sum((1, 2, 3))",
+        "return grad_output.sum((0, 1, 2))",
+        "return grad_output.sum((0, 1, 3))",
+    ),
+    Mistake(
+        "The numbers are right, in the shape (1, O, 1, 1): the bias is (O,), so leave keepdim out.",
+        "return grad_output.sum((0, 2, 3), keepdim=True)",
+    ),
+    Mistake(
+        "It sees the first image only: sum over the batch.",
+        "return grad_output[0].sum((1, 2))",
+    ),
+    Mistake(
+        "It sees the last image only: add (`+=`) the images, do not overwrite.",
+        "return grad_output[-1].sum((1, 2))",
+    ),
+    Mistake(
+        "The sign is wrong: the minus comes in with the step of gradient descent.",
+        "return -grad_output.sum((0, 2, 3))",
+    ),
+)
+
+
+# -------------------------------------------------------------------------------------- adjoint_gap
+
+
+@dataclass
+class _Matrix:
+    """The linear map with this matrix."""
+
+    matrix: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.matrix.to(x.dtype) @ x
+
+
+@dataclass
+class _Windows:
+    """Cuts a picture into windows, or adds windows up, perhaps with a factor that is wrong."""
+
+    size: tuple[int, int]
+    back: bool = False
+    factor: float = 1.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.factor * (fold(x, self.size, 2) if self.back else unfold(x, 2))
+
+
+def _gap_case(
+    name: str, forward: Tensor, transposed: Tensor, dtype: torch.dtype = torch.float64
+) -> Case:
+    rows, columns = forward.shape
+    arguments = {
+        "forward": _Matrix(forward),
+        "transposed": _Matrix(transposed),
+        "x": values((columns,), 32, dtype),
+        "y": values((rows,), 33, dtype),
+    }
+    return Case(name, arguments)
+
+
+def _whole_case() -> Case:
+    """A right pair, with whole numbers: the gap is zero, without rounding."""
+    matrix = torch.tensor([[1.0, -2.0, 0.0], [3.0, 1.0, 2.0]], dtype=torch.float64)
+    case = _gap_case("right: the transpose, whole numbers", matrix, matrix.T.contiguous())
+    whole = {name: (3 * case.arguments[name]).round() for name in ("x", "y")}
+    return Case(case.name, case.arguments | whole)
+
+
+def _windows_case() -> Case:
+    arguments = {
+        "forward": _Windows((3, 4)),
+        "transposed": _Windows((3, 4), back=True, factor=0.5),
+        "x": values((2, 2, 3, 4), 34),
+        "y": values((2, 8, 6), 35),
+    }
+    return Case("windows of pictures, half of fold", arguments)
+
+
+@exercise(
+    topic="convolution",
+    title="The adjoint test",
+    hint=(
+        "<a, b> is the sum of all products of equal entries, (a * b).sum(). On the left, forward "
+        "of x meets y; on the right, x meets what `transposed` makes of y. Left minus right."
+    ),
+    returns=("gap",),
+    cases=(
+        _gap_case("wrong: another matrix", values((2, 3), 36), values((3, 2), 37)),
+        _whole_case(),
+        _gap_case("square matrix, not transposed", values((2, 2), 38), values((2, 2), 38)),
+        _windows_case(),
+        _gap_case("float32", values((3, 2), 39), values((2, 3), 40), torch.float32),
+    ),
+    errors=(
+        (
+            "must match the size of tensor",
+            "Two shapes do not fit: forward turns an x into the shape of y, `transposed` a y into "
+            "the shape of x.",
+        ),
+        (
+            "size mismatch",
+            "Two shapes do not fit: forward takes x, and `transposed` takes y.",
+        ),
+        (
+            "shapes cannot be multiplied",
+            "The tensors may have any shape: multiply entry by entry, a * b, and add up.",
+        ),
+    ),
+)
+def adjoint_gap(
+    forward: Callable[[Tensor], Tensor],
+    transposed: Callable[[Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+) -> Tensor:
+    """Check ``adjoint_gap(forward, transposed, x, y) -> gap``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes two linear functions and two tensors, ``y`` of the shape of
+        ``forward(x)``, and returns ``<forward(x), y> - <x, transposed(y)>``, a tensor with one
+        value.
+    """
+    left = (forward(x) * y).sum()
+    right = (x * transposed(y)).sum()
+    return left - right
+
+
+adjoint_gap.mistakes = (
+    Mistake(
+        "Left and right are swapped: the gap is <forward(x), y> minus <x, transposed(y)>.",
+        but(("left - right", "right - left")),
+        likely="right minus left",
+    ),
+    Mistake(
+        "It takes the absolute value: the gap has a sign.",
+        but(("left - right", "(left - right).abs()")),
+        likely="absolute value",
+    ),
+    Mistake(
+        "It adds left and right where it should subtract.",
+        but(("left - right", "left + right")),
+        likely="sum of both",
+    ),
+    Mistake(
+        "These are means of products where sums belong.",
+        but(("sum()", "mean()")),
+        likely="means",
+    ),
+    Mistake(
+        "It sums first and multiplies then: <a, b> multiplies entry by entry, and adds up the "
+        "products.",
+        """
+        return forward(x).sum() * y.sum() - x.sum() * transposed(y).sum()
+        """,
+        likely="sums multiplied",
+    ),
+    Mistake(
+        "It is divided by the left side: the gap is the difference itself.",
+        but(("left - right", "(left - right) / left")),
+    ),
+    Mistake(
+        "This is the left side alone: subtract <x, transposed(y)>.",
+        but(("left - right", "left")),
+    ),
+    Mistake(
+        "This is the right side alone: it is taken away from <forward(x), y>.",
+        but(("left - right", "right")),
+    ),
+    Mistake(
+        "The difference is squared: the gap has a sign.",
+        but(("left - right", "(left - right) ** 2")),
+    ),
+    Mistake(
+        "It is divided by the right side: the gap is the difference itself.",
+        but(("left - right", "(left - right) / right")),
     ),
 )
 

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from n2n_lib.course.check.exercise import Case, Mistake, but, values
 from n2n_lib.course.check.registry import exercise
-
-# --------------------------------------------------------------------------------- linear_backward
+from n2n_lib.framework.module import Module
 
 
 def _linear_case(name: str, n: int, i: int, o: int, dtype: torch.dtype = torch.float64) -> Case:
@@ -21,6 +20,140 @@ def _linear_case(name: str, n: int, i: int, o: int, dtype: torch.dtype = torch.f
         "weight": values((o, i), 3, dtype),
     }
     return Case(name, arguments, {"the batch size N": n, "the inputs I": i, "the outputs O": o})
+
+
+# ---------------------------------------------------------------------------- linear_backward_loops
+
+
+@exercise(
+    topic="gradients",
+    title="Three gradients of a linear map, index by index",
+    hint=(
+        "Three loops, over n, o and i. In the middle, y[n, o] holds x[n, i] * weight[o, i]: add "
+        "grad_output[n, o] times the other factor to the gradient of each. The bias has no i."
+    ),
+    returns=("grad_x", "grad_weight", "grad_bias"),
+    cases=(
+        _linear_case("one vector", 1, 3, 2),
+        _linear_case("batch of 3", 3, 2, 4),
+        _linear_case("square weight", 2, 3, 3),
+        _linear_case("float32", 4, 3, 2, torch.float32),
+    ),
+    errors=(
+        (
+            "out of bounds",
+            "Which index runs how far? x is (N, I), weight is (O, I), grad_output is (N, O).",
+        ),
+    ),
+)
+def linear_backward_loops(
+    grad_output: Tensor, x: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Check ``linear_backward_loops(grad_output, x, weight) -> (grad_x, grad_weight, grad_bias)``.
+
+    The forward is ``y = x @ weight.T + bias``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``grad_output`` ``(N, O)``, ``x`` ``(N, I)`` and ``weight``
+        ``(O, I)`` and returns the gradients of the loss: ``grad_x`` ``(N, I)``, ``grad_weight``
+        ``(O, I)`` and ``grad_bias`` ``(O,)``.
+    """
+    grad_x, grad_weight = torch.zeros_like(x), torch.zeros_like(weight)
+    grad_bias = torch.zeros_like(weight[:, 0])
+    for n in range(x.shape[0]):
+        for o in range(weight.shape[0]):
+            grad_bias[o] += grad_output[n, o]
+            for i in range(x.shape[1]):
+                grad_x[n, i] += grad_output[n, o] * weight[o, i]
+                grad_weight[o, i] += grad_output[n, o] * x[n, i]
+    return grad_x, grad_weight, grad_bias
+
+
+linear_backward_loops.mistakes = (
+    Mistake(
+        "The gradient of the bias is added once for every input: y[n, o] holds bias[o] once, so "
+        "add it outside the loop over i.",
+        but(
+            ("        grad_bias[o] += grad_output[n, o]\n", ""),
+            (
+                "grad_x[n, i] +=",
+                "grad_bias[o] += grad_output[n, o]\n            grad_x[n, i] +=",
+            ),
+        ),
+        likely="bias once for every input",
+    ),
+    Mistake(
+        "Each product overwrites the one before it: a gradient is a sum, so add with `+=`.",
+        but(("+=", "=")),
+        likely="overwritten",
+    ),
+    Mistake(
+        "grad_x is overwritten by each output: x[n, i] reaches all of them, so add with `+=`.",
+        but(("grad_x[n, i] +=", "grad_x[n, i] =")),
+    ),
+    Mistake(
+        "grad_weight is overwritten by each example: the weight serves all of them, so add with "
+        "`+=`.",
+        but(("grad_weight[o, i] +=", "grad_weight[o, i] =")),
+    ),
+    Mistake(
+        "grad_bias is overwritten by each example: the bias serves all of them, so add with `+=`.",
+        but(("grad_bias[o] +=", "grad_bias[o] =")),
+    ),
+    Mistake(
+        "The factors are swapped: x[n, i] has the factor weight[o, i] in y[n, o], and the other "
+        "way round.",
+        """
+        grad_x, grad_weight = torch.zeros_like(x), torch.zeros_like(weight)
+        for n in range(x.shape[0]):
+            for o in range(weight.shape[0]):
+                for i in range(x.shape[1]):
+                    grad_x[n, i] += grad_output[n, o] * x[n, i]
+                    grad_weight[o, i] += grad_output[n, o] * weight[o, i]
+        return grad_x, grad_weight, grad_output.sum(0)
+        """,
+        likely="factors swapped",
+    ),
+    Mistake(
+        "The gradients of weight and bias are means over the batch where sums belong: nothing is "
+        "divided by N here.",
+        but(
+            (
+                "return grad_x, grad_weight, grad_bias",
+                "N = len(x)\nreturn grad_x, grad_weight / N, grad_bias / N",
+            )
+        ),
+        likely="means over the batch",
+    ),
+    Mistake(
+        "It forgot grad_output: these are the slopes of y, and the chain rule multiplies each "
+        "with the gradient of its output.",
+        but(("grad_output[n, o] * ", ""), ("+= grad_output[n, o]", "+= 1")),
+        likely="grad_output forgotten",
+    ),
+    Mistake(
+        "It forgot grad_output in the bias: this counts the examples. Add the gradient of each.",
+        but(("grad_bias[o] += grad_output[n, o]", "grad_bias[o] += 1")),
+    ),
+    Mistake(
+        "grad_bias stays at zero: y[n, o] holds bias[o] with the factor 1.",
+        but(("        grad_bias[o] += grad_output[n, o]\n", "")),
+    ),
+    Mistake(
+        "The last example is left out: does the loop over n end one too early?",
+        but(("range(x.shape[0])", "range(x.shape[0] - 1)")),
+    ),
+    Mistake(
+        "All three have the wrong sign: there is no minus in a gradient; it comes in with the "
+        "step of gradient descent.",
+        but(("return grad_x, grad_weight, grad_bias", "return -grad_x, -grad_weight, -grad_bias")),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------- linear_backward
 
 
 @exercise(
@@ -152,6 +285,176 @@ linear_backward.mistakes = (
         "Both gradients have the wrong sign: there is no minus in the gradient; it comes in with "
         "the step of gradient descent.",
         "return -grad_output @ weight, -grad_output.T @ x",
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------------ Linear
+
+
+def _forward_and_two_backwards(
+    answer: Callable[..., Module], weight: Tensor, bias: Tensor, x: Tensor, grad_output: Tensor
+) -> tuple:
+    """Run a module as a training does that calls ``backward`` twice before a step."""
+    module = answer(weight, bias)
+    output = module.forward(x)
+    first = module.backward(grad_output).clone()
+    module.forward(-x)  # another input, so what is remembered of the first must go
+    module.backward(2 * grad_output)
+    (_, grad_weight), (_, grad_bias) = module.param()
+    return output, first, grad_weight, grad_bias
+
+
+def _module_case(name: str, n: int, i: int, o: int, dtype: torch.dtype = torch.float64) -> Case:
+    arguments = {
+        "weight": values((o, i), 3, dtype),
+        "bias": values((o,), 15, dtype),
+        "x": values((n, i), 2, dtype),
+        "grad_output": values((n, o), 1, dtype),
+    }
+    return Case(name, arguments, {"the batch size N": n, "the inputs I": i, "the outputs O": o})
+
+
+@exercise(
+    topic="gradients",
+    title="A module: the linear map with its gradients",
+    hint=(
+        "`__init__` keeps weight and bias, and makes a gradient of zeros for each. forward keeps "
+        "its input in self. backward adds to both gradients with `+=` and returns that of the "
+        "input. param returns a list of two pairs."
+    ),
+    returns=("output", "grad_x", "weight_grad", "bias_grad"),
+    use=_forward_and_two_backwards,
+    cases=(
+        _module_case("one vector", 1, 3, 2),
+        _module_case("batch of 3", 3, 2, 4),
+        _module_case("square weight", 2, 3, 3),
+        _module_case("float32", 4, 3, 2, torch.float32),
+    ),
+    errors=(
+        (
+            "shapes cannot be multiplied",
+            "Write the shapes under the product. forward: x (N, I) times the transposed weight "
+            "(I, O). backward: (N, O) times (O, I), and (O, N) times (N, I).",
+        ),
+        (
+            "to unpack",
+            "param returns a list of pairs, (parameter, gradient): first of the weight, then of "
+            "the bias.",
+        ),
+    ),
+)
+class Linear(Module):
+    """Check ``Linear(weight, bias)``, a module with ``forward``, ``backward`` and ``param``.
+
+    Parameters
+    ----------
+    function : type
+        The student's class. ``forward(x)`` takes ``(N, I)`` and returns ``(N, O)``;
+        ``backward(grad_output)`` takes ``(N, O)``, adds to ``weight_grad`` and ``bias_grad`` and
+        returns the gradient of the last input; ``param()`` lists ``(parameter, gradient)``.
+    """
+
+    def __init__(self, weight, bias):
+        self.weight, self.weight_grad = weight, torch.zeros_like(weight)
+        self.bias, self.bias_grad = bias, torch.zeros_like(bias)
+
+    def forward(self, x):
+        """Return ``x weight^T + bias``."""
+        self.x = x  # (N, I), the gradient of the weight will ask for it
+        return x @ self.weight.T + self.bias  # (N, O)
+
+    def backward(self, grad_output):
+        """Add to both gradients, return that of the input."""
+        self.weight_grad += grad_output.T @ self.x
+        self.bias_grad += grad_output.sum(0)
+        return grad_output @ self.weight  # (N, I)
+
+    def param(self):
+        """List the parameters with their gradients."""
+        return [(self.weight, self.weight_grad), (self.bias, self.bias_grad)]
+
+
+Linear.mistakes = (
+    Mistake(
+        "The second backward overwrites the gradients of the first: they accumulate, so add with "
+        "`+=`.",
+        but(("_grad += ", "_grad = ")),
+        likely="overwritten",
+    ),
+    Mistake(
+        "The gradient of the weight is overwritten by the second backward, and that of the bias "
+        "is not: add to both with `+=`.",
+        but(("weight_grad += ", "weight_grad = ")),
+    ),
+    Mistake(
+        "The gradient of the bias is overwritten by the second backward, and that of the weight "
+        "is not: add to both with `+=`.",
+        but(("bias_grad += ", "bias_grad = ")),
+    ),
+    Mistake(
+        "The gradients are means over the batch where sums belong: do not divide by N.",
+        but(("@ self.x", "@ self.x / len(self.x)"), ("sum(0)", "mean(0)")),
+        likely="means over the batch",
+    ),
+    Mistake(
+        "The gradient of the bias is a mean over the batch where a sum belongs.",
+        but(("sum(0)", "mean(0)")),
+    ),
+    Mistake(
+        "forward leaves the bias out: every row of the output gets it.",
+        but((" + self.bias  #", "  #")),
+        likely="bias left out of forward",
+    ),
+    Mistake(
+        "forward keeps the first input for good: the second backward must use the input of the "
+        "second forward.",
+        but(("self.x = x", "self.x = getattr(self, 'x', x)")),
+    ),
+    Mistake(
+        "The gradients stay at zero: does backward write into the tensors that param lists? "
+        "`total = total + new` makes another tensor, and `+=` does not.",
+        but(
+            (
+                "bias, torch.zeros_like(bias)",
+                "bias, torch.zeros_like(bias)\n"
+                "    self.pairs = [(weight, self.weight_grad), (bias, self.bias_grad)]",
+            ),
+            ("_grad += ", "_grad = "),
+            (
+                "return [(self.weight, self.weight_grad), (self.bias, self.bias_grad)]",
+                "return self.pairs",
+            ),
+        ),
+        likely="gradients replaced",
+    ),
+    Mistake(
+        "param lists the bias first: the order is weight, bias.",
+        but(
+            (
+                "[(self.weight, self.weight_grad), (self.bias, self.bias_grad)]",
+                "[(self.bias, self.bias_grad), (self.weight, self.weight_grad)]",
+            ),
+        ),
+        likely="bias listed first",
+    ),
+    Mistake(
+        "param lists (gradient, parameter): the parameter comes first in each pair.",
+        but(
+            (
+                "[(self.weight, self.weight_grad), (self.bias, self.bias_grad)]",
+                "[(self.weight_grad, self.weight), (self.bias_grad, self.bias)]",
+            ),
+        ),
+    ),
+    Mistake(
+        "backward forgets grad_output in the gradient of the weight: it is the sum of the inputs "
+        "alone.",
+        but(("grad_output.T @ self.x", "self.x.sum(0).expand_as(self.weight)")),
+    ),
+    Mistake(
+        "backward leaves the gradient of the bias at zero: y holds the bias with the factor 1.",
+        but(("self.bias_grad += grad_output.sum(0)", "pass")),
     ),
 )
 

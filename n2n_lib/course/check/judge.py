@@ -121,25 +121,34 @@ class LibraryVersion:
         return self.exercise.solution(*arguments, **named)
 
 
-def right_or_library(exercise: Exercise, answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `answer` if it passes its check, or else print one line and return our version.
+def our_version(exercise: Exercise) -> Callable[..., Any]:
+    """Return the library's version of an answer.
 
-    Ours of a class is the solution itself, so that it can be subclassed and its instances tested.
+    Of a class it is the solution itself, so that it can be subclassed and its instances tested.
     """
-    if not _is_our_version(exercise, answer):
-        if judge(exercise, answer).right:
+    return exercise.solution if exercise.kind == "class" else LibraryVersion(exercise)
+
+
+def is_our_version(exercise: Exercise, answer: Any) -> bool:
+    """Whether an answer is what `our_version` returns."""
+    return answer is exercise.solution or isinstance(answer, LibraryVersion)
+
+
+def right_or_library(exercise: Exercise, answer: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `answer` if it passes its check, or else print one line and return our version."""
+    if not is_our_version(exercise, answer):
+        verdict = judge(exercise, answer)
+        if verdict.right:
             return answer
-        answer = exercise.solution if exercise.kind == "class" else LibraryVersion(exercise)
+        if verdict.table:  # it is written, and wrong: so is what was collected before
+            record.retire(exercise.name)
+        answer = our_version(exercise)
     print(f"{exercise.name}: the library's version, until yours is right.")
     return answer
-
-
-def _is_our_version(exercise: Exercise, answer: Any) -> bool:
-    return answer is exercise.solution or isinstance(answer, LibraryVersion)
 
 
 def _is_the_librarys(exercise: Exercise, answer: Any) -> bool:
     """Whether a student's answer was replaced since, by `right_or_library` or by an import."""
     place = getattr(answer, "__module__", None) or ""
     imported = place.startswith("n2n_lib.") and not place.startswith("n2n_lib.course.check.")
-    return imported or _is_our_version(exercise, answer)
+    return imported or is_our_version(exercise, answer)

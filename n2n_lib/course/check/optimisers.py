@@ -1,6 +1,8 @@
-"""Exercises on optimisers with a memory and He's initial weights."""
+"""Exercises on optimisers with a memory, schedules, and a mean of the weights."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -209,6 +211,267 @@ momentum_step.mistakes = (
     Mistake(
         ONLY_FIRST,
         but(("(lr * velocity)", "(lr * velocity)\n    return")),
+    ),
+    Mistake(
+        ONLY_LAST,
+        but(("zip(params, velocities, strict=True)", "zip(params[-1:], velocities[-1:])")),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------- best_momentum
+
+
+def _valley_case(name: str, smallest: float, largest: float) -> Case:
+    return Case(name, {"smallest": smallest, "largest": largest})
+
+
+@exercise(
+    topic="optimisers",
+    title="Learning rate and momentum for a valley",
+    hint=(
+        "The ends of the floor lie on the two curvatures: lr * smallest = (1 - root) ** 2 and "
+        "lr * largest = (1 + root) ** 2, where root is that of the momentum. Take roots on both "
+        "sides, then add the two equations, or divide one by the other."
+    ),
+    returns=("lr", "momentum"),
+    cases=(
+        _valley_case("as steep as flat", 4.0, 4.0),
+        _valley_case("the valley of the lesson", 1.0, 25.0),
+        _valley_case("flatter than 1", 0.25, 4.0),
+        _valley_case("roots that are not whole", 2.0, 300.0),
+    ),
+)
+def best_momentum(smallest: float, largest: float) -> tuple[float, float]:
+    """Check ``best_momentum(smallest, largest) -> (lr, momentum)``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes the smallest and the largest curvature, two floats, and returns
+        the learning rate and the momentum with which the slowest direction is as fast as can be.
+    """
+    flat, steep = smallest**0.5, largest**0.5
+    lr = (2 / (flat + steep)) ** 2
+    return lr, ((steep - flat) / (steep + flat)) ** 2
+
+
+best_momentum.mistakes = (
+    Mistake(
+        "Both numbers are right, in the other order: the learning rate comes first.",
+        but(
+            ("return lr, ((steep - flat) / (steep + flat)) ** 2", "mu = lr"),
+            ("mu = lr", "return ((steep - flat) / (steep + flat)) ** 2, lr"),
+        ),
+        likely="order",
+    ),
+    Mistake(
+        "The learning rate is right, but in place of the momentum this is its root: the floor is "
+        "as high as the root, and the momentum is the square.",
+        but((" / (steep + flat)) ** 2", " / (steep + flat))")),
+        likely="momentum not squared",
+    ),
+    Mistake(
+        "The momentum is right, and the learning rate is that of plain SGD, 2 / (smallest + "
+        "largest): with momentum the floor is wider, and so is the step.",
+        but(("(2 / (flat + steep)) ** 2", "2 / (smallest + largest)")),
+        likely="rate of SGD",
+    ),
+    Mistake(
+        "The momentum is right, but in place of the learning rate this is its root: square it.",
+        but(("(2 / (flat + steep)) ** 2", "2 / (flat + steep)")),
+        likely="rate not squared",
+    ),
+    Mistake(
+        "The curvatures stand where their roots should: (1 - root) ** 2 = lr * smallest becomes "
+        "simple when you take the root of both sides.",
+        but(("flat, steep = smallest**0.5, largest**0.5", "flat, steep = smallest, largest")),
+        likely="curvatures without roots",
+    ),
+    Mistake(
+        "Both numbers are those of plain SGD, 2 / (smallest + largest) and the factor that this "
+        "leaves. Look at the ends of the floor instead.",
+        "return 2 / (smallest + largest), (largest - smallest) / (largest + smallest)",
+    ),
+    Mistake(
+        "The learning rate puts the lower end of the floor on the largest curvature. It belongs "
+        "on the smallest: the floor reaches up from there.",
+        but(
+            (
+                "(2 / (flat + steep)) ** 2",
+                "(1 - (steep - flat) / (steep + flat)) ** 2 / largest",
+            )
+        ),
+    ),
+    Mistake(
+        "The learning rate puts the upper end of the floor on the smallest curvature. It belongs "
+        "on the largest, or the steep direction flies off.",
+        but(
+            (
+                "(2 / (flat + steep)) ** 2",
+                "(1 + (steep - flat) / (steep + flat)) ** 2 / smallest",
+            )
+        ),
+    ),
+    Mistake(
+        "The learning rate is the limit 2 (1 + momentum) / largest, at which nothing converges: "
+        "the end of the floor is at (1 + root) ** 2 / largest.",
+        """
+        mu = ((largest**0.5 - smallest**0.5) / (largest**0.5 + smallest**0.5)) ** 2
+        return 2 * (1 + mu) / largest, mu
+        """,
+    ),
+    Mistake(
+        "The momentum is the usual 0.9, whatever the valley: find the one whose floor reaches "
+        "from the smallest curvature to the largest and no further.",
+        but(("return lr, ((steep - flat) / (steep + flat)) ** 2", "return lr, 0.9")),
+    ),
+    Mistake(
+        "The momentum is 1 minus what it should be: where both curvatures are equal, the floor "
+        "may be as narrow as a point, and the momentum is 0.",
+        but(("return lr, (", "return lr, 1 - (")),
+    ),
+    Mistake(
+        "The learning rate is 4 / (smallest + largest): the square of a sum of roots is not the "
+        "sum of the curvatures.",
+        but(("(2 / (flat + steep)) ** 2", "4 / (smallest + largest)")),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------- nesterov_step
+
+
+@exercise(
+    topic="optimisers",
+    title="One step of Nesterov",
+    hint=(
+        "The velocity is updated as with plain momentum. Only what the parameter moves by is new: "
+        "write place ahead and place ahead of the next step in terms of the old and the new "
+        "velocity, and subtract. What remains is the gradient and a share of the new velocity."
+    ),
+    returns=("parameter", "velocity"),
+    in_place=lambda params, velocities, lr, momentum: (*(p for p, _ in params), *velocities),
+    may_change=("parameter", "velocities"),
+    cases=(
+        _momentum_case("one number", 0.5, 0.9, (1,)),
+        _momentum_case("weight and bias", 0.1, 0.8, (4, 3, 2, 2), (4,)),
+        _momentum_case("three parameters", 2.0, 0.5, (2, 3), (3,), (5, 1)),
+        _momentum_case("float32", 0.25, 0.7, (2, 2), (2,), dtype=torch.float32),
+    ),
+    errors=ERRORS,
+)
+def nesterov_step(params: Pairs, velocities: list[Tensor], lr: float, momentum: float) -> None:
+    """Check ``nesterov_step(params, velocities, lr, momentum) -> None``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes what `momentum_step` takes. The parameters are places ahead, and
+        so are the places at which the gradients were taken. It changes velocities and parameters
+        in place, and no gradient.
+    """
+    for (parameter, grad), velocity in zip(params, velocities, strict=True):
+        velocity.mul_(momentum).add_(grad)
+        parameter.sub_(lr * (grad + momentum * velocity))
+
+
+nesterov_step.mistakes = (
+    Mistake(
+        "The velocities are right, but the parameters did not change: write in place, with sub_.",
+        but(("parameter.sub_(", "parameter = parameter - (")),
+        likely="parameter not in place",
+    ),
+    Mistake(
+        "The parameters are right, but the velocities did not change, so the next step knows "
+        "nothing of this one. Write into them, with mul_ and add_.",
+        but(("velocity.mul_(momentum).add_(grad)", "velocity = momentum * velocity + grad")),
+        likely="velocity not in place",
+    ),
+    Mistake(
+        "Neither parameters nor velocities changed. `velocity = ...` gives a new tensor the old "
+        "name; methods that end in _ write in place.",
+        but(
+            ("velocity.mul_(momentum).add_(grad)", "velocity = momentum * velocity + grad"),
+            ("parameter.sub_(", "parameter = parameter - ("),
+        ),
+    ),
+    Mistake(
+        "This is the heavy ball: the parameter moves by the velocity. (It does also if the "
+        "gradient is joined to the share of the *old* velocity, for that sum is the new one.) The "
+        "place ahead moves by the gradient and a share of the new velocity.",
+        but(("grad + momentum * velocity", "velocity")),
+        but(
+            ("velocity.mul_(momentum).add_(grad)", "pass"),
+            (
+                "parameter.sub_(lr * (grad + momentum * velocity))",
+                "parameter.sub_(lr * (grad + momentum * velocity))\n"
+                "    velocity.mul_(momentum).add_(grad)",
+            ),
+        ),
+        likely="heavy ball",
+    ),
+    Mistake(
+        "Gradient and velocity have exchanged their places in the step: the gradient enters whole, "
+        "and of the velocity the share that stays.",
+        but(("grad + momentum * velocity", "velocity + momentum * grad")),
+        likely="exchanged",
+    ),
+    Mistake(
+        "The velocity enters the step whole: of it only the share momentum is decided already.",
+        but(("grad + momentum * velocity", "grad + velocity")),
+    ),
+    Mistake(
+        "momentum multiplies the gradient as well: in the step the gradient enters whole.",
+        but(("(grad + momentum * velocity)", "momentum * (grad + velocity)")),
+    ),
+    Mistake(
+        "The parameter moves by the share of the velocity alone: the gradient is missing.",
+        but(("grad + momentum * velocity", "momentum * velocity")),
+    ),
+    Mistake(
+        "It goes uphill: take the step away from the parameter, with a minus.",
+        but((".sub_", ".add_")),
+        likely="uphill",
+    ),
+    Mistake(
+        "It forgot lr: it multiplies both parts of the step.",
+        but(("lr * (grad", "(grad")),
+    ),
+    Mistake(
+        "lr multiplies the gradient alone: it multiplies both parts of the step.",
+        but(("lr * (grad + momentum * velocity)", "lr * grad + momentum * velocity")),
+    ),
+    Mistake(
+        "The velocity loses nothing: it forgot momentum, the share of the old velocity that stays.",
+        but((".mul_(momentum)", "")),
+    ),
+    Mistake(
+        "The old velocity is gone: the new one is the gradient alone. Keep the share momentum.",
+        but(("velocity.mul_(momentum).add_(grad)", "velocity.copy_(grad)")),
+    ),
+    Mistake(
+        "The gradient is multiplied by 1 - momentum where it enters the velocity: that is a mean, "
+        "as in Adam. Here it enters whole.",
+        but(("add_(grad)", "add_((1 - momentum) * grad)")),
+    ),
+    Mistake(
+        "The gradient enters the velocity with a minus: it is momentum * velocity + grad.",
+        but(("add_(grad)", "sub_(grad)")),
+    ),
+    Mistake(
+        "The parameters and velocities are right, but the gradients changed as well: what the "
+        "parameter moves by was added up in the gradient. Use a new tensor for it.",
+        but(
+            (
+                "parameter.sub_(lr * (grad + momentum * velocity))",
+                "grad.add_(momentum * velocity)\n    parameter.sub_(lr * grad)",
+            )
+        ),
+    ),
+    Mistake(
+        ONLY_FIRST,
+        but(("momentum * velocity))", "momentum * velocity))\n    return")),
     ),
     Mistake(
         ONLY_LAST,
@@ -609,142 +872,215 @@ adam_step.mistakes = (
 )
 
 
-# ------------------------------------------------------------------------------------------ he_std
+# ----------------------------------------------------------------------------------- warmup_cosine
 
 
-def _he_case(name: str, *shape: int, negative_slope: float = 0.0) -> Case:
-    return Case(name, {"shape": shape, "negative_slope": negative_slope})
+def _schedule_case(name: str, step: int, steps: int, warmup: int) -> Case:
+    return Case(name, {"step": step, "steps": steps, "warmup": warmup})
 
 
 @exercise(
     topic="optimisers",
-    title="Standard deviation of He's initial weights",
+    title="A rate that rises and falls",
     hint=(
-        "The activation keeps the share (1 + a**2) / 2 of the mean square, so fan_in * variance * "
-        "(1 + a**2) / 2 must be 1. Solve for the variance, then take its square root."
+        "Two cases. Before step `warmup` the share is a straight line through 1 / (warmup + 1) in "
+        "step 0 and 1 in step `warmup`. From there on, ask how much of the way from `warmup` to "
+        "`steps` is behind you, a number from 0 to 1: half a cosine goes down along it."
     ),
-    returns=("std",),
+    returns=("share",),
     cases=(
-        _he_case("one pixel window", 3, 5, 1, 1),
-        _he_case("the report's first layer", 32, 3, 2, 2),
-        _he_case("window not square", 4, 6, 2, 3),
-        _he_case("slope of a tenth", 8, 16, 3, 3, negative_slope=0.1),
-        _he_case("slope of a half", 3, 32, 3, 2, negative_slope=0.5),
+        _schedule_case("no warm-up, first step", 0, 8, 0),
+        _schedule_case("no warm-up, half way", 4, 8, 0),
+        _schedule_case("first step of the warm-up", 0, 100, 4),
+        _schedule_case("last step of the warm-up", 3, 100, 4),
+        _schedule_case("the top", 4, 100, 4),
+        _schedule_case("half way down", 20, 30, 10),
+        _schedule_case("last step", 99, 100, 20),
     ),
 )
-def he_std(shape: tuple[int, int, int, int], negative_slope: float) -> float:
-    """Check ``he_std(shape, negative_slope) -> float``.
+def warmup_cosine(step: int, steps: int, warmup: int) -> float:
+    """Check ``warmup_cosine(step, steps, warmup) -> share``.
 
     Parameters
     ----------
     function : callable
-        The student's, which takes the shape ``(out, in, kH, kW)`` of a convolution's weight, a
-        tuple, and the slope below zero of the activation that follows, a float. It returns the
-        standard deviation of the initial values, a float.
+        The student's, which takes the number of the step, from 0, that of all steps, and that of
+        the rising ones. It returns the share of the learning rate for this step, a float.
     """
-    _, in_channels, height, width = shape
-    fan_in = in_channels * height * width
-    return (2 / ((1 + negative_slope**2) * fan_in)) ** 0.5
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    done = (step - warmup) / (steps - warmup)
+    return (1 + math.cos(math.pi * done)) / 2
 
 
-FANS = "fan_in, fan_out = shape[1] * shape[2] * shape[3], shape[0] * shape[2] * shape[3]\n"
-"""How wrong answers begin."""
+warmup_cosine.mistakes = (
+    Mistake(
+        "The rise begins at 0, so that the first step is lost: in step 0 it should be "
+        "1 / (warmup + 1), one part of warmup + 1 already.",
+        but(("(step + 1) / (warmup + 1)", "step / warmup")),
+        likely="rise from 0",
+    ),
+    Mistake(
+        "The rise is at 1 one step too early: in step `warmup` it should be 1, and in the one "
+        "before warmup / (warmup + 1).",
+        but(("(step + 1) / (warmup + 1)", "(step + 1) / warmup")),
+        likely="rise too steep",
+    ),
+    Mistake(
+        "The rise is one step late: step is 0 in the first step, which has one part of "
+        "warmup + 1 already.",
+        but(("(step + 1) / (warmup + 1)", "step / (warmup + 1)")),
+    ),
+    Mistake(
+        "The fall counts from step 0, so it does not begin at 1: count from the end of the "
+        "warm-up, in the numerator and in the denominator.",
+        but(("(step - warmup) / (steps - warmup)", "step / steps")),
+        likely="fall counted from 0",
+    ),
+    Mistake(
+        "The fall begins in the right place and takes too long: from `warmup` on there are "
+        "steps - warmup steps.",
+        but(("(step - warmup) / (steps - warmup)", "(step - warmup) / steps")),
+        likely="fall too slow",
+    ),
+    Mistake(
+        "The fall is right, but the rise is missing: the first `warmup` steps need a case of "
+        "their own.",
+        but(("if step < warmup:\n    return (step + 1) / (warmup + 1)\n", "")),
+    ),
+    Mistake(
+        "The fall rises: the cosine goes from 1 to -1, so 1 + cos goes from 2 to 0, and 1 - cos "
+        "the other way.",
+        but(("1 + math.cos", "1 - math.cos")),
+        likely="fall rises",
+    ),
+    Mistake(
+        "The fall is twice as high as it should be: 1 + cos goes from 2 to 0, so take a half.",
+        but((" * done)) / 2", " * done))")),
+    ),
+    Mistake(
+        "Without the 1 the fall ends below zero: the cosine goes from 1 to -1.",
+        but(("(1 + math.cos(math.pi * done)) / 2", "math.cos(math.pi * done)")),
+    ),
+    Mistake(
+        "This is a quarter of the cosine, which falls in a corner at the end: half of it, from 0 "
+        "to pi, is flat at both ends.",
+        but(("(1 + math.cos(math.pi * done)) / 2", "math.cos(math.pi * done / 2)")),
+    ),
+    Mistake(
+        "math.cos counts in radians: half a wave is pi.",
+        but(("math.pi * done", "180 * done")),
+    ),
+    Mistake(
+        "pi is missing: half a wave of the cosine ends at pi, and yours at 1.",
+        but(("math.pi * done", "done")),
+    ),
+    Mistake(
+        "The fall is a straight line: along half a cosine it is flat at both ends.",
+        but(("(1 + math.cos(math.pi * done)) / 2", "1 - done")),
+    ),
+    Mistake(
+        "The fall ends one step early, at zero: a last step with a rate of 0 is lost.",
+        but(("(steps - warmup)", "(steps - warmup - 1)")),
+    ),
+)
 
-he_std.mistakes = (
+
+# ---------------------------------------------------------------------------------------- averaged
+
+
+def _mean_case(name: str, t: int, decay: float, *shape: int, dtype=torch.float64) -> Case:
+    arguments = {"mean": values(shape, 120, dtype), "weight": values(shape, 121, dtype)}
+    return Case(name, arguments | {"t": t, "decay": decay})
+
+
+@exercise(
+    topic="optimisers",
+    title="A running mean of the weights",
+    hint=(
+        "First the share that stays: the smaller of `decay` and (1 + t) / (10 + t). Then a mean "
+        "of two things whose shares add up to 1."
+    ),
+    returns=("mean",),
+    cases=(
+        _mean_case("first update", 0, 0.99, 1),
+        _mean_case("sixth update", 5, 0.99, 2, 3),
+        _mean_case("long after", 2000, 0.9, 4, 3, 2, 2),
+        _mean_case("float32", 30, 0.5, 4, dtype=torch.float32),
+    ),
+)
+def averaged(mean: Tensor, weight: Tensor, t: int, decay: float) -> Tensor:
+    """Check ``averaged(mean, weight, t, decay) -> mean``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes the mean so far and a weight, two tensors of one shape, the
+        number of the update, from 0, and the largest share of the mean that stays. It returns the
+        new mean and changes nothing.
+    """
+    beta = min(decay, (1 + t) / (10 + t))
+    return beta * mean + (1 - beta) * weight
+
+
+averaged.mistakes = (
     Mistake(
-        "This is the variance: the standard deviation is its square root.",
-        FANS + "return 2 / ((1 + negative_slope**2) * fan_in)",
-        likely="variance",
+        "The share that stays is `decay` from the first update on, so the random start stays for "
+        "long: take (1 + t) / (10 + t) as long as that is smaller.",
+        but(("min(decay, (1 + t) / (10 + t))", "decay")),
+        likely="decay alone",
     ),
     Mistake(
-        "It uses fan_out, out * kH * kW: He's rule for the values takes fan_in, in * kH * kW.",
-        FANS + "return math.sqrt(2 / ((1 + negative_slope**2) * fan_out))",
-        likely="fan_out",
+        "The share that stays grows without a limit, so in the end nothing new enters: it should "
+        "never be above `decay`.",
+        but(("min(decay, (1 + t) / (10 + t))", "(1 + t) / (10 + t)")),
+        likely="no limit",
     ),
     Mistake(
-        "This is Xavier's rule, 2 / (fan_in + fan_out): He's takes fan_in alone.",
-        FANS + "return math.sqrt(2 / (fan_in + fan_out))",
-        likely="Xavier",
+        "It takes the larger of the two shares: the smaller one forgets the start.",
+        but(("min(", "max(")),
+        likely="larger share",
     ),
     Mistake(
-        "It takes fan_in + fan_out as Xavier does: He's rule takes fan_in alone.",
-        FANS + "return math.sqrt(2 / ((1 + negative_slope**2) * (fan_in + fan_out)))",
+        "The shares are exchanged: beta is what stays of the mean, 1 - beta what enters anew.",
+        but(("beta * mean + (1 - beta) * weight", "(1 - beta) * mean + beta * weight")),
+        likely="shares exchanged",
     ),
     Mistake(
-        "It forgot the window: fan_in is in * kH * kW.",
-        FANS + "return math.sqrt(2 / ((1 + negative_slope**2) * shape[1]))",
+        "The weight enters whole, as the gradient does into a velocity: for a mean the two shares "
+        "must add up to 1.",
+        but(("(1 - beta) * weight", "weight")),
+        likely="shares do not add up to 1",
     ),
     Mistake(
-        "Only the height of the window counts: fan_in is in * kH * kW.",
-        "return math.sqrt(2 / ((1 + negative_slope**2) * shape[1] * shape[2]))",
+        "The numbers are right, but your function wrote into the mean that it was given: give "
+        "back a new tensor.",
+        but(
+            (
+                "return beta * mean + (1 - beta) * weight",
+                "return mean.mul_(beta).add_((1 - beta) * weight)",
+            )
+        ),
     ),
     Mistake(
-        "Only the width of the window counts: fan_in is in * kH * kW.",
-        "return math.sqrt(2 / ((1 + negative_slope**2) * shape[1] * shape[3]))",
+        "It counts from 1: t is 0 in the first update, so its share is 1 / 10.",
+        but(("(1 + t) / (10 + t)", "t / (9 + t)")),
     ),
     Mistake(
-        "The output channels count too: one output value sees in * kH * kW values.",
-        "return math.sqrt(2 / ((1 + negative_slope**2) * math.prod(shape)))",
+        "It counts one update too many: t is 0 in the first one, so its share is 1 / 10.",
+        but(("(1 + t) / (10 + t)", "(2 + t) / (11 + t)")),
     ),
     Mistake(
-        "It makes up for no activation: sqrt(1 / fan_in) keeps the mean square without one. "
-        "Divide by the share (1 + a**2) / 2 that is left of it.",
-        FANS + "return math.sqrt(1 / fan_in)",
-        likely="no activation",
+        "This is the mean over all weights since the start, which never forgets: old ones should "
+        "count less and less.",
+        "return (t * mean + weight) / (t + 1)",
     ),
     Mistake(
-        "The factor 2 is missing: the share that is left is (1 + a**2) / 2.",
-        FANS + "return math.sqrt(1 / ((1 + negative_slope**2) * fan_in))",
+        "The mean stays as it was: the share 1 - beta of the weight is missing.",
+        but(("return beta * mean + (1 - beta) * weight", "return mean.clone()")),
     ),
     Mistake(
-        "The slope is ignored: sqrt(2 / fan_in) is for ReLU, where a = 0.",
-        FANS + "return math.sqrt(2 / fan_in)",
-        likely="slope ignored",
-    ),
-    Mistake(
-        "The slope is not squared: values below zero are multiplied by a, their squares by a**2.",
-        FANS + "return math.sqrt(2 / ((1 + negative_slope) * fan_in))",
-    ),
-    Mistake(
-        "The square is around 1 + a: it should be 1 + a**2.",
-        FANS + "return math.sqrt(2 / ((1 + negative_slope) ** 2 * fan_in))",
-    ),
-    Mistake(
-        "It is 1 - a**2: a slope lets more through, so it should be 1 + a**2.",
-        FANS + "return math.sqrt(2 / ((1 - negative_slope**2) * fan_in))",
-    ),
-    Mistake(
-        "It multiplies by 1 + a**2: the more the activation lets through, the smaller the "
-        "weights, so divide by it.",
-        FANS + "return math.sqrt(2 * (1 + negative_slope**2) / fan_in)",
-    ),
-    Mistake(
-        "Put parentheses around (1 + a**2): 2 / (1 + a**2), not 2 / 1 + a**2.",
-        FANS + "return math.sqrt((2 / 1 + negative_slope**2) / fan_in)",
-    ),
-    Mistake(
-        "Put parentheses around all that 2 is divided by: 2 / ((1 + a**2) * fan_in).",
-        FANS + "return math.sqrt(2 / (1 + negative_slope**2) * fan_in)",
-    ),
-    Mistake(
-        "This is the bound of the uniform distribution, sqrt(6 / ...): for the standard "
-        "deviation the number on top is 2.",
-        FANS + "return math.sqrt(6 / ((1 + negative_slope**2) * fan_in))",
-    ),
-    Mistake(
-        "`** 1 / 2` takes the power 1 and then divides by 2: write `** 0.5` or math.sqrt.",
-        FANS + "return (2 / ((1 + negative_slope**2) * fan_in)) ** 1 / 2",
-    ),
-    Mistake(
-        "`//` rounds the fraction down to zero: divide with `/`.",
-        FANS + "return math.sqrt(2 // ((1 + negative_slope**2) * fan_in))",
-    ),
-    Mistake(
-        "The root is upside down: it is sqrt(2 / ((1 + a**2) * fan_in)).",
-        FANS + "return math.sqrt((1 + negative_slope**2) * fan_in / 2)",
-    ),
-    Mistake(
-        "The 2 is outside the root: it is sqrt(2 / ((1 + a**2) * fan_in)).",
-        FANS + "return 2 / math.sqrt((1 + negative_slope**2) * fan_in)",
+        "This is the weight itself: of the mean the share beta stays.",
+        but(("return beta * mean + (1 - beta) * weight", "return weight.clone()")),
     ),
 )

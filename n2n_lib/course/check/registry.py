@@ -61,7 +61,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.collecting import collect
+from n2n_lib.course.check.exercise import EXERCISES, Exercise
 from n2n_lib.course.check.judge import run
 
 
@@ -79,16 +80,15 @@ class Check(Exercise):
             If it is not a function, or not a class where one is asked for.
         """
         run(self, answer)
-
-
-EXERCISES: dict[str, Check] = {}
-"""Every exercise by its name, in the order in which they were made."""
+        collect(self, answer)
 
 
 def exercise(**about: Any) -> Callable[[Callable[..., Any]], Check]:
     """Make an exercise of the solution below, a function or class; for arguments see `Exercise`."""
 
     def register(solution: Callable[..., Any]) -> Check:
+        if solution.__name__ in EXERCISES:
+            raise ValueError(f"there is an exercise {solution.__name__} already; take another name")
         made = EXERCISES[solution.__name__] = Check(solution, **about)
         return made
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from n2n_lib.course.check.exercise import Case, Mistake, but, values
 from n2n_lib.course.check.registry import exercise
+from n2n_lib.framework.activations import LeakyReLU
+from n2n_lib.framework.containers import Sequential
+from n2n_lib.framework.conv import Conv2d
+from n2n_lib.framework.losses import MSELoss
+from n2n_lib.framework.module import Module
+from n2n_lib.framework.optim import SGD
 
 # -------------------------------------------------------------------------------------- xavier_std
 
@@ -294,5 +303,464 @@ sgd_step.mistakes = (
     Mistake(
         "The parameter is subtracted from the step, so its sign is turned.",
         but(("sub_(lr * grad)", "copy_(lr * grad - parameter)")),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------ largest_rate
+
+
+@exercise(
+    topic="sgd",
+    title="The learning rate from which on a parabola diverges",
+    hint=(
+        "A step multiplies the distance by 1 - lr * a, which has to stay above -1: 1 - lr * a = -1 "
+        "gives lr = 2 / a."
+    ),
+    returns=("rate",),
+    cases=(
+        Case("curvature 5", {"curvature": 5.0}),
+        Case("a flat parabola", {"curvature": 0.125}),
+        Case("a steep one", {"curvature": 3000.0}),
+    ),
+)
+def largest_rate(curvature: float) -> float:
+    """Check ``largest_rate(curvature) -> rate``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes the curvature ``a`` of ``L(w) = a/2 (w - best)^2`` and returns
+        the learning rate below which steps of gradient descent converge.
+    """
+    return 2 / curvature
+
+
+largest_rate.mistakes = (
+    Mistake(
+        "At 1 / a the step lands in the minimum at once. It may be longer than that, to the other "
+        "side, and still come closer.",
+        "return 1 / curvature",
+        likely="1 / a",
+    ),
+    Mistake(
+        "It is upside down: the steeper the parabola, the shorter the steps have to be.",
+        "return curvature / 2",
+        likely="upside down",
+    ),
+    Mistake(
+        "A steep parabola would allow long steps: it is the other way round. Divide by the "
+        "curvature.",
+        "return 2 * curvature",
+    ),
+    Mistake(
+        "At half of 1 / a the distance is halved in each step, on the same side: the rate may be "
+        "larger.",
+        "return 1 / (2 * curvature)",
+        "return 0.5 / curvature",
+    ),
+    Mistake(
+        "At 4 / a the factor is -3: each step triples the distance.",
+        "return 4 / curvature",
+    ),
+    Mistake("The curvature is squared: 1 - lr * a has it once.", "return 2 / curvature**2"),
+    Mistake("There is no root in 1 - lr * a.", "return 2 / curvature**0.5"),
+    Mistake(
+        "The rate is negative: such steps go uphill.",
+        "return -2 / curvature",
+        likely="negative",
+    ),
+    Mistake("`//` rounds down: divide with `/`.", "return 2 // curvature"),
+    Mistake(
+        "It is the factor of a step with lr = 1, and no rate: for which lr is the factor -1?",
+        "return 1 - curvature",
+    ),
+)
+
+
+# -------------------------------------------------------------------------- path_without_zero_grad
+
+
+def use_path(
+    answer: Callable, curvature: float, best: float, w: float, lr: float, steps: int
+) -> Tensor:
+    """Return a list of numbers as a tensor."""
+    path = [float(place) for place in answer(curvature, best, w, lr, steps)]
+    return torch.tensor(path, dtype=torch.float64)
+
+
+def _path_case(name: str, curvature: float, best: float, w: float, lr: float, steps: int) -> Case:
+    arguments = {"curvature": curvature, "best": best, "w": w, "lr": lr, "steps": steps}
+    return Case(name, arguments)
+
+
+@exercise(
+    topic="sgd",
+    title="What a loop without zero_grad does",
+    hint=(
+        "total = 0.0 before the loop; in each step first total += curvature * (w - best), then "
+        "w -= lr * total, and append w to the list, which begins with the first w."
+    ),
+    returns=("path",),
+    use=use_path,
+    cases=(
+        _path_case("one step", 5.0, 2.0, 0.0, 0.125, 1),
+        _path_case("three steps", 5.0, 2.0, 0.0, 0.125, 3),
+        _path_case("from the right", 0.5, -1.0, 3.0, 0.25, 6),
+        _path_case("no step", 1.0, 2.0, 0.5, 0.5, 0),
+    ),
+    errors=(
+        ("'float' object is not iterable", "Return the whole path, a list of steps + 1 numbers."),
+        ("'NoneType' object is not iterable", "Does it end in a `return` of the path?"),
+    ),
+)
+def path_without_zero_grad(
+    curvature: float, best: float, w: float, lr: float, steps: int
+) -> list[float]:
+    """Check ``path_without_zero_grad(curvature, best, w, lr, steps) -> path``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which returns where the weight has been, ``steps + 1`` numbers from ``w``
+        on, when every step takes the sum of all gradients of ``curvature/2 (w - best)^2`` so far.
+    """
+    path, total = [w], 0.0
+    for _ in range(steps):
+        total += curvature * (w - best)
+        w -= lr * total
+        path.append(w)
+    return path
+
+
+path_without_zero_grad.mistakes = (
+    Mistake(
+        "This is gradient descent as it should be, with zero_grad: without it the gradients of all "
+        "earlier steps are in the sum.",
+        but(("total += ", "total = ")),
+        likely="with zero_grad",
+    ),
+    Mistake(
+        "It goes uphill: subtract lr times the sum.",
+        but(("w -= ", "w += ")),
+    ),
+    Mistake(
+        "The start is missing: the path begins with w, before the first step.",
+        but(("[w]", "[]")),
+        likely="no start",
+    ),
+    Mistake(
+        "The gradient of the first place is used in every step: compute it where w is now.",
+        but(
+            ("path, total = [w], 0.0", "path, total, first = [w], 0.0, w"),
+            ("(w - best)", "(first - best)"),
+        ),
+    ),
+    Mistake(
+        "The sum is one gradient late: add the new gradient first, then step.",
+        but(
+            ("    total += curvature * (w - best)\n", "    new = curvature * (w - best)\n"),
+            ("    path.append(w)", "    total += new\n    path.append(w)"),
+        ),
+        likely="one late",
+    ),
+    Mistake(
+        "lr counts twice, in the sum and in the step.",
+        but(("total += curvature", "total += lr * curvature")),
+    ),
+    Mistake(
+        "The curvature is missing in the gradient: it is curvature * (w - best).",
+        but(("curvature * (w - best)", "(w - best)")),
+    ),
+    Mistake(
+        "The best weight is missing in the gradient: it is curvature * (w - best).",
+        but(("(w - best)", "w")),
+    ),
+    Mistake(
+        "One step is missing, or one too many: with the start the path has steps + 1 numbers.",
+        but(("range(steps)", "range(steps - 1)")),
+        but(("range(steps)", "range(steps + 1)")),
+    ),
+    Mistake(
+        "The gradient has a factor 2: L = a/2 (w - best)^2 has the gradient a (w - best).",
+        but(("total += ", "total += 2 * ")),
+        likely="factor 2",
+    ),
+    Mistake(
+        "The sum is halved: that is the mean of the gradients, or momentum. Nothing is taken away "
+        "from it without zero_grad.",
+        but(("total += curvature", "total = total / 2 + curvature")),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------------- train
+
+
+def use_train(
+    answer: Callable,
+    network: Module,
+    inputs: Tensor,
+    targets: Tensor,
+    order: list[list[int]],
+    batch: int,
+) -> tuple[Tensor, Tensor]:
+    """Train a network, and return its parameters in a row and the losses."""
+    rows = torch.tensor(order)
+    criterion, optimiser = MSELoss(network), SGD(network, lr=0.5)
+    losses = answer(network, criterion, optimiser, inputs, targets, batch, len(order), rows)
+    parameters = torch.cat([parameter.flatten() for parameter, _ in network.param()])
+    numbers = [float(loss) for loss in losses]
+    return parameters, torch.tensor(numbers, dtype=torch.float64).to(inputs.dtype)
+
+
+def _train_case(
+    name: str, pairs: int, batch: int, epochs: int, dtype: torch.dtype = torch.float64
+) -> Case:
+    source = torch.Generator().manual_seed(43)
+    network = Sequential(
+        Conv2d(2, 3, 2, generator=source), LeakyReLU(0.2), Conv2d(3, 1, 1, generator=source)
+    ).to(dtype)
+    arguments = {
+        "network": network,
+        "inputs": values((pairs, 2, 3, 3), 44, dtype),
+        "targets": values((pairs, 1, 2, 2), 45, dtype),
+        "order": [torch.randperm(pairs, generator=source).tolist() for _ in range(epochs)],
+        "batch": batch,
+    }
+    return Case(name, arguments)
+
+
+@exercise(
+    topic="sgd",
+    title="The training loop",
+    hint=(
+        "Two loops: over the epochs, and inside over rows in order[epoch].split(batch). In each "
+        "step: loss = criterion(network(inputs[rows]), targets[rows]), then optimiser.zero_grad(), "
+        "criterion.backward(), optimiser.step(), and append loss.item() to the list."
+    ),
+    returns=("trained parameters", "losses"),
+    use=use_train,
+    cases=(
+        _train_case("one step", 2, 2, 1),
+        _train_case("one epoch, three batches", 6, 2, 1),
+        _train_case("three epochs, with a rest", 5, 2, 3),
+        _train_case("float32", 4, 2, 2, torch.float32),
+    ),
+    errors=(
+        ("'NoneType' object is not iterable", "Return the list of losses at the end."),
+        ("'float' object is not iterable", "Return the losses of all steps, a list."),
+        ("iteration over a 0-d tensor", "Return the losses of all steps, a list."),
+        (
+            "positional argument",
+            "criterion takes the network's output and the target, network takes the inputs, and "
+            "zero_grad, backward and step take nothing.",
+        ),
+    ),
+)
+def train(
+    network: Module,
+    criterion: Module,
+    optimiser: SGD,
+    inputs: Tensor,
+    targets: Tensor,
+    batch: int,
+    epochs: int,
+    order: Tensor,
+) -> list[float]:
+    """Check ``train(network, criterion, optimiser, inputs, targets, batch, epochs, order)``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes a step for each batch of each epoch, with the rows in
+        ``order[epoch]``, and returns the list of the losses before each step.
+    """
+    losses = []
+    for epoch in range(epochs):
+        for rows in order[epoch].split(batch):
+            loss = criterion(network(inputs[rows]), targets[rows])
+            losses.append(loss.item())
+            optimiser.zero_grad()
+            criterion.backward()
+            optimiser.step()
+    return losses
+
+
+train.mistakes = (
+    Mistake(
+        "zero_grad is missing: from the second step on the old gradients are still in the sum.",
+        but(("        optimiser.zero_grad()\n", "")),
+        likely="no zero_grad",
+    ),
+    Mistake(
+        "Nothing was trained: each step needs backward and then step, with no zero_grad between.",
+        but(
+            ("        optimiser.zero_grad()\n", ""),
+            ("criterion.backward()\n", "criterion.backward()\n        optimiser.zero_grad()\n"),
+        ),
+        but(("        criterion.backward()\n", "")),
+        but(("    optimiser.step()", "    pass")),
+        likely="cleared before the step",
+    ),
+    Mistake(
+        "The step comes before backward, so it uses the gradients of the batch before.",
+        """
+        losses = []
+        for epoch in range(epochs):
+            for rows in order[epoch].split(batch):
+                losses.append(criterion(network(inputs[rows]), targets[rows]).item())
+                optimiser.step()
+                optimiser.zero_grad()
+                criterion.backward()
+        return losses
+        """,
+        likely="step before backward",
+    ),
+    Mistake(
+        "The order is ignored: epoch after epoch the batches come as they lie in memory. Take the "
+        "rows in order[epoch].",
+        but(("order[epoch].split", "torch.arange(len(inputs)).split")),
+        likely="order ignored",
+    ),
+    Mistake(
+        "The targets do not belong to the inputs: both are taken with the same rows.",
+        but(("targets[rows]", "targets[: len(rows)]")),
+        likely="targets not shuffled",
+    ),
+    Mistake(
+        "Every epoch has the order of the first: take order[epoch].",
+        but(("order[epoch]", "order[0]")),
+    ),
+    Mistake(
+        "Only the first epoch is trained: is `return` inside the loop?",
+        but(("return losses", "    return losses")),
+        but(("range(epochs)", "range(1)")),
+        likely="one epoch",
+    ),
+    Mistake(
+        "The last batch of an epoch is left out where it is smaller than the others: train on all "
+        "pairs.",
+        but(
+            (
+                "order[epoch].split(batch)",
+                "order[epoch][: len(inputs) // batch * batch].split(batch)",
+            )
+        ),
+    ),
+    Mistake(
+        "There is one step an epoch, on all pairs at once: split the order into batches.",
+        but((".split(batch)", ".split(len(inputs))")),
+        likely="no batches",
+    ),
+    Mistake(
+        "The network is right, but only the last loss is returned: collect those of all steps.",
+        but(("return losses", "return losses[-1:]")),
+    ),
+    Mistake(
+        "The network is right, but the losses are those after each step: keep the one that "
+        "criterion returned before it.",
+        but(
+            ("losses.append(loss.item())", "pass"),
+            (
+                "optimiser.step()",
+                "optimiser.step()\n        "
+                "losses.append(criterion(network(inputs[rows]), targets[rows]).item())",
+            ),
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------- choose_rate
+
+
+def _sweep_case(name: str, rates: list[float], losses: list[float]) -> Case:
+    return Case(name, {"rates": rates, "losses": losses})
+
+
+@exercise(
+    topic="sgd",
+    title="A learning rate out of a sweep",
+    hint=(
+        "lowest is the smallest of the losses that are not nan (math.isnan). The floor are the "
+        "rates whose loss is at most 1.2 * lowest. Return the root of the product of its first and "
+        "its last rate."
+    ),
+    returns=("rate",),
+    cases=(
+        _sweep_case("one rate on the floor", [0.1, 1.0, 10.0], [3.0, 1.0, 2.0]),
+        _sweep_case(
+            "four on the floor",
+            [0.5, 1.0, 2.5, 4.0, 8.0, 32.0],
+            [1.35, 1.15, 1.03, 1.0, 1.15, 1.9],
+        ),
+        _sweep_case("two that diverged", [0.01, 0.1, 1.0, 4.0], [0.5, 0.42, math.nan, math.inf]),
+        _sweep_case("the lowest at the edge", [1.0, 3.0, 9.0, 27.0], [2.0, 1.19, 1.0, 7.0]),
+    ),
+)
+def choose_rate(rates: list[float], losses: list[float]) -> float:
+    """Check ``choose_rate(rates, losses) -> rate``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes rates in ascending order and the loss that each ended with, nan
+        where it diverged, and returns the middle, on a logarithmic axis, between the smallest and
+        the largest rate whose loss is at most 1.2 times the lowest.
+    """
+    lowest = min(loss for loss in losses if not math.isnan(loss))
+    floor = [rate for rate, loss in zip(rates, losses, strict=True) if loss <= 1.2 * lowest]
+    return (floor[0] * floor[-1]) ** 0.5
+
+
+choose_rate.mistakes = (
+    Mistake(
+        "It is the rate of the lowest loss, which may stand at the edge of the floor: take the "
+        "middle of the floor.",
+        "return rates[losses.index(min(loss for loss in losses if not math.isnan(loss)))]",
+        likely="lowest loss",
+    ),
+    Mistake(
+        "It is the middle of the floor on a linear axis: on a logarithmic one the middle of a and "
+        "b is the root of a * b.",
+        but(("(floor[0] * floor[-1]) ** 0.5", "(floor[0] + floor[-1]) / 2")),
+        likely="linear middle",
+    ),
+    Mistake(
+        "It is the largest rate of the floor: next to it begins the right wall of the valley.",
+        but(("(floor[0] * floor[-1]) ** 0.5", "floor[-1]")),
+        likely="largest of the floor",
+    ),
+    Mistake(
+        "It is the smallest rate of the floor: take the middle.",
+        but(("(floor[0] * floor[-1]) ** 0.5", "floor[0]")),
+    ),
+    Mistake(
+        "It takes the middle of all rates, good or bad: keep those of the floor.",
+        "return (rates[0] * rates[-1]) ** 0.5",
+    ),
+    Mistake(
+        "The floor is too narrow: a loss up to 1.2 times the lowest belongs to it.",
+        but(("1.2 * lowest", "1.05 * lowest")),
+        but(("1.2 * lowest", "1.1 * lowest")),
+    ),
+    Mistake(
+        "The floor is too wide: only a loss up to 1.2 times the lowest belongs to it.",
+        but(("1.2 * lowest", "2 * lowest")),
+        but(("1.2 * lowest", "1.5 * lowest")),
+    ),
+    Mistake(
+        "The root is missing: the product of two rates is no rate.",
+        but(("(floor[0] * floor[-1]) ** 0.5", "floor[0] * floor[-1]")),
+    ),
+    Mistake(
+        "It returns the lowest loss: return a rate.",
+        but(("return (floor[0] * floor[-1]) ** 0.5", "return lowest")),
+    ),
+    Mistake(
+        "It takes the geometric mean of all rates of the floor, which leans to where more rates "
+        "were tried: take that of its two ends.",
+        but(("(floor[0] * floor[-1]) ** 0.5", "math.prod(floor) ** (1 / len(floor))")),
     ),
 )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from n2n_lib.course.check.exercise import Case, Mistake, but, values
 from n2n_lib.course.check.registry import exercise
+from n2n_lib.framework.activations import LeakyReLU
+from n2n_lib.framework.containers import Sequential
+from n2n_lib.framework.conv import Conv2d
 from n2n_lib.framework.module import Module
+from n2n_lib.framework.upsampling import Upsampling
 
 # --------------------------------------------------------------------------------- concat_backward
 
@@ -200,6 +204,417 @@ concat_backward.mistakes = (
 )
 
 
+# ------------------------------------------------------------------------------------------ Concat
+
+
+class _Weighted(_Mix):
+    """Mix the channels of every pixel by a matrix that is learned."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._input = input
+        return super().forward(input)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        grad_input = super().backward(grad_output)
+        self.matrix_grad += torch.einsum("nohw,nchw->oc", grad_output, self._input)
+        return grad_input
+
+
+def _use_concat(answer: Any, x: Tensor, matrix: Tensor, grad_output: Tensor) -> tuple:
+    """Put one around a mix of channels, run it both ways, and ask for its parameters."""
+    f = _Weighted(matrix.clone())
+    f.matrix_grad = torch.zeros_like(matrix)
+    module = answer(f)
+    output = module.forward(x)
+    grad_input = module.backward(grad_output)
+    ((parameter, grad),) = module.param()
+    return output, grad_input, parameter, grad
+
+
+def _class_case(
+    name: str, past: int, branch: int, *rest: int, dtype: torch.dtype = torch.float64
+) -> Case:
+    """A branch from `past` channels to `branch` ones; `rest` is N, H and W."""
+    arguments = {
+        "x": values((rest[0], past, *rest[1:]), 65, dtype),
+        "matrix": values((branch, past), 66, dtype),
+        "grad_output": values((rest[0], past + branch, *rest[1:]), 67, dtype),
+    }
+    return Case(name, arguments)
+
+
+@exercise(
+    topic="unet",
+    title="A skip connection as a module",
+    hint=(
+        "forward returns torch.cat([x, self.f(x)], dim=1) and keeps x.shape[1]. backward cuts "
+        "grad_output there and returns the first part plus self.f.backward of the second. param "
+        "returns what f has: self.f.param()."
+    ),
+    returns=("output", "grad_input", "parameter of f", "gradient in f"),
+    cases=(
+        _class_case("one pixel", 2, 2, 1, 1, 1),
+        _class_case("two images", 3, 3, 2, 2, 3),
+        _class_case("more channels in the branch", 2, 5, 2, 3, 2),
+        _class_case("fewer channels in the branch", 4, 1, 1, 2, 2),
+        _class_case("float32", 4, 4, 3, 2, 2, dtype=torch.float32),
+    ),
+    use=_use_concat,
+    errors=(
+        (
+            "values to unpack",
+            "param returns the pairs of f as they are, a list with one pair here: self.f.param().",
+        ),
+        (
+            "cannot unpack",
+            "param returns the pairs of f as they are, a list with one pair here: self.f.param().",
+        ),
+        (
+            "einsum",
+            "f got a gradient that is not of its output: cut grad_output after as many channels "
+            "as x has, which forward must keep. (The cut is not in the middle.)",
+        ),
+        (
+            "must match the size",
+            "The two ways have different shapes: cut along dimension 1, after as many channels as "
+            "x has, and send the second part through self.f.backward.",
+        ),
+        (
+            "Sizes of tensors must match",
+            "torch.cat puts tensors beside each other along one dimension, in which alone they may "
+            "differ: the channels, dim=1.",
+        ),
+    ),
+)
+class Concat(Module):
+    """Check ``Concat(f)``: the input, and beside it what the module f makes of it.
+
+    Parameters
+    ----------
+    answer : type
+        The student's, which has ``forward(x)``, ``backward(grad_output)`` and ``param()``, and
+        whose ``__init__`` is given: it keeps ``f``.
+    """
+
+    def __init__(self, f: Module) -> None:
+        self.f = f
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Put x and f(x) beside each other: channels first of the one, then of the other."""
+        self.channels = x.shape[1]
+        return torch.cat([x, self.f(x)], dim=1)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        """Split the gradient, send the second part through f, and add."""
+        past = grad_output[:, : self.channels]
+        branch = grad_output[:, self.channels :]
+        return past + self.f.backward(branch)
+
+    def param(self) -> list[tuple[Tensor, Tensor]]:
+        """Return the parameters of f with their gradients."""
+        return self.f.param()
+
+
+Concat.mistakes = (
+    Mistake(
+        "What f makes comes first. It is x that comes first, as in torch.cat([x, f(x)]): whoever "
+        "takes the first channels of the output takes x.",
+        but(
+            ("[x, self.f(x)]", "[self.f(x), x]"),
+            (
+                "past = grad_output[:, : self.channels]",
+                "cut = grad_output.shape[1] - self.channels",
+            ),
+            ("branch = grad_output[:, self.channels :]", "branch = grad_output[:, :cut]"),
+            ("past + self.f", "grad_output[:, cut:] + self.f"),
+        ),
+        but(("[x, self.f(x)]", "[self.f(x), x]")),
+        likely="f(x) first",
+    ),
+    Mistake(
+        "backward returns the way past f alone, and f never learns: call self.f.backward with the "
+        "other channels, and add what it returns.",
+        but(("past + self.f.backward(branch)", "past")),
+        likely="past only",
+    ),
+    Mistake(
+        "backward runs f, but does not add what it returns: x went into f as well.",
+        but(("return past + self.f.backward(branch)", "self.f.backward(branch)\n    return past")),
+    ),
+    Mistake(
+        "backward returns the way through f alone: x is in the output as well. Add the first "
+        "channels of grad_output.",
+        but(("past + self.f", "self.f")),
+        likely="through f only",
+    ),
+    Mistake(
+        "The two ways are averaged: a value that is used twice gets the sum of both gradients.",
+        but(("past + self.f.backward(branch)", "(past + self.f.backward(branch)) / 2")),
+        likely="averaged",
+    ),
+    Mistake(
+        "The two ways are subtracted: a value that is used twice gets the sum of both gradients.",
+        but(("past +", "past -")),
+    ),
+    Mistake(
+        "The gradient of f's part is added without going through f: call self.f.backward on it.",
+        but(("self.f.backward(branch)", "branch[:, : self.channels]")),
+    ),
+    Mistake(
+        "f is run backwards twice, so its parameters get twice their gradient.",
+        but(
+            (
+                "return past +",
+                "self.f.backward(branch)\n    return past +",
+            )
+        ),
+        likely="backward twice",
+    ),
+    Mistake(
+        "forward adds f(x) to x where it can: put both beside each other, torch.cat(..., dim=1).",
+        but(
+            (
+                "return torch.cat([x, self.f(x)], dim=1)",
+                "return x + self.f(x)",
+            )
+        ),
+    ),
+    Mistake(
+        "forward returns f(x) alone: x comes first, beside it.",
+        but(("torch.cat([x, self.f(x)], dim=1)", "self.f(x)")),
+    ),
+    Mistake(
+        "After backward the gradient that param hands out is still zero. Return the pairs of f as "
+        "they are then, no copies that were made before, and leave zero_grad to the training loop.",
+        but(
+            (
+                "return past + self.f.backward(branch)",
+                "grad = past + self.f.backward(branch)\n    self.f.zero_grad()\n    return grad",
+            )
+        ),
+        but(
+            (
+                "self.channels = x.shape[1]",
+                "self.channels = x.shape[1]\n"
+                "    self.kept = [(p.clone(), g.clone()) for p, g in self.f.param()]",
+            ),
+            ("return self.f.param()", "return self.kept"),
+        ),
+    ),
+    Mistake(
+        "param returns the gradient first. A pair is (parameter, gradient).",
+        but(("return self.f.param()", "return [(g, p) for p, g in self.f.param()]")),
+    ),
+)
+
+Concat = Concat.solution  # from here on the class, as in the lesson
+
+
+# -------------------------------------------------------------------------------------- unet_level
+
+
+def _use_level(answer: Any, channels: int, deeper: Module | None, x: Tensor) -> tuple:
+    """Build a level, fill it with weights that leave no two of them alike, and run it."""
+    network = answer(channels, deeper).to(x.dtype)
+    for index, (parameter, _) in enumerate(network.param()):
+        count = torch.arange(1, parameter.numel() + 1, dtype=torch.float64)
+        parameter.copy_((2 * torch.sin((index + 1) * count)).view(parameter.shape))
+    return network(x), sum(parameter.numel() for parameter, _ in network.param())
+
+
+def _level_case(
+    name: str, channels: int, deeper: bool, *rest: int, dtype: torch.dtype = torch.float64
+) -> Case:
+    """A level with something that mixes channels below it, or nothing; `rest` is N, H and W."""
+    below = _Mix(values((2 * channels, 2 * channels), 68, dtype)) if deeper else None
+    x = values((rest[0], channels, *rest[1:]), 69, dtype)
+    return Case(name, {"channels": channels, "deeper": below, "x": x})
+
+
+@exercise(
+    topic="unet",
+    title="One level of a U-Net",
+    hint=(
+        "Begin with a list: Conv2d(channels, 2 * channels, 2, stride=2), LeakyReLU(0.1), "
+        "Conv2d(2 * channels, 2 * channels, 3, padding=1), LeakyReLU(0.1). If deeper is not None, "
+        "append Concat(deeper), which makes 4 * channels, and a Conv2d of 3 from these to 2 * "
+        "channels with its activation. At the end Upsampling(2 * channels, channels, 3, "
+        "padding=1), LeakyReLU(0.1). Return Sequential(list)."
+    ),
+    returns=("output", "number of parameters"),
+    axes=("image", "channel", "row", "column"),
+    cases=(
+        _level_case("the bottom, one channel", 1, False, 1, 2, 2),
+        _level_case("the bottom, two images", 2, False, 2, 4, 6),
+        _level_case("with a level below", 1, True, 1, 4, 4),
+        _level_case("two channels, a level below", 2, True, 2, 4, 2),
+        _level_case("float32", 2, True, 1, 4, 4, dtype=torch.float32),
+    ),
+    use=_use_level,
+    errors=(
+        (
+            "Conv2d expected",
+            "A convolution got another number of channels than it was built for. Go down the "
+            "list: 2 * channels after the first, as many more after Concat, channels at the end.",
+        ),
+        (
+            "Upsampling expected",
+            "The upsampling got another number of channels than it was built for: a convolution "
+            "brings them back to 2 * channels after the Concat.",
+        ),
+        (
+            "NoneType",
+            "At the bottom deeper is None: there is no Concat then, and no convolution after it.",
+        ),
+        (
+            "got NoneType",
+            "At the bottom deeper is None: there is no Concat then, and no convolution after it.",
+        ),
+        (
+            "no attribute 'to'",
+            "The answer is a module: return Sequential(layers), not the list.",
+        ),
+    ),
+)
+def unet_level(channels: int, deeper: Module | None) -> Sequential:
+    """Check ``unet_level(channels, deeper) -> module``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes the number of channels of what comes in, and the next level, or
+        None at the bottom, and returns a `Sequential` that keeps the shape of its input.
+    """
+    wide = 2 * channels
+    layers = [Conv2d(channels, wide, 2, stride=2), LeakyReLU(0.1)]
+    layers += [Conv2d(wide, wide, 3, padding=1), LeakyReLU(0.1)]
+    if deeper is not None:
+        layers += [Concat(deeper)]
+        layers += [Conv2d(2 * wide, wide, 3, padding=1), LeakyReLU(0.1)]
+    layers += [Upsampling(wide, channels, 3, padding=1), LeakyReLU(0.1)]
+    return Sequential(layers)
+
+
+_DEEPER = """    layers += [Concat(deeper)]
+    layers += [Conv2d(2 * wide, wide, 3, padding=1), LeakyReLU(0.1)]
+"""
+
+unet_level.mistakes = (
+    Mistake(
+        "The level below is in the chain, but nothing goes past it: put it into a Concat. The "
+        "convolution after it then gets 4 * channels.",
+        but(("Concat(deeper)", "deeper"), ("Conv2d(2 * wide, wide, 3", "Conv2d(wide, wide, 3")),
+        likely="no Concat",
+    ),
+    Mistake(
+        "What the level below returns is added to its input, as in a residual connection: a U-Net "
+        "puts both beside each other, Concat(deeper).",
+        """
+        class Residual(type(Sequential())):
+            def forward(self, input):
+                return input + super().forward(input)
+
+        wide = 2 * channels
+        layers = [Conv2d(channels, wide, 2, stride=2), LeakyReLU(0.1)]
+        layers += [Conv2d(wide, wide, 3, padding=1), LeakyReLU(0.1)]
+        if deeper is not None:
+            layers += [Residual(deeper), Conv2d(wide, wide, 3, padding=1), LeakyReLU(0.1)]
+        layers += [Upsampling(wide, channels, 3, padding=1), LeakyReLU(0.1)]
+        return Sequential(layers)
+        """,
+    ),
+    Mistake(
+        "The level below is never used: if there is one, it belongs in a Concat, after the two "
+        "convolutions.",
+        but(("if deeper is not None:\n", "if False:\n")),
+        likely="deeper unused",
+    ),
+    Mistake(
+        "No convolution joins the two halves of the concatenation: it should bring 4 * channels "
+        "back to 2 * channels before the upsampling.",
+        but(
+            ("    layers += [Conv2d(2 * wide, wide, 3, padding=1), LeakyReLU(0.1)]\n", ""),
+            ("Upsampling(wide,", "Upsampling(2 * wide if deeper is not None else wide,"),
+        ),
+        likely="no joining convolution",
+    ),
+    Mistake(
+        "The number of channels does not grow: half as many pixels on each side, twice as many "
+        "channels.",
+        but(
+            ("wide = 2 * channels", "wide = channels"),
+            (
+                "layers += [Concat(deeper)]",
+                "layers += [Conv2d(wide, 2 * wide, 1), Concat(deeper), Conv2d(4 * wide, wide, 1)]",
+            ),
+            ("Conv2d(2 * wide, wide, 3", "Conv2d(wide, wide, 3"),
+        ),
+    ),
+    Mistake(
+        "The convolution of 3 x 3 on the way down is missing: there are two before the level "
+        "below, one that makes the picture smaller and one that looks around.",
+        but(("layers += [Conv2d(wide, wide, 3, padding=1), LeakyReLU(0.1)]\n", "")),
+        likely="one convolution only",
+    ),
+    Mistake(
+        "The first convolution has no activation after it. Two convolutions without one between "
+        "are one convolution (lesson 06).",
+        but(("stride=2), LeakyReLU(0.1)]", "stride=2)]")),
+        likely="an activation missing",
+    ),
+    Mistake(
+        "The second convolution has no activation after it: a leaky ReLU follows every one.",
+        but(
+            (
+                "Conv2d(wide, wide, 3, padding=1), LeakyReLU(0.1)]",
+                "Conv2d(wide, wide, 3, padding=1)]",
+            )
+        ),
+    ),
+    Mistake(
+        "The convolution after the concatenation has no activation: a leaky ReLU follows each.",
+        but(("2 * wide, wide, 3, padding=1), LeakyReLU(0.1)]", "2 * wide, wide, 3, padding=1)]")),
+    ),
+    Mistake(
+        "The upsampling has no activation after it: its convolution gets a leaky ReLU like every "
+        "other one.",
+        but(("channels, 3, padding=1), LeakyReLU(0.1)]", "channels, 3, padding=1)]")),
+        likely="none after upsampling",
+    ),
+    Mistake(
+        "The activations let nothing through below zero: it should be LeakyReLU(0.1).",
+        but(("LeakyReLU(0.1)", "LeakyReLU(0.0)")),
+    ),
+    Mistake(
+        "The slope of the activations is 0.01, PyTorch's default: it should be LeakyReLU(0.1).",
+        but(("LeakyReLU(0.1)", "LeakyReLU(0.01)")),
+    ),
+    Mistake(
+        "The picture is made smaller by a window of 3 x 3 with a border: the text asks for 2 x 2 "
+        "without one, so that no two windows overlap.",
+        but(("wide, 2, stride=2)", "wide, 3, stride=2, padding=1)")),
+    ),
+    Mistake(
+        "The upsampling has no border, so the picture comes back two pixels too small: padding=1.",
+        but(("channels, 3, padding=1)", "channels, 3)")),
+        likely="no padding",
+    ),
+    Mistake(
+        "The level below comes too early: before it there are two convolutions, and its place is "
+        "after the second.",
+        but(
+            (
+                "layers += [Conv2d(wide, wide, 3, padding=1), LeakyReLU(0.1)]\n"
+                "if deeper is not None:\n" + _DEEPER,
+                "if deeper is not None:\n"
+                + _DEEPER
+                + "layers += [Conv2d(wide, wide, 3, padding=1), LeakyReLU(0.1)]\n",
+            ),
+        ),
+    ),
+)
+
+
 # --------------------------------------------------------------------------------- receptive_field
 
 
@@ -360,339 +775,5 @@ receptive_field.mistakes = (
     Mistake(
         "It is squared: the number of pixels along one side is asked for.",
         but(("return size", "return size**2")),
-    ),
-)
-
-
-# ----------------------------------------------------------------------------------- self_ensemble
-
-
-class _Lopsided(Module):
-    """Stand in for a denoiser: what it makes of a turned picture is not the turned result."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        below, beside = input.roll(1, -2), input.roll((1, 1), (-2, -1))
-        return 0.5 * input + 0.3 * below * beside + 0.2 * below.abs()
-
-
-def _ensemble_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -> Case:
-    return Case(name, {"denoise": _Lopsided(), "noisy": values(shape, 62, dtype)})
-
-
-@exercise(
-    topic="unet",
-    title="The mean over eight views of a picture",
-    hint=(
-        "For each of 4 quarter turns, mirrored or not: turn the picture, mirror it, denoise it, "
-        "mirror it back, turn it back. Undo the last step first. The answer is the mean of the 8 "
-        "results."
-    ),
-    returns=("denoised",),
-    axes=("image", "channel", "row", "column"),
-    cases=(
-        _ensemble_case("one channel", 1, 1, 3, 3),
-        _ensemble_case("square", 1, 3, 4, 4),
-        _ensemble_case("two images, not square", 2, 3, 3, 5),
-        _ensemble_case("float32", 2, 3, 4, 6, dtype=torch.float32),
-    ),
-    errors=(
-        (
-            "must match the size",
-            "A picture that is not square changes its shape when it is turned by 90 degrees. Turn "
-            "the result back before you add it.",
-        ),
-        (
-            "equal size",
-            "A picture that is not square changes its shape when it is turned by 90 degrees. Turn "
-            "the result back before you stack it.",
-        ),
-        (
-            "object is not subscriptable",
-            "denoise is a function: call it, denoise(picture).",
-        ),
-        (
-            "rotation dims",
-            "torch.rot90(image, quarters, (-2, -1)) turns rows and columns, the last two "
-            "dimensions.",
-        ),
-    ),
-)
-def self_ensemble(denoise: Callable[[Tensor], Tensor], noisy: Tensor) -> Tensor:
-    """Check ``self_ensemble(denoise, noisy) -> denoised``.
-
-    Parameters
-    ----------
-    function : callable
-        The student's, which takes a function of images and images ``(N, C, H, W)`` and returns the
-        mean of its results on the eight turned and mirrored views, each turned back.
-    """
-    results = []
-    for quarters in range(4):
-        for mirrored in (False, True):
-            view = torch.rot90(noisy, quarters, (-2, -1))
-            view = view.flip(-1) if mirrored else view
-            result = denoise(view)
-            result = result.flip(-1) if mirrored else result
-            results.append(torch.rot90(result, -quarters, (-2, -1)))
-    return sum(results) / 8
-
-
-self_ensemble.mistakes = (
-    Mistake(
-        "This is the picture denoised once, as it is. It should be the mean over eight views. "
-        "(Or are the views turned back before they are denoised?)",
-        "return denoise(noisy)",
-        likely="once",
-    ),
-    Mistake(
-        "The sum of the eight results is not divided by 8.",
-        but((" / 8", "")),
-        likely="a sum",
-    ),
-    Mistake(
-        "It is divided by 4, but there are 8 results.",
-        but(("/ 8", "/ 4")),
-        likely="by four",
-    ),
-    Mistake(
-        "The mirrored views are missing: these are the 4 quarter turns only.",
-        but(("(False, True)", "(False,)"), ("/ 8", "/ 4")),
-        likely="turns only",
-    ),
-    Mistake(
-        "These are the 4 mirrored views only: take the 4 that are not mirrored, too.",
-        but(("(False, True)", "(True,)"), ("/ 8", "/ 4")),
-        likely="mirrored only",
-    ),
-    Mistake(
-        "The turns by 90 degrees are missing: these are the 4 mirrorings, left-right and up-down.",
-        but(("range(4)", "(0, 2)"), ("/ 8", "/ 4")),
-    ),
-    Mistake(
-        "Only one quarter turn is taken beside the upright picture: there are 4 turns, range(4).",
-        but(("range(4)", "(0, 1)"), ("/ 8", "/ 4")),
-    ),
-    Mistake(
-        "The last quarter turn is left out: there are 4, range(4).",
-        but(("range(4)", "range(3)"), ("/ 8", "/ 6")),
-    ),
-    Mistake(
-        "The picture that is not turned is left out: it counts as well, so the turns are range(4).",
-        but(("range(4)", "range(1, 4)"), ("/ 8", "/ 6")),
-    ),
-    Mistake(
-        "The picture upright and mirrored, and nothing else: the quarter turns are missing.",
-        but(("range(4)", "(0,)"), ("/ 8", "/ 2")),
-    ),
-    Mistake(
-        "The results are not turned back before they are averaged, so the mean mixes pixels of "
-        "different places.",
-        but(
-            ("        result = result.flip(-1) if mirrored else result\n", ""),
-            ("torch.rot90(result, -quarters, (-2, -1))", "result"),
-        ),
-    ),
-    Mistake(
-        "The results are turned back and then mirrored back. Undo the last step first: whoever "
-        "turned and then mirrored must mirror and then turn back.",
-        but(
-            ("        result = result.flip(-1) if mirrored else result\n", ""),
-            (
-                "torch.rot90(result, -quarters, (-2, -1))",
-                "torch.rot90(result, -quarters, (-2, -1)).flip([-1] if mirrored else [])",
-            ),
-        ),
-    ),
-    Mistake(
-        "The results are turned on in the same direction: back means -quarters.",
-        but(("-quarters", "quarters")),
-    ),
-    Mistake(
-        "The mirrored results are not mirrored back.",
-        but(("        result = result.flip(-1) if mirrored else result\n", "")),
-    ),
-    Mistake(
-        "The results are mirrored back, but not turned back.",
-        but(("torch.rot90(result, -quarters, (-2, -1))", "result")),
-    ),
-    Mistake(
-        "Nothing is denoised: turning there and back alone gives the noisy picture.",
-        but(("denoise(view)", "view")),
-    ),
-    Mistake(
-        "The eight views are averaged, and then denoised. Denoise each, and average what comes "
-        "out.",
-        but(
-            (
-                "        result = denoise(view)\n"
-                "        result = result.flip(-1) if mirrored else result\n",
-                "",
-            ),
-            ("torch.rot90(result, -quarters, (-2, -1))", "view"),
-            ("sum(results) / 8", "denoise(sum(results) / 8)"),
-        ),
-    ),
-    Mistake(
-        "It takes the median of the eight results: the mean is asked for.",
-        but(("sum(results) / 8", "torch.stack(results).median(0).values")),
-    ),
-    Mistake(
-        "It takes the maximum of the eight results: the mean is asked for.",
-        but(("sum(results) / 8", "torch.stack(results).amax(0)")),
-    ),
-    Mistake(
-        "It returns the eight results: take their mean, over the first dimension.",
-        but(
-            (
-                "for quarters in range(4):\n    for mirrored in (False, True):",
-                "for mirrored in (False, True):\n    for quarters in range(4):",
-            ),
-            ("sum(results) / 8", "torch.stack(results)"),
-        ),
-        but(("sum(results) / 8", "torch.stack(results)")),
-    ),
-)
-
-
-# --------------------------------------------------------------------------------------- recorrupt
-
-
-def _recorrupt_case(
-    name: str, alpha: float, *shape: int, dtype: torch.dtype = torch.float64
-) -> Case:
-    noisy, noise = values(shape, 63, dtype), values(shape, 64, dtype)
-    return Case(name, {"noisy": noisy, "noise": noise, "alpha": alpha})
-
-
-@exercise(
-    topic="unet",
-    title="Two copies of independent noise out of one",
-    hint=(
-        "The first copy is the picture plus alpha times the noise, the second one is the picture "
-        "minus the noise divided by alpha. Both are new tensors."
-    ),
-    returns=("first", "second"),
-    axes=("image", "channel", "row", "column"),
-    cases=(
-        _recorrupt_case("one value, alpha 0.5", 0.5, 1, 1, 1, 1),
-        _recorrupt_case("alpha 1", 1.0, 1, 1, 2, 3),
-        _recorrupt_case("two images, alpha 2", 2.0, 2, 3, 3, 2),
-        _recorrupt_case("alpha 0.25", 0.25, 2, 3, 4, 4),
-        _recorrupt_case("float32", 0.5, 1, 3, 4, 5, dtype=torch.float32),
-    ),
-    errors=(
-        (
-            "unsupported operand",
-            "noisy and noise are tensors and alpha is a number: use +, -, * and /.",
-        ),
-    ),
-)
-def recorrupt(noisy: Tensor, noise: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Check ``recorrupt(noisy, noise, alpha) -> (first, second)``.
-
-    Parameters
-    ----------
-    function : callable
-        The student's, which takes noisy pictures ``(N, C, H, W)``, as much new noise of the same
-        strength, and ``alpha``, and returns two noisy copies with independent noise.
-    """
-    first = noisy + alpha * noise
-    second = noisy - noise / alpha
-    return first, second
-
-
-recorrupt.mistakes = (
-    Mistake(
-        "The numbers are right, but your function wrote into noisy: `+=` changes the picture "
-        "itself, which is needed again. A sum written with `+` is a new tensor.",
-        """
-        second = noisy - noise / alpha
-        noisy += alpha * noise
-        return noisy, second
-        """,
-    ),
-    Mistake(
-        "Both copies get the noise with the same sign: then their noises grow together, and are "
-        "not independent. The second one gets minus.",
-        but(("noisy - noise", "noisy + noise")),
-        likely="same sign",
-    ),
-    Mistake(
-        "The signs are exchanged: plus in the first copy, minus in the second. (Yours are "
-        "independent too, but the text asks for the others.)",
-        but(("noisy + alpha", "noisy - alpha"), ("noisy - noise", "noisy + noise")),
-        likely="signs exchanged",
-    ),
-    Mistake(
-        "The two copies are returned in the wrong order: the first one has alpha times the noise.",
-        but(("first, second\n", "second, first\n")),
-        likely="order",
-    ),
-    Mistake(
-        "The second copy gets alpha times the noise: its covariance with the first is then (1 - "
-        "alpha^2) sigma^2. Divide by alpha there.",
-        but(("noise / alpha", "noise * alpha")),
-        likely="times in both",
-    ),
-    Mistake(
-        "Both copies get the noise divided by alpha: the first one gets alpha times it.",
-        but(("alpha * noise", "noise / alpha")),
-        likely="divided in both",
-    ),
-    Mistake(
-        "alpha and 1 / alpha are exchanged: the first copy gets alpha times the noise.",
-        but(("alpha * noise", "(noise / alpha)"), ("- noise / alpha", "- alpha * noise")),
-    ),
-    Mistake(
-        "The second copy is the noisy picture as it came: its noise is in the first one too. "
-        "Subtract noise / alpha from it.",
-        "return noisy + alpha * noise, noisy",
-    ),
-    Mistake(
-        "The first copy is the noisy picture as it came: its noise is in the second one too. Add "
-        "alpha times the noise to it.",
-        "return noisy, noisy - noise / alpha",
-    ),
-    Mistake(
-        "alpha is ignored: it shares the new noise out between the two copies.",
-        "return noisy + noise, noisy - noise",
-    ),
-    Mistake(
-        "alpha is ignored in the first copy.",
-        but(("alpha * noise", "noise")),
-    ),
-    Mistake(
-        "alpha is ignored in the second copy.",
-        but(("noise / alpha", "noise")),
-    ),
-    Mistake(
-        "alpha is squared in both copies. The variances hold squares, the noise does not.",
-        but(("alpha * noise", "alpha**2 * noise"), ("/ alpha", "/ alpha**2")),
-    ),
-    Mistake(
-        "alpha is squared in the second copy. The variances hold squares, the noise does not.",
-        but(("/ alpha", "/ alpha**2")),
-    ),
-    Mistake(
-        "The second copy is made from the first: make both from the noisy picture.",
-        but(("noisy - noise", "first - noise")),
-    ),
-    Mistake(
-        "This is the noise alone: add it to the picture.",
-        "return alpha * noise, -noise / alpha",
-    ),
-    Mistake(
-        "The second copy has the picture with its sign turned: it is the picture minus the noise "
-        "divided by alpha.",
-        but(("noisy - noise / alpha", "noise / alpha - noisy")),
-    ),
-    Mistake(
-        "alpha multiplies the picture too: only the noise is weighted.",
-        "return alpha * (noisy + noise), (noisy - noise) / alpha",
-    ),
-    Mistake(
-        "The weights are 1 - alpha and alpha. Both copies keep the whole picture, which is what "
-        "they have in common.",
-        "return (1 - alpha) * noisy + alpha * noise, alpha * noisy - (1 - alpha) * noise",
     ),
 )

@@ -229,3 +229,127 @@ upsample_backward.mistakes = (
         "return grad_output.repeat_interleave(scale, 2).repeat_interleave(scale, 3)",
     ),
 )
+
+
+# --------------------------------------------------------------------------------------- stamp_row
+
+
+def _stamp_case(
+    name: str, places: int, kernel: int, stride: int, dtype: torch.dtype = torch.float64
+) -> Case:
+    arguments = {
+        "x": values((places,), 41, dtype),
+        "weight": values((kernel,), 42, dtype),
+        "stride": stride,
+    }
+    return Case(name, arguments, {"the stride": stride, "the window k": kernel})
+
+
+@exercise(
+    topic="upsampling",
+    title="Stamps that overlap, in one row",
+    hint=(
+        "The last pixel's stamp starts at (L - 1) * stride and is k long: that gives the size. "
+        "Pixel i adds x[i] times the whole weight to the k places from i * stride on."
+    ),
+    returns=("output",),
+    axes=("place",),
+    cases=(
+        _stamp_case("stride 2, window 2", 3, 2, 2),
+        _stamp_case("stride 2, window 3", 4, 3, 2),
+        _stamp_case("stride 1, window 3", 3, 3, 1),
+        _stamp_case("stride 3, window 2: a gap", 3, 2, 3),
+        _stamp_case("one pixel", 1, 4, 2),
+        _stamp_case("stride 2, window 4, float32", 4, 4, 2, torch.float32),
+    ),
+    errors=(
+        (
+            "must match the size of tensor",
+            "Is the row long enough? It ends where the last stamp ends, (L - 1) * stride + k.",
+        ),
+        (
+            "out of bounds",
+            "Is the row long enough? It ends where the last stamp ends, (L - 1) * stride + k.",
+        ),
+    ),
+)
+def stamp_row(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """Check ``stamp_row(x, weight, stride) -> output``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes a row ``x`` ``(L,)``, a window ``weight`` ``(k,)`` and an
+        integer, and returns the sum of all stamps: ``((L - 1) * stride + k,)``.
+    """
+    k = len(weight)
+    output = torch.zeros((len(x) - 1) * stride + k, dtype=x.dtype)
+    for i in range(len(x)):
+        start = i * stride
+        output[start : start + k] += x[i] * weight
+    return output
+
+
+stamp_row.mistakes = (
+    Mistake(
+        "Where stamps overlap, the later one overwrites the earlier: add with `+=`.",
+        but(("+=", "=")),
+        likely="overwritten",
+    ),
+    Mistake(
+        "The stride is in the size, and not in the place: stamp i starts at i * stride.",
+        but(("start = i * stride", "start = i")),
+        likely="stride in the size only",
+    ),
+    Mistake(
+        "The window is turned around: weight[0] comes first.",
+        but(("x[i] * weight", "x[i] * weight.flip(0)")),
+        likely="window turned around",
+    ),
+    Mistake(
+        "Every stamp has the same strength: multiply the weight with x[i].",
+        but(("x[i] * weight", "weight")),
+        likely="x forgotten",
+    ),
+    Mistake(
+        "Every place of a stamp gets x[i] alone: multiply it with the weight.",
+        but(("x[i] * weight", "x[i]")),
+        likely="weight forgotten",
+    ),
+    Mistake(
+        "The row is too long: it should end where the last stamp ends.",
+        but(("(len(x) - 1) * stride + k", "len(x) * stride + k")),
+    ),
+    Mistake(
+        "The stamps are spread by the stride: inside a stamp the places are neighbours.",
+        """
+        k = len(weight)
+        output = torch.zeros((len(x) - 1) * stride + k, dtype=x.dtype)
+        for i in range(len(x)):
+            for u in range(k):
+                if i + u * stride < len(output):
+                    output[i + u * stride] += x[i] * weight[u]
+        return output
+        """,
+    ),
+    Mistake(
+        "The last stamp is missing: does the loop end one too early?",
+        but(("in range(len(x))", "in range(len(x) - 1)")),
+    ),
+    Mistake(
+        "Where stamps overlap, it takes their mean: what meets at one place is added.",
+        """
+        k = len(weight)
+        output = torch.zeros((len(x) - 1) * stride + k, dtype=x.dtype)
+        counts = torch.zeros_like(output)
+        for i in range(len(x)):
+            output[i * stride : i * stride + k] += x[i] * weight
+            counts[i * stride : i * stride + k] += 1
+        return output / counts.clamp(min=1)
+        """,
+    ),
+    Mistake(
+        "It adds x[i] and the weight where it should multiply them.",
+        but(("x[i] * weight", "x[i] + weight")),
+    ),
+)

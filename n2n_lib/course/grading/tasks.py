@@ -11,7 +11,7 @@ from pathlib import Path
 
 from n2n_lib.course import check
 from n2n_lib.course.check.exercise import Exercise
-from n2n_lib.course.grading.needed import needed
+from n2n_lib.course.needed import needed
 from n2n_lib.course.notebooks import LessonError, find_lessons
 
 

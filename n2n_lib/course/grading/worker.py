@@ -24,8 +24,8 @@ import torch
 
 import n2n_lib.course.check  # noqa: F401  (loaded once, before the forks)
 from n2n_lib.course.check.exercise import tensors_in
-from n2n_lib.course.grading.needed import needed
 from n2n_lib.course.grading.wire import encode, receive, send
+from n2n_lib.course.needed import needed
 
 FORKS = sys.platform == "linux"  # on macOS a fork after PyTorch is loaded may hang
 

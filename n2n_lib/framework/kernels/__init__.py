@@ -1,8 +1,9 @@
-"""The arithmetic under the layers, in interchangeable sets.
+"""The arithmetic of a training step, in interchangeable sets.
 
-Every set offers the eight functions of `KernelSet`, so that one network with one set of weights
-runs on any of them. ``kernels.unfold`` is the report's: ``unfold``, one matrix product, ``fold``.
-``kernels.fast`` is the default.
+Every set offers the functions of `KernelSet`, so that one network with one set of weights runs on
+any of them, and is trained. ``kernels.unfold`` is the report's: ``unfold``, one product, ``fold``.
+``kernels.fast`` is the default. A student's own answers are a third, see
+`n2n_lib.course.check.mine`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from n2n_lib.framework.kernels.unfold import HW
 
 
 class KernelSet(Protocol):
-    """What a set of kernels must offer: a module, or any object with these eight functions.
+    """What a set of kernels must offer: a module, or any object with these functions.
 
-    They are pure functions of tensors. Each ``forward`` of a layer returns its output and *saved*:
-    whatever its own ``backward`` wants to see again. Nobody else looks into it.
+    They are pure functions of tensors but for `sgd_step`, and for what ``inplace`` allows. A
+    ``forward`` that returns two values returns its output and *saved*: whatever its own
+    ``backward`` wants to see again. Nobody else looks into it.
 
     Shapes, here and below: images are ``(N, C, H, W)``, outputs ``(N, O, H', W')``, a bias is
     ``(O,)`` or None. ``stride``, ``padding``, ``output_padding``, ``dilation`` and ``scale`` are
@@ -104,9 +106,35 @@ class KernelSet(Protocol):
     ) -> tuple[Tensor | None, Tensor, Tensor]:
         """Differentiate `conv_transpose2d_forward`."""
 
+    def relu_forward(self, x: Tensor, inplace: bool = False) -> Tensor:
+        """Keep what is positive; with ``inplace``, `x` may be overwritten."""
 
-FUNCTIONS = tuple(name for name in vars(KernelSet) if name.endswith(("_forward", "_backward")))
-"""Names of the eight functions."""
+    def relu_backward(self, grad_output: Tensor, output: Tensor, inplace: bool = False) -> Tensor:
+        """Differentiate `relu_forward`; with ``inplace``, `grad_output` may be overwritten."""
+
+    def sigmoid_forward(self, x: Tensor) -> Tensor:
+        """Squeeze every number into (0, 1), also where ``exp(-x)`` overflows."""
+
+    def sigmoid_backward(self, grad_output: Tensor, output: Tensor) -> Tensor:
+        """Differentiate `sigmoid_forward`."""
+
+    def mse_forward(self, output: Tensor, target: Tensor) -> tuple[Tensor, Any]:
+        """Average the squared differences over all values: a tensor with one value."""
+
+    def mse_backward(self, saved: Any) -> Tensor:
+        """Differentiate `mse_forward` with respect to ``output``."""
+
+    def sgd_step(self, params: list[tuple[Tensor, Tensor]], lr: float) -> None:
+        """Move every parameter of the pairs (parameter, gradient) against its gradient, in place.
+
+        The list is not empty.
+        """
+
+
+FUNCTIONS = tuple(
+    name for name in vars(KernelSet) if name.endswith(("_forward", "_backward", "_step"))
+)
+"""Names of the functions of a set."""
 
 KERNELS: dict[str, KernelSet] = {"fast": fast, "unfold": unfold}
 DEFAULT = "fast"
@@ -121,13 +149,12 @@ def active() -> KernelSet:
 
 @contextmanager
 def use_kernels(kernels: str | KernelSet) -> Iterator[KernelSet]:
-    """Run the forwards inside a ``with`` block on another kernel set.
+    """Run the forwards and the steps inside a ``with`` block on another kernel set.
 
     Parameters
     ----------
     kernels : str or KernelSet
-        A key of `KERNELS`, or a set of one's own: an object with the eight functions of
-        `KernelSet`.
+        A key of `KERNELS`, or a set of one's own: an object with the functions of `KernelSet`.
 
     Raises
     ------

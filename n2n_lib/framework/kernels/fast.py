@@ -1,7 +1,7 @@
-r"""Convolution and upsampling, fast: the arithmetic of the lesson on speed, and the default.
+r"""A training step, fast: the arithmetic of the lesson on speed, and the default.
 
 The same functions as in ``kernels.unfold``, with the same results, several times faster in plain
-tensor operations. Five ideas carry them:
+tensor operations. Five ideas carry convolution and upsampling:
 
 1. *Channels last.* Tensors are ``(N, C, H, W)`` to the outside and ``(N, H, W, C)`` in memory. A
    window is then a few runs of contiguous floats, and a copy of all windows is the left matrix of
@@ -49,7 +49,13 @@ from torch import Tensor
 from n2n_lib.framework.kernels import doubling, winograd
 from n2n_lib.framework.kernels.doubling import NineProducts
 from n2n_lib.framework.kernels.product import product
-from n2n_lib.framework.kernels.unfold import HW, output_size, transposed_size
+from n2n_lib.framework.kernels.unfold import (
+    HW,
+    mse_backward,  # noqa: F401 (of this set too: as fast as can be)
+    mse_forward,  # noqa: F401
+    output_size,
+    transposed_size,
+)
 from n2n_lib.framework.kernels.windows import (
     Geometry,
     Part,
@@ -427,3 +433,43 @@ def conv_transpose2d_backward(
 ) -> Gradients:
     """Differentiate the transposed convolution."""
     return _go_back(grad_output, saved, weight, needs_input_grad)
+
+
+# ------------------------------------------------------------------ number by number
+
+PIECE = 1 << 18
+"""Numbers that `relu_backward` works on at once: 1 MB, which stays in the cache."""
+
+
+def relu_forward(x: Tensor, inplace: bool = False) -> Tensor:
+    """Keep what is positive."""
+    return x.clamp_(min=0) if inplace else x.clamp(min=0)
+
+
+def relu_backward(grad_output: Tensor, output: Tensor, inplace: bool = False) -> Tensor:
+    """Multiply with the slope: 1 where the output ``y`` is positive, else 0: ``sign(y)``."""
+    grad = grad_output if inplace else grad_output.clone()
+    if grad.numel() <= PIECE:
+        return grad.mul_(output.sign())
+    # In pieces: a large fresh tensor of slopes would cost more time than the product.
+    step = max(1, PIECE * len(grad) // grad.numel())
+    for part, y in zip(grad.split(step), output.split(step), strict=True):
+        part.mul_(y.sign())
+    return grad
+
+
+def sigmoid_forward(x: Tensor) -> Tensor:
+    """Compute ``e^min(x, 0) / (1 + e^-|x|)`` with few fresh tensors."""
+    small = x.abs().neg_().exp_()  # e^-|x|, never more than 1
+    return x.clamp(max=0).exp_() / (1 + small)
+
+
+def sigmoid_backward(grad_output: Tensor, output: Tensor) -> Tensor:
+    """Multiply the slope ``y (1 - y)``, in one pass, with the gradient."""
+    return torch.addcmul(output, output, output, value=-1).mul_(grad_output)
+
+
+def sgd_step(params: list[tuple[Tensor, Tensor]], lr: float) -> None:
+    """Step against the gradient, all parameters in one call."""
+    parameters, grads = zip(*params, strict=True)
+    torch._foreach_add_(parameters, grads, alpha=-lr)

@@ -1,8 +1,6 @@
-r"""Convolution and upsampling with ``unfold`` and ``fold``: the arithmetic of the lessons.
+r"""The arithmetic of the lessons, convolution with ``unfold`` and ``fold``.
 
-This set is written to be read. Every function is pure: tensors in, tensors out. A ``forward``
-returns its output and a second value, *saved*, that its ``backward`` wants to see again. A
-``backward`` returns the gradients of the input, the weight and the bias (`kernels.KernelSet`).
+This set is written to be read. What the functions take and return: see `kernels.KernelSet`.
 
 Notation, for one image of the batch:
 
@@ -10,11 +8,12 @@ Notation, for one image of the batch:
 - ``unfold`` writes the windows of ``x`` as columns: ``X`` is ``(C kH kW, L)`` with ``L = H' W'``;
 - ``w`` is ``weight`` as a matrix ``(O, C kH kW)`` and ``G`` the gradient of the output ``(O, L)``.
 
-Source: section 2.2 and 2.3 of the report.
+Source: sections 2.2 to 2.6 of the report.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import fold, unfold  # noqa: TID251 (functions, not modules)
 
@@ -190,3 +189,40 @@ def conv_transpose2d_backward(
         return None, grad_weight, grad_bias
     grad_pixels = (weight.flatten(1) @ windows).unflatten(2, grid)
     return grad_pixels[:, :, : size[0], : size[1]], grad_weight, grad_bias
+
+
+def relu_forward(x: Tensor, inplace: bool = False) -> Tensor:
+    """Keep what is positive."""
+    return x.clamp(min=0)
+
+
+def relu_backward(grad_output: Tensor, output: Tensor, inplace: bool = False) -> Tensor:
+    """Multiply with the slope: 1 where the output is positive, else 0."""
+    return grad_output * (output > 0)
+
+
+def sigmoid_forward(x: Tensor) -> Tensor:
+    """Compute ``1 / (1 + e^-x) = e^min(x, 0) / (1 + e^-|x|)``: no exponential overflows."""
+    return torch.exp(x.clamp(max=0)) / (1 + torch.exp(-x.abs()))
+
+
+def sigmoid_backward(grad_output: Tensor, output: Tensor) -> Tensor:
+    """Multiply with the slope ``y (1 - y)``."""
+    return grad_output * output * (1 - output)
+
+
+def mse_forward(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Average the squared differences; `mse_backward` needs the differences."""
+    difference = output - target
+    return difference.square().mean(), difference
+
+
+def mse_backward(saved: Tensor) -> Tensor:
+    """Differentiate the mean of M squares: ``2 / M`` times every difference."""
+    return saved * (2 / saved.numel())
+
+
+def sgd_step(params: list[tuple[Tensor, Tensor]], lr: float) -> None:
+    """Step against the gradient."""
+    for parameter, grad in params:
+        parameter.sub_(lr * grad)

@@ -9,18 +9,28 @@ Trainings, tables and pictures of a lesson are needed by no answer, and so are n
 from __future__ import annotations
 
 import ast
+import copy
 import re
 import symtable
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
 
 MAGIC = re.compile(r"(?m)^(\s*)[%!].*$")
 """A line that only IPython understands."""
 
-SIMPLE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+SIMPLE = (*DEFINITIONS, ast.Assign, ast.AnnAssign)
 """Statements after which nothing is left of what a name was before; ``import a.b`` adds to a."""
 
 
-def needed(cells: Sequence[str], name: str) -> list[tuple[int, ast.stmt]]:
+def needed(
+    cells: Sequence[str],
+    name: str,
+    given: Collection[str] = (),
+    skip: Callable[[ast.stmt], bool] = lambda statement: False,
+    late: set[str] | None = None,
+) -> list[tuple[int, ast.stmt]]:
     """Return the statements that `name` needs, in order, each with the number of its cell.
 
     Parameters
@@ -30,23 +40,49 @@ def needed(cells: Sequence[str], name: str) -> list[tuple[int, ast.stmt]]:
         notebook can run it; its magic lines (``%time``, ``!ls``) are.
     name : str
         Of the function or class.
+    given : collection of str
+        Names whose definitions are not looked for.
+    skip : callable
+        Says of which statements to take no notice.
+    late : set of str, optional
+        Gets the names that functions and classes use once they are called, whose definitions may
+        come later than theirs. Default: such names are looked for before them, as all others.
     """
     wanted, found = {name}, []
     for number in reversed(range(len(cells))):
-        for statement in reversed(_parse(cells[number])):
-            bound, used = _names(statement)
-            if not wanted & (bound | _touched(statement)) and "*" not in bound:
+        for statement, bound, used, touched in reversed(_known(cells[number])):
+            if skip(statement) or (not wanted & (bound | touched) and "*" not in bound):
                 continue
             if isinstance(statement, (ast.Import, ast.ImportFrom)):
+                statement = copy.copy(statement)
                 statement.names = [a for a in statement.names if _bound_by(a) in {"*", *wanted}]
             if isinstance(statement, SIMPLE):
                 wanted -= bound
-            wanted |= used
+            if late is not None and isinstance(statement, DEFINITIONS):
+                at_once = _used_at_once(statement)
+                late |= used - at_once
+                used = used & at_once
+            wanted |= used - set(given)
             found.append((number, statement))
     return found[::-1]
 
 
-def _parse(source: str) -> list[ast.stmt]:
+def _used_at_once(statement: ast.stmt) -> set[str]:
+    """Return the names that a definition uses when it is run: decorators, bases, defaults."""
+    parts = [*statement.decorator_list, *getattr(statement, "bases", [])]
+    if arguments := getattr(statement, "args", None):
+        parts += [*arguments.defaults, *filter(None, arguments.kw_defaults)]
+    return {node.id for part in parts for node in ast.walk(part) if isinstance(node, ast.Name)}
+
+
+@lru_cache(maxsize=4096)  # a notebook asks for its cells again and again
+def _known(source: str) -> list[tuple[ast.stmt, set[str], set[str], set[str]]]:
+    """Return the statements of a cell with the names that each binds, uses and changes."""
+    return [(s, *names_of(s), touched_by(s)) for s in parse(source)]
+
+
+def parse(source: str) -> list[ast.stmt]:
+    """Return the statements of a cell; none of one that is not Python."""
     for text in (source, MAGIC.sub(r"\1pass", source)):
         try:
             return ast.parse(text).body
@@ -55,7 +91,7 @@ def _parse(source: str) -> list[ast.stmt]:
     return []
 
 
-def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:
+def names_of(statement: ast.stmt) -> tuple[set[str], set[str]]:
     """Return the global names that a statement binds, and those that it uses."""
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return {_bound_by(alias) for alias in statement.names}, set()
@@ -80,7 +116,7 @@ def _bound_by(alias: ast.alias) -> str:
     return alias.asname or alias.name.partition(".")[0]
 
 
-def _touched(statement: ast.stmt) -> set[str]:
+def touched_by(statement: ast.stmt) -> set[str]:
     """Return the names whose objects a statement stores into, or whose methods it calls."""
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         places = [statement.value.func]

@@ -1,0 +1,556 @@
+"""Exercises on deep networks: He's weights, sizes of gradients, shattering, residual sums."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.registry import exercise
+from n2n_lib.framework.module import Module
+
+# ------------------------------------------------------------------------------------------ he_std
+
+
+def _he_case(name: str, *shape: int, negative_slope: float = 0.0) -> Case:
+    return Case(name, {"shape": shape, "negative_slope": negative_slope})
+
+
+@exercise(
+    topic="depth",
+    title="Standard deviation of He's initial weights",
+    hint=(
+        "The activation keeps the share (1 + a**2) / 2 of the mean square, so fan_in * variance * "
+        "(1 + a**2) / 2 must be 1. Solve for the variance, then take its square root."
+    ),
+    returns=("std",),
+    cases=(
+        _he_case("one pixel window", 3, 5, 1, 1),
+        _he_case("the report's first layer", 32, 3, 2, 2),
+        _he_case("window not square", 4, 6, 2, 3),
+        _he_case("slope of a tenth", 8, 16, 3, 3, negative_slope=0.1),
+        _he_case("slope of a half", 3, 32, 3, 2, negative_slope=0.5),
+    ),
+)
+def he_std(shape: tuple[int, int, int, int], negative_slope: float) -> float:
+    """Check ``he_std(shape, negative_slope) -> float``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes the shape ``(out, in, kH, kW)`` of a convolution's weight, a
+        tuple, and the slope below zero of the activation that follows, a float. It returns the
+        standard deviation of the initial values, a float.
+    """
+    _, in_channels, height, width = shape
+    fan_in = in_channels * height * width
+    return (2 / ((1 + negative_slope**2) * fan_in)) ** 0.5
+
+
+FANS = "fan_in, fan_out = shape[1] * shape[2] * shape[3], shape[0] * shape[2] * shape[3]\n"
+"""How wrong answers begin."""
+
+he_std.mistakes = (
+    Mistake(
+        "This is the variance: the standard deviation is its square root.",
+        FANS + "return 2 / ((1 + negative_slope**2) * fan_in)",
+        likely="variance",
+    ),
+    Mistake(
+        "It uses fan_out, out * kH * kW: He's rule for the values takes fan_in, in * kH * kW.",
+        FANS + "return math.sqrt(2 / ((1 + negative_slope**2) * fan_out))",
+        likely="fan_out",
+    ),
+    Mistake(
+        "This is Xavier's rule, 2 / (fan_in + fan_out): He's takes fan_in alone.",
+        FANS + "return math.sqrt(2 / (fan_in + fan_out))",
+        likely="Xavier",
+    ),
+    Mistake(
+        "It takes fan_in + fan_out as Xavier does: He's rule takes fan_in alone.",
+        FANS + "return math.sqrt(2 / ((1 + negative_slope**2) * (fan_in + fan_out)))",
+    ),
+    Mistake(
+        "It forgot the window: fan_in is in * kH * kW.",
+        FANS + "return math.sqrt(2 / ((1 + negative_slope**2) * shape[1]))",
+    ),
+    Mistake(
+        "Only the height of the window counts: fan_in is in * kH * kW.",
+        "return math.sqrt(2 / ((1 + negative_slope**2) * shape[1] * shape[2]))",
+    ),
+    Mistake(
+        "Only the width of the window counts: fan_in is in * kH * kW.",
+        "return math.sqrt(2 / ((1 + negative_slope**2) * shape[1] * shape[3]))",
+    ),
+    Mistake(
+        "The output channels count too: one output value sees in * kH * kW values.",
+        "return math.sqrt(2 / ((1 + negative_slope**2) * math.prod(shape)))",
+    ),
+    Mistake(
+        "It makes up for no activation: sqrt(1 / fan_in) keeps the mean square without one. "
+        "Divide by the share (1 + a**2) / 2 that is left of it.",
+        FANS + "return math.sqrt(1 / fan_in)",
+        likely="no activation",
+    ),
+    Mistake(
+        "The factor 2 is missing: the share that is left is (1 + a**2) / 2.",
+        FANS + "return math.sqrt(1 / ((1 + negative_slope**2) * fan_in))",
+    ),
+    Mistake(
+        "The slope is ignored: sqrt(2 / fan_in) is for ReLU, where a = 0.",
+        FANS + "return math.sqrt(2 / fan_in)",
+        likely="slope ignored",
+    ),
+    Mistake(
+        "The slope is not squared: values below zero are multiplied by a, their squares by a**2.",
+        FANS + "return math.sqrt(2 / ((1 + negative_slope) * fan_in))",
+    ),
+    Mistake(
+        "The square is around 1 + a: it should be 1 + a**2.",
+        FANS + "return math.sqrt(2 / ((1 + negative_slope) ** 2 * fan_in))",
+    ),
+    Mistake(
+        "It is 1 - a**2: a slope lets more through, so it should be 1 + a**2.",
+        FANS + "return math.sqrt(2 / ((1 - negative_slope**2) * fan_in))",
+    ),
+    Mistake(
+        "It multiplies by 1 + a**2: the more the activation lets through, the smaller the "
+        "weights, so divide by it.",
+        FANS + "return math.sqrt(2 * (1 + negative_slope**2) / fan_in)",
+    ),
+    Mistake(
+        "Put parentheses around (1 + a**2): 2 / (1 + a**2), not 2 / 1 + a**2.",
+        FANS + "return math.sqrt((2 / 1 + negative_slope**2) / fan_in)",
+    ),
+    Mistake(
+        "Put parentheses around all that 2 is divided by: 2 / ((1 + a**2) * fan_in).",
+        FANS + "return math.sqrt(2 / (1 + negative_slope**2) * fan_in)",
+    ),
+    Mistake(
+        "This is the bound of the uniform distribution, sqrt(6 / ...): for the standard "
+        "deviation the number on top is 2.",
+        FANS + "return math.sqrt(6 / ((1 + negative_slope**2) * fan_in))",
+    ),
+    Mistake(
+        "`** 1 / 2` takes the power 1 and then divides by 2: write `** 0.5` or math.sqrt.",
+        FANS + "return (2 / ((1 + negative_slope**2) * fan_in)) ** 1 / 2",
+    ),
+    Mistake(
+        "`//` rounds the fraction down to zero: divide with `/`.",
+        FANS + "return math.sqrt(2 // ((1 + negative_slope**2) * fan_in))",
+    ),
+    Mistake(
+        "The root is upside down: it is sqrt(2 / ((1 + a**2) * fan_in)).",
+        FANS + "return math.sqrt((1 + negative_slope**2) * fan_in / 2)",
+    ),
+    Mistake(
+        "The 2 is outside the root: it is sqrt(2 / ((1 + a**2) * fan_in)).",
+        FANS + "return 2 / math.sqrt((1 + negative_slope**2) * fan_in)",
+    ),
+)
+
+
+# ------------------------------------------------------------------------------- weight_grad_sizes
+
+
+def _sizes_case(name: str, layers: int, seed: int, dtype: torch.dtype = torch.float64) -> Case:
+    drawn = [values((layers,), seed + side, dtype).abs() for side in range(2)]
+    return Case(name, dict(zip(("forward", "backward"), drawn, strict=True)))
+
+
+@exercise(
+    topic="depth",
+    title="How large the gradients of the weights are",
+    hint=(
+        "Layer k gets values that went through the layers before it, and a gradient that came "
+        "back through the layers after it. Multiply the factors of both; its own are in neither. "
+        "`forward[:k]` are the first k factors, `backward[k + 1 :]` those after place k; an empty "
+        "product is 1."
+    ),
+    returns=("sizes",),
+    axes=("layer",),
+    cases=(
+        _sizes_case("one layer", 1, 130),
+        _sizes_case("two layers", 2, 132),
+        _sizes_case("five layers", 5, 134),
+        _sizes_case("float32", 4, 136, torch.float32),
+    ),
+    elementwise=True,
+)
+def weight_grad_sizes(forward: Tensor, backward: Tensor) -> Tensor:
+    """Check ``weight_grad_sizes(forward, backward) -> sizes``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes two tensors ``(layers,)``: the factors by which each layer
+        multiplies the mean square of the values on the way forward, and of the gradients on the
+        way back. It returns, for each layer, the factor of the mean square of its weights'
+        gradient, ``(layers,)``.
+    """
+    sizes = torch.ones_like(forward)
+    for k in range(len(forward)):
+        sizes[k] = forward[:k].prod() * backward[k + 1 :].prod()
+    return sizes
+
+
+weight_grad_sizes.mistakes = (
+    Mistake(
+        "The factor of the layer itself counts among those of the values: they come in before "
+        "the layer changes them.",
+        but(("forward[:k]", "forward[: k + 1]")),
+        likely="own factor forwards",
+    ),
+    Mistake(
+        "The factor of the layer itself counts among those of the gradients: what its weights "
+        "see is the gradient of its output, before it goes back through the layer.",
+        but(("backward[k + 1 :]", "backward[k:]")),
+        likely="own factor backwards",
+    ),
+    Mistake(
+        "The factors of the layer itself count, both of them: they belong to neither side.",
+        but(("forward[:k]", "forward[: k + 1]"), ("backward[k + 1 :]", "backward[k:]")),
+    ),
+    Mistake(
+        "These are the values that come in, alone: multiply by what the layers after this one do "
+        "to the gradient.",
+        but((" * backward[k + 1 :].prod()", "")),
+        likely="values alone",
+    ),
+    Mistake(
+        "These are the gradients that come back, alone: multiply by what the layers before this "
+        "one do to the values.",
+        but(("forward[:k].prod() * ", "")),
+        likely="gradients alone",
+    ),
+    Mistake(
+        "The sides are exchanged: the layers before this one act on the values, those after it "
+        "on the gradient.",
+        but(("forward[:k].prod() * backward[k + 1 :]", "backward[:k].prod() * forward[k + 1 :]")),
+        likely="sides exchanged",
+    ),
+    Mistake(
+        "The factors are added: sizes that shrink one layer after the other multiply.",
+        but(
+            ("forward[:k].prod() * backward[k + 1 :].prod()", "forward[:k].sum() + 0"),
+            ("forward[:k].sum() + 0", "forward[:k].sum() + backward[k + 1 :].sum()"),
+        ),
+    ),
+    Mistake(
+        "The two sides are added: the gradient of a weight is a product of both.",
+        but((".prod() * backward", ".prod() + backward")),
+    ),
+    Mistake(
+        "Every layer gets the product of all factors: each should see the values of the layers "
+        "before it, and the gradient of those after it.",
+        but(("forward[:k]", "forward"), ("backward[k + 1 :]", "backward")),
+    ),
+    Mistake(
+        "These are roots: mean squares are asked for.",
+        but(("return sizes", "return sizes.sqrt()")),
+    ),
+    Mistake(
+        "The last factor of the gradient is left out: a slice without an end goes up to the last.",
+        but(("backward[k + 1 :]", "backward[k + 1 : -1]")),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------- autocorrelation
+
+
+def _sequence_case(name: str, length: int, lags: int, dtype: torch.dtype = torch.float64) -> Case:
+    return Case(name, {"d": values((length,), 140, dtype) + 0.5, "lags": lags})
+
+
+@exercise(
+    topic="depth",
+    title="The autocorrelation of a sequence",
+    hint=(
+        "Take the mean away first. For each lag, `d[: len(d) - lag]` and `d[lag:]` lie beside each "
+        "other, as many numbers as there are pairs; sum their products, and divide all sums by "
+        "that at lag 0."
+    ),
+    returns=("r",),
+    axes=("lag",),
+    cases=(
+        _sequence_case("three numbers, lag 0", 3, 1),
+        _sequence_case("four numbers, lags 0 and 1", 4, 2),
+        _sequence_case("as many lags as numbers", 5, 5),
+        _sequence_case("float32", 40, 6, torch.float32),
+    ),
+    errors=(
+        (
+            "must match the size",
+            "The two pieces have different lengths. (At lag 0 `d[:-lag]` is empty: write "
+            "`d[: len(d) - lag]`.)",
+        ),
+    ),
+)
+def autocorrelation(d: Tensor, lags: int) -> Tensor:
+    """Check ``autocorrelation(d, lags) -> r``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes a sequence ``(n,)`` and a number of lags, and returns how much
+        the sequence resembles itself 0, 1, ..., lags - 1 places on, ``(lags,)``. It changes
+        nothing.
+    """
+    d = d - d.mean()
+    products = [(d[: len(d) - lag] * d[lag:]).sum() for lag in range(lags)]
+    return torch.stack(products) / d.square().sum()
+
+
+autocorrelation.mistakes = (
+    Mistake(
+        "The mean is still in the sequence, so it resembles itself everywhere: take it away first.",
+        but(("d = d - d.mean()\n", "")),
+        likely="mean not taken away",
+    ),
+    Mistake(
+        "Each sum is divided by the number of its pairs: our r divides all of them by the same "
+        "sum of squares, so far lags with few pairs count less.",
+        but(
+            ("(d[: len(d) - lag] * d[lag:]).sum()", "(d[: len(d) - lag] * d[lag:]).mean()"),
+            ("d.square().sum()", "d.square().mean()"),
+        ),
+        likely="means of products",
+    ),
+    Mistake(
+        "The end of the sequence is compared with its beginning: what is pushed out at the end "
+        "comes back in front with roll. Cut both pieces to the pairs that exist.",
+        but(("(d[: len(d) - lag] * d[lag:])", "(d * torch.roll(d, -lag))")),
+        likely="ends joined",
+    ),
+    Mistake(
+        "The sums are right, but r at lag 0 is not 1: divide all by the sum of squares.",
+        but((" / d.square().sum()", "")),
+        likely="not divided",
+    ),
+    Mistake(
+        "It divides by the number of values, so these are covariances: divide by the sum of "
+        "squares.",
+        but(("d.square().sum()", "len(d)")),
+    ),
+    Mistake(
+        "Each piece lost its own mean: our r takes away that of the whole sequence, once.",
+        """
+        whole = (d - d.mean()).square().sum()
+        pieces = [(d[: len(d) - lag], d[lag:]) for lag in range(lags)]
+        return torch.stack([((a - a.mean()) * (b - b.mean())).sum() for a, b in pieces]) / whole
+        """,
+        likely="a mean for each piece",
+    ),
+    Mistake(
+        "The lags begin with 1: the first value belongs to lag 0, and is 1.",
+        but(("range(lags)", "range(1, lags + 1)")),
+    ),
+    Mistake(
+        "There is one lag too many: they are 0, 1, ..., lags - 1.",
+        but(("range(lags)", "range(lags + 1)")),
+    ),
+    Mistake(
+        "It divides by the root of the sum of squares: products of two go with the sum itself.",
+        but(("d.square().sum()", "d.square().sum().sqrt()")),
+    ),
+    Mistake(
+        "The sign of the products is lost: neighbours that lie on opposite sides of the mean "
+        "resemble each other less than not at all.",
+        but(("(d[: len(d) - lag] * d[lag:]).sum()", "(d[: len(d) - lag] * d[lag:]).abs().sum()")),
+    ),
+    Mistake(
+        "The sequence is compared with its mirror image: both pieces run in the same direction.",
+        but(("d[lag:])", "d[lag:].flip(0))")),
+    ),
+    Mistake(
+        "The numbers are right, but your function changed d: `-=` writes into the tensor that it "
+        "was given. `d = d - ...` is a new one.",
+        but(("d = d - d.mean()", "d -= d.mean()")),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------- ScaledResidual
+
+
+class _Mix(Module):
+    """Mix the channels of every pixel by a weight ``(C, C)``, and remember what came in."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight, self.weight_grad = weight, torch.zeros_like(weight)
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._saved = input
+        return torch.einsum("oc,nchw->nohw", self.weight, input)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        self.weight_grad += torch.einsum("nohw,nchw->oc", grad_output, self._saved)
+        return torch.einsum("oc,nohw->nchw", self.weight, grad_output)
+
+
+def _forward_and_backward(answer, f, share, x, grad_output):
+    block = answer(f, share)
+    output = block.forward(x)
+    grad_input = block.backward(grad_output)
+    pairs = block.param()
+    return output, grad_input, *(grad for _, grad in pairs)
+
+
+def _block_case(name: str, share: float, *shape: int, dtype: torch.dtype = torch.float64) -> Case:
+    """A block around a mix of channels; `shape` is that of its input."""
+    arguments = {
+        "f": _Mix(values((shape[1], shape[1]), 150, dtype)),
+        "share": share,
+        "x": values(shape, 151, dtype),
+        "grad_output": values(shape, 152, dtype),
+    }
+    return Case(name, arguments)
+
+
+@exercise(
+    topic="depth",
+    title="A residual block",
+    hint=(
+        "The output of f enters y with the factor share, so its gradient is share times that of "
+        "y: this is what f.backward gets. x reached y on a second way, whose gradient is that of "
+        "y as it is. Add both. The parameters are those of f."
+    ),
+    returns=("output", "grad_input", "gradient of f's weight"),
+    cases=(
+        _block_case("one pixel, share 1", 1.0, 1, 2, 1, 1),
+        _block_case("share of a half", 0.5, 2, 3, 2, 3),
+        _block_case("share above 1", 3.0, 1, 1, 2, 2),
+        _block_case("float32", 0.25, 3, 2, 2, 2, dtype=torch.float32),
+    ),
+    use=_forward_and_backward,
+    may_change="f",
+    errors=(
+        (
+            "einsum",
+            "f got a tensor that does not fit: f takes x as it is, and f.backward the gradient of "
+            "its output.",
+        ),
+        (
+            "NoneType",
+            "Nothing came where a tensor should: either f ran backwards before it ran forwards, or "
+            "a method ends without a `return`.",
+        ),
+    ),
+)
+class ScaledResidual(Module):
+    """Check ``ScaledResidual(f, share)``, a module with ``forward``, ``backward`` and ``param``.
+
+    Parameters
+    ----------
+    function : type
+        The student's class. ``forward(x)`` returns ``x + share * f(x)``, ``backward(grad_output)``
+        the gradient of ``x``, and ``param()`` the pairs (parameter, gradient) of ``f``. Neither
+        changes its argument.
+    """
+
+    def __init__(self, f, share=1.0):
+        self.f, self.share = f, share
+
+    def forward(self, x):
+        """Return ``x + share * f(x)``."""
+        return x + self.share * self.f(x)
+
+    def backward(self, grad_output):
+        """Return the gradient of ``x``, the sum of both ways."""
+        through = self.f.backward(self.share * grad_output)
+        return grad_output + through
+
+    def param(self):
+        """Return the pairs of ``f``."""
+        return self.f.param()
+
+
+ScaledResidual.mistakes = (
+    Mistake(
+        "The output is that of the branch alone: add x, which goes past it.",
+        but(("return x + self", "return self")),
+        likely="no way past, forwards",
+    ),
+    Mistake(
+        "grad_input is that of the branch alone: x also went past it, and that way has a gradient "
+        "too. Add grad_output.",
+        but(("return grad_output + through", "return through")),
+        likely="no way past, backwards",
+    ),
+    Mistake(
+        "grad_input is that of the way past alone: x also went through f. Add what f.backward "
+        "returns.",
+        but(("return grad_output + through", "return grad_output")),
+        likely="no way through, backwards",
+    ),
+    Mistake(
+        "f.backward was never called: f's weights have no gradient, and the way through f is "
+        "missing in grad_input.",
+        but(
+            ("    through = self.f.backward(self.share * grad_output)\n", ""),
+            ("return grad_output + through", "return grad_output"),
+        ),
+    ),
+    Mistake(
+        "grad_input is right, but the gradient of f's weight lacks share: multiply before the "
+        "gradient enters f.backward, not after.",
+        but(
+            (
+                "self.f.backward(self.share * grad_output)",
+                "self.share * self.f.backward(grad_output)",
+            )
+        ),
+        likely="share after f.backward",
+    ),
+    Mistake(
+        "Forward knows share, and backward does not: the gradient of f's output is share times "
+        "grad_output.",
+        but(("self.f.backward(self.share * grad_output)", "self.f.backward(grad_output)")),
+        likely="no share backwards",
+    ),
+    Mistake(
+        "share is forgotten in forward: it multiplies f's output.",
+        but(("x + self.share * self.f(x)", "x + self.f(x)")),
+    ),
+    Mistake(
+        "share is forgotten, forwards and backwards: it multiplies f's output, and with it the "
+        "gradient that f.backward gets.",
+        but(("self.share * ", "")),
+    ),
+    Mistake(
+        "share multiplies both ways: x goes past the branch as it is.",
+        but(("x + self.share * self.f(x)", "self.share * (x + self.f(x))")),
+    ),
+    Mistake(
+        "share is on the wrong way: it multiplies f's output, and x stays as it is.",
+        but(("x + self.share * self.f(x)", "self.share * x + self.f(x)")),
+    ),
+    Mistake(
+        "The gradient of the way past is multiplied by share as well: that way has no factor.",
+        but(("return grad_output + through", "return self.share * grad_output + through")),
+    ),
+    Mistake(
+        "share counts twice on the way back: once before f.backward and once after it.",
+        but(("return grad_output + through", "return grad_output + self.share * through")),
+    ),
+    Mistake(
+        "The two gradients are averaged: a value that is used twice gets the sum of both.",
+        but(("return grad_output + through", "return (grad_output + through) / 2")),
+    ),
+    Mistake(
+        "The numbers are right, but forward wrote into x: whoever gave it to you still needs it. "
+        "A sum written with `+` is a new tensor.",
+        but(("return x + self.share * self.f(x)", "return x.add_(self.share * self.f(x))")),
+    ),
+    Mistake(
+        "The numbers are right, but backward wrote into grad_output: a product or a sum written "
+        "with `*` or `+` is a new tensor.",
+        but(("return grad_output + through", "return grad_output.add_(through)")),
+    ),
+    Mistake(
+        "param returns no pairs, so that no optimiser ever trains the branch: it should return "
+        "those of f.",
+        but(("return self.f.param()", "return []")),
+    ),
+)

@@ -1,0 +1,443 @@
+"""Exercises on gradients: what is made of those of `gradients`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.registry import exercise
+from n2n_lib.framework.gradcheck import numerical_gradient
+from n2n_lib.framework.module import Module
+
+# ---------------------------------------------------------------------------------- gradient_check
+
+
+class _Parabola(Module):
+    """``y = (x weight^T + bias)^2``, a square, whose gradients can be planted wrong.
+
+    Of a square, central differences are exact but for rounding. The gradients are not zero at the
+    start, as they are not after a step of training.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, factors: tuple[float, ...], turned: bool
+    ) -> None:
+        self.weight, self.weight_grad = weight, torch.ones_like(weight)
+        self.bias, self.bias_grad = bias, torch.ones_like(bias)
+        self.factors, self.turned = factors, turned
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._saved = x, x @ self.weight.T + self.bias
+        return self._saved[1] ** 2
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        x, sums = self._saved
+        of_x, of_weight, of_bias = self.factors
+        grad = 2 * sums * (grad_output.flip(1) if self.turned else grad_output)
+        self.weight_grad += of_weight * grad.T @ x
+        self.bias_grad += of_bias * grad.sum(0)
+        return of_x * grad @ self.weight
+
+
+def _planted(name: str, n: int, i: int, o: int, *factors: float, turned: bool = False) -> Case:
+    module = _Parabola(values((o, i), 16), values((o,), 17), factors, turned)
+    arguments = {
+        "module": module,
+        "x": values((n, i), 18),
+        "v": values((n, o), 19),
+        "step": 0.001,
+    }
+    return Case(name, arguments)
+
+
+@exercise(
+    topic="gradients",
+    title="A gradient check of any module",
+    hint=(
+        "Set the gradients to zero, run forward, then backward(v). Put x and the parameters into "
+        "one list, their gradients into another. Differentiate (module.forward(x) * v).sum() with "
+        "respect to each by numerical_gradient, and compare lengths: of the difference, and of "
+        "the numerical gradient, with .norm()."
+    ),
+    returns=("errors",),
+    cases=(
+        _planted("gradient of the input doubled", 2, 3, 2, 2.0, 1.0, 1.0),
+        _planted("weight: a mean over 4", 4, 3, 2, 1.0, 0.25, 1.0),
+        _planted("bias with the wrong sign", 3, 2, 4, 1.0, 1.0, -1.0),
+        _planted("all three wrong", 2, 2, 2, 0.5, 3.0, 0.1),
+        _planted("outputs in reverse order", 3, 2, 3, 1.0, 1.0, 1.0, turned=True),
+    ),
+    errors=(
+        (
+            "needs a forward",
+            "Call module.forward(x) before module.backward(v).",
+        ),
+        (
+            "expected Tensor as element",
+            "torch.stack wants tensors: leave out .item().",
+        ),
+    ),
+    may_change="module",
+)
+def gradient_check(module: Module, x: Tensor, v: Tensor, step: float) -> Tensor:
+    """Check ``gradient_check(module, x, v, step) -> errors``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes a module, an input ``x``, ``v`` of the shape of the output and
+        the step of the central differences. It returns the relative errors of the gradients of
+        ``sum(v * module.forward(x))`` in one tensor: first that of the input, then those of the
+        parameters in the order of ``param()``.
+    """
+    module.zero_grad()
+    module.forward(x)
+    gradients = [module.backward(v), *(gradient for _, gradient in module.param())]
+    tensors = [x, *(parameter for parameter, _ in module.param())]
+    errors = []
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        found = numerical_gradient(lambda: (module.forward(x) * v).sum(), tensor, step)
+        errors.append((gradient - found).norm() / found.norm())
+    return torch.stack(errors)
+
+
+gradient_check.mistakes = (
+    Mistake(
+        "These errors are absolute: divide each by the length of the numerical gradient, so that "
+        "1 means as large as the gradient itself.",
+        but((" / found.norm()", "")),
+        likely="absolute errors",
+    ),
+    Mistake(
+        "It divides by the length of the gradient that is under test. If that one is wrong, the "
+        "ratio is of no use: divide by the length of the numerical one.",
+        but(("/ found.norm()", "/ gradient.norm()")),
+        likely="divided by the gradient under test",
+    ),
+    Mistake(
+        "The gradients of the parameters hold what was in them before: set them to zero first.",
+        but(("module.zero_grad()\n", "")),
+        likely="gradients not set to zero",
+    ),
+    Mistake(
+        "The numerical side forgets v: multiply the output with it before you sum.",
+        but(("(module.forward(x) * v).sum()", "module.forward(x).sum()")),
+        likely="v forgotten in the sum",
+    ),
+    Mistake(
+        "backward gets ones where it should get v, the gradient of the sum with respect to the "
+        "output.",
+        but(("backward(v)", "backward(torch.ones_like(v))")),
+        likely="backward of ones",
+    ),
+    Mistake(
+        "v is missing on both sides: with ones in its place some wrong gradients stay hidden.",
+        but(
+            ("(module.forward(x) * v)", "module.forward(x)"),
+            ("backward(v)", "backward(torch.ones_like(v))"),
+        ),
+    ),
+    Mistake(
+        "The numerical side takes a mean where a sum belongs: v is the gradient of the sum.",
+        but(("* v).sum()", "* v).mean()")),
+    ),
+    Mistake(
+        "It adds up the entries before it compares, so that errors of two signs cancel: take the "
+        "length, .norm(), of the difference.",
+        but(
+            (
+                "(gradient - found).norm() / found.norm()",
+                "(gradient - found).sum().abs() / found.sum().abs()",
+            )
+        ),
+    ),
+    Mistake(
+        "It compares lengths alone, and a wrong sign does not change a length: take the length of "
+        "the difference.",
+        but(("(gradient - found).norm()", "(gradient.norm() - found.norm()).abs()")),
+    ),
+    Mistake(
+        "These are squares of the relative errors: .norm() already takes the root.",
+        but(
+            (
+                "(gradient - found).norm() / found.norm()",
+                "((gradient - found).norm() / found.norm()) ** 2",
+            )
+        ),
+    ),
+    Mistake(
+        "The error of the input stands at the end: it comes first, then the parameters.",
+        but(("torch.stack(errors)", "torch.stack(errors[1:] + errors[:1])")),
+    ),
+    Mistake(
+        "The input is missing: its gradient is what backward returns.",
+        but(("zip(tensors, gradients, strict=True)", "[*zip(tensors, gradients)][1:]")),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------- two_layers_backward
+
+
+def _two_layers_case(
+    name: str, n: int, i: int, h: int, o: int, dtype: torch.dtype = torch.float64
+) -> Case:
+    arguments = {
+        "grad_output": values((n, o), 20, dtype),
+        "x": values((n, i), 21, dtype),
+        "first": values((h, i), 22, dtype),
+        "second": values((o, h), 23, dtype),
+    }
+    return Case(name, arguments, {"the batch size N": n})
+
+
+@exercise(
+    topic="gradients",
+    title="The chain rule through two linear maps and a square",
+    hint=(
+        "Compute z again, (N, H). Then walk back: through the second map to the gradient of the "
+        "square, through the square, whose slope at z is 2 z, to the gradient of z, and through "
+        "the first map. Each map gives two products."
+    ),
+    returns=("grad_x", "grad_first", "grad_second"),
+    cases=(
+        _two_layers_case("one vector", 1, 2, 3, 2),
+        _two_layers_case("batch of 3", 3, 2, 4, 3),
+        _two_layers_case("all sizes equal", 2, 2, 2, 2),
+        _two_layers_case("float32", 2, 4, 3, 2, torch.float32),
+    ),
+    errors=(
+        (
+            "shapes cannot be multiplied",
+            "Write the shapes under the product: z is (N, H), first (H, I), second (O, H).",
+        ),
+        (
+            "must match the size of tensor",
+            "Two shapes do not fit: the gradient of z has the shape of z, (N, H).",
+        ),
+    ),
+)
+def two_layers_backward(
+    grad_output: Tensor, x: Tensor, first: Tensor, second: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Check ``two_layers_backward(grad_output, x, first, second)``.
+
+    The forward is ``y = (x @ first.T) ** 2 @ second.T``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``grad_output`` ``(N, O)``, ``x`` ``(N, I)``, ``first``
+        ``(H, I)`` and ``second`` ``(O, H)``, and returns the gradients of the loss for the last
+        three, each of the shape of its tensor.
+    """
+    z = x @ first.T  # (N, H)
+    grad_second = grad_output.T @ z**2  # (O, H)
+    grad_square = grad_output @ second  # (N, H)
+    grad_z = 2 * z * grad_square  # (N, H)
+    grad_first = grad_z.T @ x  # (H, I)
+    grad_x = grad_z @ first  # (N, I)
+    return grad_x, grad_first, grad_second
+
+
+two_layers_backward.mistakes = (
+    Mistake(
+        "The square is skipped on the way back: its slope at z is 2 z, so the gradient of z is "
+        "2 z times that of the square.",
+        but(("2 * z * grad_square", "grad_square")),
+        likely="square skipped",
+    ),
+    Mistake(
+        "The 2 of the square's slope is missing.",
+        but(("2 * z", "z")),
+        likely="2 forgotten",
+    ),
+    Mistake(
+        "The slope of the square is taken as 2 everywhere, and it is 2 z.",
+        but(("2 * z", "2")),
+    ),
+    Mistake(
+        "grad_second meets z, and the second map never saw z: its input is the square of z.",
+        but(("z**2", "z")),
+        likely="second map fed with z",
+    ),
+    Mistake(
+        "The gradient of z is multiplied by the square of z, and the slope of z * z is 2 z.",
+        but(("2 * z * grad", "z**2 * grad")),
+    ),
+    Mistake(
+        "grad_first and grad_second are swapped: return grad_x, grad_first, grad_second.",
+        but(("return grad_x, grad_first, grad_second", "return grad_x, grad_second, grad_first")),
+        likely="swapped",
+    ),
+    Mistake(
+        "grad_first and grad_second are transposed: a gradient has the shape of its tensor.",
+        but(
+            (
+                "return grad_x, grad_first, grad_second",
+                "return grad_x, grad_first.T, grad_second.T",
+            )
+        ),
+        likely="transposed",
+    ),
+    Mistake(
+        "The gradients of the two weights are means over the batch where sums belong: nothing is "
+        "divided by N.",
+        but(
+            (
+                "return grad_x, grad_first, grad_second",
+                "return grad_x, grad_first / len(x), grad_second / len(x)",
+            )
+        ),
+    ),
+    Mistake(
+        "grad_first is computed from the gradient of the square: go through the square first, "
+        "then through the first map.",
+        but(("grad_z.T", "grad_square.T")),
+    ),
+    Mistake(
+        "grad_x is computed from the gradient of the square: go through the square first, then "
+        "through the first map.",
+        but(("grad_z @ first", "grad_square @ first")),
+    ),
+    Mistake(
+        "All three have the wrong sign: there is no minus in a gradient; it comes in with the "
+        "step of gradient descent.",
+        but(
+            ("return grad_x, grad_first, grad_second", "return -grad_x, -grad_first, -grad_second")
+        ),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------------- descend
+
+
+def _descend_case(
+    name: str, n: int, i: int, o: int, steps: int, dtype: torch.dtype = torch.float64
+) -> Case:
+    arguments = {
+        "x": values((n, i), 24, dtype),
+        "t": values((n, o), 25, dtype),
+        "weight": values((o, i), 26, dtype),
+        "bias": values((o,), 27, dtype),
+        "rate": 0.25,
+        "steps": steps,
+    }
+    sizes = {"the batch size N": n, "the outputs O": o, "all values of the output": n * o}
+    return Case(name, arguments, sizes)
+
+
+@exercise(
+    topic="gradients",
+    title="Gradient descent for a linear map",
+    hint=(
+        "In every step: the error is the output minus t, its gradient is 2 error / M with M the "
+        "number of its values. Two gradients follow as in linear_backward and the bias from a "
+        "sum; take rate times each away. Work on clones, so that what you were given stays."
+    ),
+    returns=("weight", "bias"),
+    cases=(
+        _descend_case("one step", 2, 3, 1, 1),
+        _descend_case("one step, two outputs", 3, 2, 2, 1),
+        _descend_case("three steps", 4, 2, 3, 3),
+        _descend_case("five steps, float32", 3, 3, 2, 5, torch.float32),
+    ),
+    errors=(
+        (
+            "shapes cannot be multiplied",
+            "Write the shapes under the product: x is (N, I), the transposed weight (I, O), the "
+            "error (N, O).",
+        ),
+    ),
+)
+def descend(
+    x: Tensor, t: Tensor, weight: Tensor, bias: Tensor, rate: float, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Check ``descend(x, t, weight, bias, rate, steps) -> (weight, bias)``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes inputs ``x`` ``(N, I)``, targets ``t`` ``(N, O)``, the weight
+        ``(O, I)`` and the bias ``(O,)`` to start from, the rate and the number of steps. It
+        returns weight and bias after that many steps against the gradient of the mean squared
+        error, and leaves those that it was given as they were.
+    """
+    weight, bias = weight.clone(), bias.clone()
+    for _ in range(steps):
+        error = x @ weight.T + bias - t  # (N, O)
+        grad = 2 * error / error.numel()  # (N, O)
+        weight -= rate * grad.T @ x
+        bias -= rate * grad.sum(0)
+    return weight, bias
+
+
+descend.mistakes = (
+    Mistake(
+        "It walks uphill: the gradient points to where the loss rises, so subtract.",
+        but(("weight -=", "weight +="), ("bias -=", "bias +=")),
+        likely="uphill",
+    ),
+    Mistake(
+        "The 2 of the square is missing: the gradient is 2 error / M.",
+        but(("2 * error", "error")),
+        likely="2 forgotten",
+    ),
+    Mistake(
+        "The gradient is not divided: the loss is a mean over all values of the output.",
+        but((" / error.numel()", "")),
+        likely="not divided",
+    ),
+    Mistake(
+        "It divides by the number of examples: the mean runs over all values, and every example "
+        "has O of them.",
+        but(("error.numel()", "len(error)")),
+        likely="divided by N",
+    ),
+    Mistake(
+        "The bias does not move: its gradient is the sum over the batch.",
+        but(("    bias -= rate * grad.sum(0)\n", "")),
+        likely="bias left where it is",
+    ),
+    Mistake(
+        "The gradient of the bias is a mean where a sum belongs: the mean is already in the "
+        "gradient of the loss.",
+        but(("grad.sum(0)", "grad.mean(0)")),
+    ),
+    Mistake(
+        "The error has no bias in it: the output is x times the weight plus the bias.",
+        but((" + bias - t", " - t")),
+    ),
+    Mistake(
+        "The error is computed once, before the steps, and it changes with each: put it into the "
+        "loop.",
+        """
+        weight, bias = weight.clone(), bias.clone()
+        error = x @ weight.T + bias - t
+        for _ in range(steps):
+            grad = 2 * error / error.numel()
+            weight -= rate * grad.T @ x
+            bias -= rate * grad.sum(0)
+        return weight, bias
+        """,
+    ),
+    Mistake(
+        "It takes one step, whatever `steps` is: does the return stand inside the loop?",
+        but(("range(steps)", "range(1)")),
+    ),
+    Mistake(
+        "It takes one step too many.",
+        but(("range(steps)", "range(steps + 1)")),
+    ),
+    Mistake(
+        "The rate is missing: a step is rate times the gradient.",
+        but(("rate * ", "")),
+    ),
+    Mistake(
+        "The numbers are right, and weight and bias that were given are changed too: `-=` writes "
+        "into them. Work on clones.",
+        but(("weight, bias = weight.clone(), bias.clone()\n", "")),
+    ),
+)
