@@ -110,6 +110,7 @@ FIRST_LESSON = {
     "framework.kernels.windows": "speed",
     "framework.kernels.winograd": "speed",
     "denoiser.stream": "unet",
+    "denoiser.camera": "camera",
     "framework.distributed": "scale",
     # In the file of an earlier lesson, and derived in a later one:
     "AdaGrad": "optimisers",
