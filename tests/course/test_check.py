@@ -8,6 +8,7 @@ import linecache
 import math
 import pickle
 import re
+import statistics
 from collections.abc import Callable
 
 import nbformat
@@ -1050,6 +1051,17 @@ def correlate(d, lags):
     return r / r[0]
 
 
+def steps_of_adam(network, lr, betas, eps, grads):
+    params = [parameter.clone() for parameter, _ in network.param()]
+    optimiser = torch.optim.Adam(params, lr, betas, eps)
+    for new in grads:
+        for parameter, grad in zip(params, new, strict=True):
+            parameter.grad = grad
+        optimiser.step()
+        optimiser.param_groups[0]["lr"] = lr / 2
+    return tuple(params)
+
+
 def past_and_through(f, share, x, grad_output):
     def block(x, weight):
         return torch.lerp(x, x + torch.einsum("oc,nchw->nohw", weight, x), share)
@@ -1115,6 +1127,23 @@ def neighbours_by_unfold(x, size):
 
 def shape_of_weight(grad_output, x, kernel_size):
     return x.new_zeros(x.shape[1], grad_output.shape[1], *kernel_size)
+
+
+def psnr_by_skimage(denoise, noisy, clean, batch):
+    outputs = [denoise(image[None])[0].clamp(0, 255) for image in noisy]
+    pairs = zip(clean.double(), outputs, strict=True)
+    found = [peak_signal_noise_ratio(a.numpy(), b.numpy(), data_range=255) for a, b in pairs]
+    return clean.new_tensor(sum(found) / len(found))
+
+
+def gain_by_grouping(runs, factor, before, after):
+    """Put runs that agree in all else into one drawer, and look for a pair in each."""
+    drawers = {}
+    for run in runs:
+        rest = tuple(sorted((k, v) for k, v in run.items() if k not in (factor, "psnr")))
+        drawers.setdefault(rest, {})[run[factor]] = run["psnr"]
+    gains = [d[after] - d[before] for d in drawers.values() if {before, after} <= d.keys()]
+    return (statistics.mean(gains) if gains else 0.0), len(gains)
 
 
 def concatenated(x, matrix, grad_output):
@@ -1529,6 +1558,12 @@ BY_TORCH: dict[str, Callable] = {
     "weight_grad_sizes": lambda f, b: f.cumprod(0) / f * b.flip(0).cumprod(0).flip(0) / b,
     "autocorrelation": correlate,
     "ScaledResidual": past_and_through,
+    "AdamOptimiser": steps_of_adam,
+    "paired_gain": lambda ones, others: (
+        (torch.stack([ones, -others]).sum(0)).mean(),
+        torch.cov(ones - others).sqrt(),
+        torch.heaviside(ones - others, torch.zeros_like(ones)).mean(),
+    ),
     "windows": cut_by_unfold,
     "shift_and_add": add_by_fold,
     "phase_kernels": kernels_by_probing,
@@ -1549,6 +1584,8 @@ BY_TORCH: dict[str, Callable] = {
         torch.tensor(counts, dtype=grads[0].dtype) / sum(counts), torch.stack(grads), 1
     ),
     "ring_seconds": ring,
+    "mean_psnr": psnr_by_skimage,
+    "gain": gain_by_grouping,
     "play_back": by_a_triangular_system,
     "sum_to": lambda grad, shape: pulled_back(
         lambda x: x.expand_as(grad), (grad.new_zeros(shape),), grad
@@ -1632,6 +1669,7 @@ NUMBERS = {
     "best_momentum",
     "choose_rate",
     "find_bugs",
+    "gain",
     "he_std",
     "hidden_values",
     "largest_rate",

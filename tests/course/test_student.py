@@ -71,9 +71,6 @@ SHOWN = {
     # The elective on speed has a module of its own.
     "[(self.weight, self.weight_grad), (self.bias, self.bias_grad)]",
     "weight.clone(), bias.clone()",
-    # Lesson 11 shows Nesterov's step, which begins like the step that was asked for before.
-    "for (parameter, grad), velocity in zip(params, velocities, strict=True):",
-    "velocity.mul_(momentum).add_(grad)",
 }
 """What a solution has in common with what the lesson shows on purpose."""
 
