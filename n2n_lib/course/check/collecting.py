@@ -21,6 +21,9 @@ from n2n_lib.course.check.mine_file import blocks_of, with_answer
 from n2n_lib.course.check.source import LOADED, Answers, NotCollectable, kernel_namespace, needs_of
 from n2n_lib.course.check.table import WIDTH
 
+SHORT = 5
+"""So many names are worth a list, if all of them are the library's."""
+
 
 def collect(exercise: Exercise, answer: Callable[..., Any]) -> None:
     """Keep the source of an answer that is right; print one line if that cannot be done.
@@ -155,6 +158,9 @@ def find(names: Sequence[str]) -> Answers:
 
 def say_whose(yours: Sequence[str], others: Sequence[str]) -> None:
     """Print whose answers are in use."""
+    if not yours and len(others) > SHORT:
+        _say("None of them is yours yet: the library's solutions run.")
+        return
     parts = [f"Yours: {', '.join(yours)}."] * bool(yours)
     parts += [f"The library's: {', '.join(others)}."] * bool(others)
     _say(" ".join(parts))
