@@ -279,6 +279,18 @@ CHANGES = [
     (F + "kernels/doubling.py", "(whole, behind, out=odd)", "(whole, before, out=odd)", "speed"),
     (F + "containers.py", "else past + through", "else past - through", "unet"),
     (F + "containers.py", "else grad_output + through", "else through", "unet"),
+    (
+        "n2n_lib/denoiser/noise.py",
+        "noisy - noise / alpha",
+        "noisy + noise / alpha",
+        "one_noisy_picture",
+    ),
+    (
+        "n2n_lib/denoiser/prediction.py",
+        "_SYMMETRIES if ensemble",
+        "_SYMMETRIES[:2] if ensemble",
+        "one_noisy_picture",
+    ),
     (F + "distributed.py", "+ 1) // self.size", "+ 1) // self.size - 1", "scale"),
     (F + "distributed.py", "+ 2 * (processes - 1)", "+ (processes - 1)", "scale"),
     # Pairs, noise and measures.
@@ -299,6 +311,18 @@ CHANGES = [
         output("a = 4:  squared error 16.4"),
         "a = 4:  16.5",
         "two_noisy_copies",
+    ),
+    (
+        f"notebooks/{stem_of('unet')}.ipynb",
+        output("measured [20, 20]  predicted 20"),
+        output("measured [20, 20]  predicted 18"),
+        "unet",
+    ),
+    (
+        f"notebooks/{stem_of('one_noisy_picture')}.ipynb",
+        output("variances 779 and 3131"),
+        output("variances 779 and 1231"),
+        "one_noisy_picture",
     ),
     (
         f"notebooks/{stem_of('upsampling')}.ipynb",
