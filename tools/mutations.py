@@ -216,7 +216,7 @@ def notebook(topic: str) -> str:
     return f"notebooks/{stem_of(topic)}.ipynb"
 
 
-F = "n2n_lib/framework/"
+F, D = "n2n_lib/framework/", "n2n_lib/denoiser/"
 
 CHANGES = [
     # A sign.
@@ -279,14 +279,50 @@ CHANGES = [
     (F + "kernels/doubling.py", "(whole, behind, out=odd)", "(whole, before, out=odd)", "speed"),
     (F + "containers.py", "else past + through", "else past - through", "unet"),
     (F + "containers.py", "else grad_output + through", "else through", "unet"),
+    (
+        "n2n_lib/denoiser/noise.py",
+        "noisy - noise / alpha",
+        "noisy + noise / alpha",
+        "one_noisy_picture",
+    ),
+    (
+        "n2n_lib/denoiser/prediction.py",
+        "_SYMMETRIES if ensemble",
+        "_SYMMETRIES[:2] if ensemble",
+        "one_noisy_picture",
+    ),
     (F + "distributed.py", "+ 1) // self.size", "+ 1) // self.size - 1", "scale"),
     (F + "distributed.py", "+ 2 * (processes - 1)", "+ (processes - 1)", "scale"),
+    # Pairs, noise and measures.
+    (D + "metrics.py", "10 * torch.log10(", "20 * torch.log10(", "two_noisy_copies"),
+    (
+        D + "sampling.py",
+        "corner[:, 1:, 1:] - corner[:, 1:, :-1]",
+        "corner[:, 1:, 1:] + corner[:, 1:, :-1]",
+        "two_noisy_copies",
+    ),
+    (D + "noise.py", "choice.expand(*batch", "choice.flip(-2).expand(*batch", "photographs"),
+    (D + "noise.py", "clean * mask / self.keep", "clean * mask * self.keep", "photographs"),
+    (D + "metrics.py", "10 * math.log10(", "20 * math.log10(", "photographs"),
+    (D + "metrics.py", "data_range=peak", "data_range=2 * peak", "photographs"),
     # A stored output, in the notebook itself.
     (
         f"notebooks/{stem_of('two_noisy_copies')}.ipynb",
         output("a = 4:  squared error 16.4"),
         "a = 4:  16.5",
         "two_noisy_copies",
+    ),
+    (
+        f"notebooks/{stem_of('unet')}.ipynb",
+        output("measured [20, 20]  predicted 20"),
+        output("measured [20, 20]  predicted 18"),
+        "unet",
+    ),
+    (
+        f"notebooks/{stem_of('one_noisy_picture')}.ipynb",
+        output("variances 779 and 3131"),
+        output("variances 779 and 1231"),
+        "one_noisy_picture",
     ),
     (
         f"notebooks/{stem_of('upsampling')}.ipynb",

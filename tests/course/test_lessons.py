@@ -110,6 +110,7 @@ FIRST_LESSON = {
     "framework.kernels.windows": "speed",
     "framework.kernels.winograd": "speed",
     "denoiser.stream": "unet",
+    "denoiser.camera": "camera",
     "framework.distributed": "scale",
     # In the file of an earlier lesson, and derived in a later one:
     "AdaGrad": "optimisers",
@@ -121,6 +122,9 @@ FIRST_LESSON = {
     "Residual": "milestone",
     "Concat": "unet",
     "unet": "unet",
+    "recorrupt": "one_noisy_picture",
+    "RecorruptedStream": "one_noisy_picture",
+    "adapt": "one_noisy_picture",
 }
 """The lesson from which on a file or a name of the library may be used; others, from the first."""
 
