@@ -216,7 +216,7 @@ def notebook(topic: str) -> str:
     return f"notebooks/{stem_of(topic)}.ipynb"
 
 
-F = "n2n_lib/framework/"
+F, D = "n2n_lib/framework/", "n2n_lib/denoiser/"
 
 CHANGES = [
     # A sign.
@@ -293,6 +293,18 @@ CHANGES = [
     ),
     (F + "distributed.py", "+ 1) // self.size", "+ 1) // self.size - 1", "scale"),
     (F + "distributed.py", "+ 2 * (processes - 1)", "+ (processes - 1)", "scale"),
+    # Pairs, noise and measures.
+    (D + "metrics.py", "10 * torch.log10(", "20 * torch.log10(", "two_noisy_copies"),
+    (
+        D + "sampling.py",
+        "corner[:, 1:, 1:] - corner[:, 1:, :-1]",
+        "corner[:, 1:, 1:] + corner[:, 1:, :-1]",
+        "two_noisy_copies",
+    ),
+    (D + "noise.py", "choice.expand(*batch", "choice.flip(-2).expand(*batch", "photographs"),
+    (D + "noise.py", "clean * mask / self.keep", "clean * mask * self.keep", "photographs"),
+    (D + "metrics.py", "10 * math.log10(", "20 * math.log10(", "photographs"),
+    (D + "metrics.py", "data_range=peak", "data_range=2 * peak", "photographs"),
     # A stored output, in the notebook itself.
     (
         f"notebooks/{stem_of('two_noisy_copies')}.ipynb",

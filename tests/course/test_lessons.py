@@ -110,6 +110,7 @@ FIRST_LESSON = {
     "framework.kernels.windows": "speed",
     "framework.kernels.winograd": "speed",
     "denoiser.stream": "unet",
+    "denoiser.camera": "camera",
     "framework.distributed": "scale",
     # In the file of an earlier lesson, and derived in a later one:
     "AdaGrad": "optimisers",
@@ -260,8 +261,9 @@ def test_summary_has_three_to_five_lines(lesson: NotebookNode):
 
 def test_next_leads_to_the_following_lesson(path: Path, lesson: NotebookNode):
     following = dict(pairwise(LESSONS)).get(path)
-    if following:
+    if following and path.stem[0] != "E":
         assert following.name in links(section(lesson, "next"))
+    assert links(section(lesson, "next"))  # an elective leads somewhere, too
 
 
 def test_answers_are_collapsed(lesson: NotebookNode):

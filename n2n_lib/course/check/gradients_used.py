@@ -267,7 +267,7 @@ two_layers_backward.mistakes = (
         but(("2 * z * grad", "z**2 * grad")),
     ),
     Mistake(
-        "grad_first and grad_second are swapped: return grad_x, grad_first, grad_second.",
+        "grad_first and grad_second are swapped: after grad_x comes that of the first map.",
         but(("return grad_x, grad_first, grad_second", "return grad_x, grad_second, grad_first")),
         likely="swapped",
     ),
