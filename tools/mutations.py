@@ -281,6 +281,13 @@ CHANGES = [
     (F + "containers.py", "else grad_output + through", "else through", "unet"),
     (F + "distributed.py", "+ 1) // self.size", "+ 1) // self.size - 1", "scale"),
     (F + "distributed.py", "+ 2 * (processes - 1)", "+ (processes - 1)", "scale"),
+    (F + "containers.py", "return input + branch", "return branch", "milestone"),
+    (
+        "n2n_lib/denoiser/metrics.py",
+        "return 10 * torch.log10(peak**2 / _squared",
+        "return 20 * torch.log10(peak**2 / _squared",
+        "training",
+    ),
     # A stored output, in the notebook itself.
     (
         f"notebooks/{stem_of('two_noisy_copies')}.ipynb",
