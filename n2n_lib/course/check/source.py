@@ -208,6 +208,8 @@ def _by_name(blocks: list[Block], namespace: dict[str, Any], ours: set[str]) -> 
             block, asked = without_namespace(block, key)
             for exercise in sorted(asked):
                 missing[exercise] = exercise not in space._yours
+        if _says_nothing(block):
+            continue
         for key in sorted(block.used & (ours - spaces.keys())):
             missing[key] = True
         result.append(block)
@@ -217,6 +219,11 @@ def _by_name(blocks: list[Block], namespace: dict[str, Any], ours: set[str]) -> 
         if library:  # else it has been collected itself
             result = [*stand_in(name), *result]
     return result
+
+
+def _says_nothing(block: Block) -> bool:
+    """Whether a block is ``f = f``, which is left of ``f = answers.f``."""
+    return re.fullmatch(r"(\w+) = \1", block.plain) is not None
 
 
 def _check(blocks: Sequence[Block]) -> None:
