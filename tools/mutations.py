@@ -327,6 +327,13 @@ CHANGES = [
         'return self._do["upsample_forward"](x.flip(3), largest)',
         "upsampling",
     ),
+    (F + "containers.py", "return input + branch", "return branch", "milestone"),
+    (
+        "n2n_lib/denoiser/metrics.py",
+        "return 10 * torch.log10(peak**2 / _squared",
+        "return 20 * torch.log10(peak**2 / _squared",
+        "training",
+    ),
     # A stored output, in the notebook itself.
     (
         f"notebooks/{stem_of('two_noisy_copies')}.ipynb",
