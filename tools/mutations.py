@@ -217,6 +217,7 @@ def notebook(topic: str) -> str:
 
 
 F = "n2n_lib/framework/"
+D = "n2n_lib/denoiser/"
 
 CHANGES = [
     # A sign.
@@ -281,6 +282,13 @@ CHANGES = [
     (F + "containers.py", "else grad_output + through", "else through", "unet"),
     (F + "distributed.py", "+ 1) // self.size", "+ 1) // self.size - 1", "scale"),
     (F + "distributed.py", "+ 2 * (processes - 1)", "+ (processes - 1)", "scale"),
+    (
+        D + "camera.py",
+        "_CROSS = _eighths((0, 2, 0), (2,",
+        "_CROSS = _eighths((0, 2, 0), (1,",
+        "camera",
+    ),
+    (D + "metrics.py", "return 10 * torch.log10", "return 9 * torch.log10", "capstone"),
     # A stored output, in the notebook itself.
     (
         f"notebooks/{stem_of('two_noisy_copies')}.ipynb",
