@@ -73,6 +73,51 @@ def test_every_exercise_knows_many_mistakes_and_each_once(name: str):
 # What gets a more general explanation, or one of a mistake that does not quite the same:
 # (what is wrong, the student's answer, words that the message must contain ...).
 FURTHER: dict[str, list[tuple]] = {
+    "best_constant": [
+        (
+            "no broadcasting",
+            but(
+                (
+                    "guesses[:, None] - readings).square().mean(dim=1)",
+                    "guesses - readings).square()",
+                )
+            ),
+            "raised RuntimeError",
+            "guesses[:, None]",
+        ),
+        ("errors only", but((", best, lift", "")), "Expected 3 values", "best"),
+    ],
+    "psnr": [
+        ("a float", but((".log10()).mean()", ".log10()).mean().item()")), "should be a tensor"),
+    ],
+    "mean_of_second_copies": [
+        (
+            "distances as indices",
+            but(("distances.argsort()", "distances.sort().values")),
+            "raised IndexError",
+            "argsort",
+        ),
+        (
+            "changes the patch",
+            but(
+                ("distances =", "patch -= 1\ndistances ="),
+                ("(first - patch)", "(first - patch - 1)"),
+            ),
+            "numbers are right",
+            "changed its input: patch",
+        ),
+    ],
+    "design_matrix": [
+        (
+            "float64 always",
+            but(("height, width = x", "x = x.double()\nheight, width = x")),
+            "should be torch.float32",
+        ),
+    ],
+    "fit_filter": [
+        ("not square", "return torch.linalg.solve(A, t)", "raised RuntimeError", "multiply both"),
+        ("three times too large", "return 3 * torch.linalg.solve(A.T @ A, A.T @ t)", "factor of 3"),
+    ],
     "linear_backward": [
         (
             "a factor 3",
