@@ -314,6 +314,33 @@ CHANGES = [
     (D + "noise.py", "clean * mask / self.keep", "clean * mask * self.keep", "photographs"),
     (D + "metrics.py", "10 * math.log10(", "20 * math.log10(", "photographs"),
     (D + "metrics.py", "data_range=peak", "data_range=2 * peak", "photographs"),
+    # The student's own answers, made into a kernel set.
+    (
+        "n2n_lib/course/check/kernel_set.py",
+        "padding, border), grad_weight, grad_bias",
+        "padding, border), -grad_weight, grad_bias",
+        "convolution",
+    ),
+    (
+        "n2n_lib/course/check/kernel_set.py",
+        'return self._do["upsample_forward"](x, largest)',
+        'return self._do["upsample_forward"](x.flip(3), largest)',
+        "upsampling",
+    ),
+    (F + "containers.py", "return input + branch", "return branch", "milestone"),
+    (
+        "n2n_lib/denoiser/metrics.py",
+        "return 10 * torch.log10(peak**2 / _squared",
+        "return 20 * torch.log10(peak**2 / _squared",
+        "training",
+    ),
+    (
+        D + "camera.py",
+        "_CROSS = _eighths((0, 2, 0), (2,",
+        "_CROSS = _eighths((0, 2, 0), (1,",
+        "camera",
+    ),
+    (D + "metrics.py", "return 10 * torch.log10", "return 9 * torch.log10", "capstone"),
     # A stored output, in the notebook itself.
     (
         f"notebooks/{stem_of('two_noisy_copies')}.ipynb",
