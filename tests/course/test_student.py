@@ -71,6 +71,7 @@ SHOWN = {
     # So do the lessons before the one that asks for the loop, and cells between its parts.
     "criterion.backward()",
     "optimiser.step()",
+    "optimiser.zero_grad()",
     # The elective on speed has a module of its own.
     "[(self.weight, self.weight_grad), (self.bias, self.bias_grad)]",
     "weight.clone(), bias.clone()",
