@@ -229,6 +229,7 @@ CHANGES = [
     (F + "conv.py", "owner.bias_grad += grad_bias", "owner.bias_grad -= grad_bias", "convolution"),
     (F + "kernels/fast.py", "grads, alpha=-lr)", "grads, alpha=lr)", "sgd"),
     (F + "activations.py", "y + self.alpha)", "y - self.alpha)", "activations"),
+    (F + "kernels/fast.py", "value=-1).mul_(grad", "value=1).mul_(grad", "activations"),
     # A factor.
     (
         F + "kernels/unfold.py",
@@ -237,6 +238,13 @@ CHANGES = [
         "loss_and_sequential",
     ),
     (F + "init.py", "math.sqrt(2.0 / sum", "math.sqrt(1.0 / sum", "sgd"),
+    # A planted bug that is none.
+    (
+        "n2n_lib/course/check/loss_and_sequential.py",
+        "return grad.mean(0)",
+        "return grad.sum(0)",
+        "loss_and_sequential",
+    ),
     (F + "gradcheck.py", "/ (2 * step)", "/ step", "gradients"),
     (F + "activations.py", "clamp_(min=self.negative_slope)", "clamp_(min=0.0)", "activations"),
     # An index.
@@ -255,6 +263,7 @@ CHANGES = [
     ),
     # An order.
     (F + "containers.py", "in reversed(self.layers)", "in self.layers", "loss_and_sequential"),
+    (F + "containers.py", "if first != position", "if first > position", "loss_and_sequential"),
     # The second half: transposed convolution, optimisers, kernels, skip connections, processes.
     (
         F + "kernels/fast.py",
@@ -305,6 +314,19 @@ CHANGES = [
     (D + "noise.py", "clean * mask / self.keep", "clean * mask * self.keep", "photographs"),
     (D + "metrics.py", "10 * math.log10(", "20 * math.log10(", "photographs"),
     (D + "metrics.py", "data_range=peak", "data_range=2 * peak", "photographs"),
+    # The student's own answers, made into a kernel set.
+    (
+        "n2n_lib/course/check/kernel_set.py",
+        "padding, border), grad_weight, grad_bias",
+        "padding, border), -grad_weight, grad_bias",
+        "convolution",
+    ),
+    (
+        "n2n_lib/course/check/kernel_set.py",
+        'return self._do["upsample_forward"](x, largest)',
+        'return self._do["upsample_forward"](x.flip(3), largest)',
+        "upsampling",
+    ),
     # A stored output, in the notebook itself.
     (
         f"notebooks/{stem_of('two_noisy_copies')}.ipynb",

@@ -126,6 +126,59 @@ FURTHER: dict[str, list[tuple]] = {
             "changed its input: x",
         ),
     ],
+    "Linear": [
+        (
+            "weight not transposed in forward",
+            but(("self.weight.T", "self.weight")),
+            "x (N, I) times the transposed weight",
+        ),
+    ],
+    "gradient_check": [
+        ("list", but(("torch.stack(errors)", "errors")), "should be a tensor, got a list"),
+        (
+            "no forward",
+            but(("module.forward(x)\n", "pass\n")),
+            "Call module.forward(x) before module.backward(v).",
+        ),
+        ("the largest alone", but(("torch.stack(errors)", "max(errors)")), "one sum or mean"),
+    ],
+    "adjoint_gap": [
+        (
+            "matrix products",
+            "return forward(x) @ y - x @ transposed(y)",
+            "“windows of pictures, half of fold”",
+            "multiply entry by entry",
+        ),
+        ("a number", "return 0.5", "should be a tensor, got a float"),
+    ],
+    "conv2d_loops": [
+        (
+            "outside not skipped",
+            but(("0 <= row < H and 0 <= column < W", "True")),
+            "raised IndexError",
+            "add only where 0 <= row < H",
+        ),
+        ("float32 result", but((", dtype=x.dtype", "")), "should be torch.float64"),
+    ],
+    "UpsampleConv": [
+        (
+            "size of the output",
+            but(
+                (
+                    "size = self.weight.shape[2:], self.large",
+                    "size = self.weight.shape[2:], grad_output",
+                )
+            ),
+            "conv2d_input_grad needs its size",
+        ),
+    ],
+    "stamp_row": [
+        (
+            "row too short",
+            but(("(len(x) - 1) * stride + k", "len(x) * stride")),
+            "It ends where the last stamp ends",
+        ),
+    ],
     "output_size": [
         (
             "true division",

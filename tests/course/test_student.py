@@ -68,6 +68,9 @@ SHOWN = {
     "2 * error / error.numel()",
     "for _ in range(steps):",
     "left - right",
+    # So do the lessons before the one that asks for the loop, and cells between its parts.
+    "criterion.backward()",
+    "optimiser.step()",
     # The elective on speed has a module of its own.
     "[(self.weight, self.weight_grad), (self.bias, self.bias_grad)]",
     "weight.clone(), bias.clone()",

@@ -805,6 +805,10 @@ def _windows_case() -> Case:
             "shapes cannot be multiplied",
             "The tensors may have any shape: multiply entry by entry, a * b, and add up.",
         ),
+        (
+            "Expected size for first two dimensions",
+            "The tensors may have any shape: multiply entry by entry, a * b, and add up.",
+        ),
     ),
 )
 def adjoint_gap(
