@@ -327,6 +327,20 @@ CHANGES = [
         'return self._do["upsample_forward"](x.flip(3), largest)',
         "upsampling",
     ),
+    (F + "containers.py", "return input + branch", "return branch", "milestone"),
+    (
+        "n2n_lib/denoiser/metrics.py",
+        "return 10 * torch.log10(peak**2 / _squared",
+        "return 20 * torch.log10(peak**2 / _squared",
+        "training",
+    ),
+    (
+        D + "camera.py",
+        "_CROSS = _eighths((0, 2, 0), (2,",
+        "_CROSS = _eighths((0, 2, 0), (1,",
+        "camera",
+    ),
+    (D + "metrics.py", "return 10 * torch.log10", "return 9 * torch.log10", "capstone"),
     # A stored output, in the notebook itself.
     (
         f"notebooks/{stem_of('two_noisy_copies')}.ipynb",

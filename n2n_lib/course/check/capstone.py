@@ -580,7 +580,7 @@ def train_network(
         in 0-1, and two integers; trains the network in place and returns the loss of each step, a
         list of floats.
     """
-    criterion, optimiser = MSELoss(network), Adam(network, 4e-3)
+    criterion, optimiser = MSELoss(network), Adam(network, 2e-3)
     source, losses = torch.Generator().manual_seed(seed), []
     for step in range(steps):
         rows = torch.randint(len(noisy1), (8,), generator=source)
@@ -588,7 +588,7 @@ def train_network(
         if torch.rand((), generator=source) < 0.5:
             x, t = t, x  # both directions
         losses.append(float(criterion(network(x), t)))
-        optimiser.lr = 4e-3 * (1 + math.cos(math.pi * step / steps)) / 2
+        optimiser.lr = 2e-3 * (1 + math.cos(math.pi * step / steps)) / 2
         optimiser.zero_grad()
         criterion.backward()
         optimiser.step()
@@ -603,7 +603,7 @@ train_network.mistakes = (
     ),
     Mistake(
         "The loss rises: the step goes along the gradient, it has to go against it.",
-        but(("optimiser.lr = 4e-3", "optimiser.lr = -4e-3")),
+        but(("optimiser.lr = 2e-3", "optimiser.lr = -2e-3")),
         likely="uphill",
     ),
     Mistake(
