@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers its exercises)
     activations,
     autograd,
+    camera,
+    capstone,
     convolution,
     depth,
     gradients,
