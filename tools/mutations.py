@@ -216,8 +216,7 @@ def notebook(topic: str) -> str:
     return f"notebooks/{stem_of(topic)}.ipynb"
 
 
-F = "n2n_lib/framework/"
-D = "n2n_lib/denoiser/"
+F, D = "n2n_lib/framework/", "n2n_lib/denoiser/"
 
 CHANGES = [
     # A sign.
@@ -230,6 +229,7 @@ CHANGES = [
     (F + "conv.py", "owner.bias_grad += grad_bias", "owner.bias_grad -= grad_bias", "convolution"),
     (F + "kernels/fast.py", "grads, alpha=-lr)", "grads, alpha=lr)", "sgd"),
     (F + "activations.py", "y + self.alpha)", "y - self.alpha)", "activations"),
+    (F + "kernels/fast.py", "value=-1).mul_(grad", "value=1).mul_(grad", "activations"),
     # A factor.
     (
         F + "kernels/unfold.py",
@@ -238,6 +238,13 @@ CHANGES = [
         "loss_and_sequential",
     ),
     (F + "init.py", "math.sqrt(2.0 / sum", "math.sqrt(1.0 / sum", "sgd"),
+    # A planted bug that is none.
+    (
+        "n2n_lib/course/check/loss_and_sequential.py",
+        "return grad.mean(0)",
+        "return grad.sum(0)",
+        "loss_and_sequential",
+    ),
     (F + "gradcheck.py", "/ (2 * step)", "/ step", "gradients"),
     (F + "activations.py", "clamp_(min=self.negative_slope)", "clamp_(min=0.0)", "activations"),
     # An index.
@@ -256,6 +263,7 @@ CHANGES = [
     ),
     # An order.
     (F + "containers.py", "in reversed(self.layers)", "in self.layers", "loss_and_sequential"),
+    (F + "containers.py", "if first != position", "if first > position", "loss_and_sequential"),
     # The second half: transposed convolution, optimisers, kernels, skip connections, processes.
     (
         F + "kernels/fast.py",
@@ -280,8 +288,52 @@ CHANGES = [
     (F + "kernels/doubling.py", "(whole, behind, out=odd)", "(whole, before, out=odd)", "speed"),
     (F + "containers.py", "else past + through", "else past - through", "unet"),
     (F + "containers.py", "else grad_output + through", "else through", "unet"),
+    (
+        "n2n_lib/denoiser/noise.py",
+        "noisy - noise / alpha",
+        "noisy + noise / alpha",
+        "one_noisy_picture",
+    ),
+    (
+        "n2n_lib/denoiser/prediction.py",
+        "_SYMMETRIES if ensemble",
+        "_SYMMETRIES[:2] if ensemble",
+        "one_noisy_picture",
+    ),
     (F + "distributed.py", "+ 1) // self.size", "+ 1) // self.size - 1", "scale"),
     (F + "distributed.py", "+ 2 * (processes - 1)", "+ (processes - 1)", "scale"),
+    # Pairs, noise and measures.
+    (D + "metrics.py", "10 * torch.log10(", "20 * torch.log10(", "two_noisy_copies"),
+    (
+        D + "sampling.py",
+        "corner[:, 1:, 1:] - corner[:, 1:, :-1]",
+        "corner[:, 1:, 1:] + corner[:, 1:, :-1]",
+        "two_noisy_copies",
+    ),
+    (D + "noise.py", "choice.expand(*batch", "choice.flip(-2).expand(*batch", "photographs"),
+    (D + "noise.py", "clean * mask / self.keep", "clean * mask * self.keep", "photographs"),
+    (D + "metrics.py", "10 * math.log10(", "20 * math.log10(", "photographs"),
+    (D + "metrics.py", "data_range=peak", "data_range=2 * peak", "photographs"),
+    # The student's own answers, made into a kernel set.
+    (
+        "n2n_lib/course/check/kernel_set.py",
+        "padding, border), grad_weight, grad_bias",
+        "padding, border), -grad_weight, grad_bias",
+        "convolution",
+    ),
+    (
+        "n2n_lib/course/check/kernel_set.py",
+        'return self._do["upsample_forward"](x, largest)',
+        'return self._do["upsample_forward"](x.flip(3), largest)',
+        "upsampling",
+    ),
+    (F + "containers.py", "return input + branch", "return branch", "milestone"),
+    (
+        "n2n_lib/denoiser/metrics.py",
+        "return 10 * torch.log10(peak**2 / _squared",
+        "return 20 * torch.log10(peak**2 / _squared",
+        "training",
+    ),
     (
         D + "camera.py",
         "_CROSS = _eighths((0, 2, 0), (2,",
@@ -295,6 +347,18 @@ CHANGES = [
         output("a = 4:  squared error 16.4"),
         "a = 4:  16.5",
         "two_noisy_copies",
+    ),
+    (
+        f"notebooks/{stem_of('unet')}.ipynb",
+        output("measured [20, 20]  predicted 20"),
+        output("measured [20, 20]  predicted 18"),
+        "unet",
+    ),
+    (
+        f"notebooks/{stem_of('one_noisy_picture')}.ipynb",
+        output("variances 779 and 3131"),
+        output("variances 779 and 1231"),
+        "one_noisy_picture",
     ),
     (
         f"notebooks/{stem_of('upsampling')}.ipynb",

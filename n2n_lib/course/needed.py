@@ -20,7 +20,7 @@ MAGIC = re.compile(r"(?m)^(\s*)[%!].*$")
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
-SIMPLE = (*DEFINITIONS, ast.Assign, ast.AnnAssign)
+SIMPLE = (*DEFINITIONS, ast.Assign, ast.AnnAssign, ast.ImportFrom)
 """Statements after which nothing is left of what a name was before; ``import a.b`` adds to a."""
 
 
@@ -56,6 +56,7 @@ def needed(
             if isinstance(statement, (ast.Import, ast.ImportFrom)):
                 statement = copy.copy(statement)
                 statement.names = [a for a in statement.names if _bound_by(a) in {"*", *wanted}]
+                bound = {_bound_by(alias) for alias in statement.names}
             if isinstance(statement, SIMPLE):
                 wanted -= bound
             if late is not None and isinstance(statement, DEFINITIONS):

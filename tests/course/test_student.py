@@ -59,9 +59,21 @@ SHOWN = {
     "grad_output @ weight",
     # The hint of the lesson on gradients names this call.
     "function().item()",
-    # Lesson 11 shows Nesterov's step, which begins like the step that was asked for before.
-    "for (parameter, grad), velocity in zip(params, velocities, strict=True):",
-    "velocity.mul_(momentum).add_(grad)",
+    # Its docstrings say what is differentiated, and later cells unpack what is returned.
+    "module.forward(x)",
+    "grad_x, grad_weight",
+    "grad_x, grad_weight, grad_bias",
+    "weight, bias",
+    # Later lessons train with this gradient, in such a loop, and test another transpose.
+    "2 * error / error.numel()",
+    "for _ in range(steps):",
+    "left - right",
+    # So do the lessons before the one that asks for the loop, and cells between its parts.
+    "criterion.backward()",
+    "optimiser.step()",
+    # The elective on speed has a module of its own.
+    "[(self.weight, self.weight_grad), (self.bias, self.bias_grad)]",
+    "weight.clone(), bias.clone()",
 }
 """What a solution has in common with what the lesson shows on purpose."""
 

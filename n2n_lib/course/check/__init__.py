@@ -32,6 +32,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
     scale,
     sgd,
     speed,
+    training,
     transposed_convolution,
     two_noisy_copies,
     unet,

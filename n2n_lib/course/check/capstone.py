@@ -1,6 +1,6 @@
 """Exercises of the capstone: the rules of a project, whichever network a student builds.
 
-`count_parameters` and `mean_psnr` have one right answer. Of `build_network` and `train_network`
+`count_parameters` and `score` have one right answer. Of `build_network` and `train_network`
 only the rules are judged, each as a number: 1 if it holds.
 """
 
@@ -177,7 +177,7 @@ count_parameters.mistakes = (
     ),
 )
 
-# ---------------------------------------------------------------------------------------- mean_psnr
+# ------------------------------------------------------------------------------------------- score
 
 
 class _Brighter:
@@ -219,8 +219,8 @@ def _psnr_case(name: str, count: int, amount: float, dtype: torch.dtype = torch.
         _psnr_case("float32", 2, 5.0, torch.float32),
     ),
 )
-def mean_psnr(denoise: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor) -> Tensor:
-    """Check ``mean_psnr(denoise, noisy, clean) -> decibels``.
+def score(denoise: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor) -> Tensor:
+    """Check ``score(denoise, noisy, clean) -> decibels``.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def mean_psnr(denoise: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor)
     return (10 * torch.log10(255**2 / errors)).mean()
 
 
-mean_psnr.mistakes = (
+score.mistakes = (
     Mistake(
         "The output is not clipped to 0-255: it has to be shown on a screen.",
         but((".clamp(0, 255)", "")),

@@ -18,7 +18,7 @@ from n2n_lib.course.check.blocks import Block, Collision, fingerprint, reach
 from n2n_lib.course.check.exercise import EXERCISES, Exercise
 from n2n_lib.course.check.judge import Verdict, judge, our_version
 from n2n_lib.course.check.mine_file import blocks_of, with_answer
-from n2n_lib.course.check.source import Answers, NotCollectable, kernel_namespace, needs_of
+from n2n_lib.course.check.source import LOADED, Answers, NotCollectable, kernel_namespace, needs_of
 from n2n_lib.course.check.table import WIDTH
 
 SHORT = 5
@@ -92,7 +92,7 @@ def _load(text: str, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Ex
     blocks = blocks_of(text)
     needs = {name: reach(blocks, [name]) for name in names}
     wanted = [block for block in blocks if any(block in each for each in needs.values())]
-    space: dict[str, Any] = {"__name__": "mine"}
+    space: dict[str, Any] = {"__name__": LOADED}
     place = str(record.mine_path() or f"<{record.MINE}>")
     linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)
     broken: dict[Block, Exception] = {}

@@ -805,6 +805,10 @@ def _windows_case() -> Case:
             "shapes cannot be multiplied",
             "The tensors may have any shape: multiply entry by entry, a * b, and add up.",
         ),
+        (
+            "Expected size for first two dimensions",
+            "The tensors may have any shape: multiply entry by entry, a * b, and add up.",
+        ),
     ),
 )
 def adjoint_gap(
@@ -1095,5 +1099,249 @@ conv2d_input_grad.mistakes = (
         "It is a mean over the batch: every image has a gradient of its own, so nothing is "
         "divided by N.",
         but(("return fold", "return 1 / len(grad_output) * fold")),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------ unfold_loops
+
+
+def _unfold_case(
+    name: str,
+    x: tuple[int, int, int, int],
+    kernel: tuple[int, int],
+    stride: int = 1,
+    dtype: torch.dtype = torch.float64,
+) -> Case:
+    return Case(name, {"x": values(x, 47, dtype), "kernel": kernel, "stride": stride})
+
+
+@exercise(
+    topic="convolution",
+    title="All windows as columns, index by index",
+    hint=(
+        "Row (c * kH + u) * kW + v and column i * W' + j hold the pixel of channel c in row "
+        "i * stride + u and column j * stride + v. One loop over the places and one over c, u, v "
+        "fill the matrix."
+    ),
+    returns=("windows",),
+    axes=("image", "row", "place"),
+    cases=(
+        _unfold_case("one channel", (1, 1, 3, 3), (2, 2)),
+        _unfold_case("2 images, 2 channels", (2, 2, 3, 4), (2, 2)),
+        _unfold_case("window not square", (1, 3, 4, 5), (2, 3)),
+        _unfold_case("stride 2, with a rest", (2, 2, 6, 5), (3, 2), 2),
+        _unfold_case("stride 2, float32", (1, 2, 4, 6), (2, 2), 2, torch.float32),
+    ),
+    errors=(
+        (
+            "out of bounds",
+            "How many places are there? H' = (H - kH) // stride + 1, and W' likewise; the matrix "
+            "has C kH kW rows and H' W' columns.",
+        ),
+    ),
+)
+def unfold_loops(x: Tensor, kernel: tuple[int, int], stride: int) -> Tensor:
+    """Check ``unfold_loops(x, kernel, stride) -> windows``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``x`` ``(N, C, H, W)``, the size of a window ``(kH, kW)`` and an
+        integer, and returns all windows as columns ``(N, C kH kW, H' W')``, without padding.
+    """
+    (N, C, H, W), (kH, kW) = x.shape, kernel
+    rows, columns = (H - kH) // stride + 1, (W - kW) // stride + 1
+    windows = torch.zeros(N, C * kH * kW, rows * columns, dtype=x.dtype)
+    for i, j in product(range(rows), range(columns)):
+        for c, u, v in product(range(C), range(kH), range(kW)):
+            pixel = x[:, c, i * stride + u, j * stride + v]  # (N,)
+            windows[:, (c * kH + u) * kW + v, i * columns + j] = pixel
+    return windows
+
+
+unfold_loops.mistakes = (
+    Mistake(
+        "The columns are in another order: column i * W' + j belongs to the place in row i and "
+        "column j.",
+        but(("i * columns + j] =", "j * rows + i] =")),
+        likely="places counted column by column",
+    ),
+    Mistake(
+        "The rows are in another order: inside a window the row number u comes before the column "
+        "number v, so v runs fastest.",
+        but(("(c * kH + u) * kW + v", "(c * kW + v) * kH + u")),
+        likely="window read column by column",
+    ),
+    Mistake(
+        "The rows are in another order: all numbers of one channel stand together, so c runs "
+        "slowest.",
+        but(("(c * kH + u) * kW + v", "(u * kW + v) * C + c")),
+        likely="channels fastest",
+    ),
+    Mistake(
+        "The stride is in the number of places, and not in the place: the window of row i starts "
+        "i * stride rows down.",
+        but(("i * stride + u, j * stride + v", "i + u, j + v")),
+        likely="stride in the size only",
+    ),
+    Mistake(
+        "The stride is ignored: there is a window at every pixel.",
+        but((" // stride", ""), ("i * stride + u, j * stride + v", "i + u, j + v")),
+        likely="stride ignored",
+    ),
+    Mistake(
+        "The windows are turned by 180 degrees: row (u, v) holds the pixel u rows down and v "
+        "columns to the right.",
+        but(("i * stride + u, j * stride + v", "i * stride + kH - 1 - u, j * stride + kW - 1 - v")),
+    ),
+    Mistake(
+        "The matrix is transposed: each window is a column.",
+        but(("return windows", "return windows.transpose(1, 2)")),
+    ),
+    Mistake(
+        "Every picture has the windows of the first: keep the batch in the pixel.",
+        but(("x[:, c,", "x[0, c,")),
+    ),
+    Mistake(
+        "It sees the first channel only, and the rows of the others stay zero.",
+        but(("range(C)", "range(1)")),
+    ),
+    Mistake(
+        "Each window is spread by the stride: inside a window pixels are neighbours, and places "
+        "are `stride` apart.",
+        but(("i * stride + u, j * stride + v", "(i + u * stride) % H, (j + v * stride) % W")),
+    ),
+)
+
+
+# -------------------------------------------------------------------------------------- fold_loops
+
+
+def _fold_case(
+    name: str,
+    shape: tuple[int, int],
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: int = 1,
+    dtype: torch.dtype = torch.float64,
+) -> Case:
+    n, channels = shape
+    places = [(h - k) // stride + 1 for h, k in zip(size, kernel, strict=True)]
+    arguments = {
+        "windows": values((n, channels * kernel[0] * kernel[1], places[0] * places[1]), 48, dtype),
+        "size": size,
+        "kernel": kernel,
+        "stride": stride,
+    }
+    return Case(name, arguments)
+
+
+@exercise(
+    topic="convolution",
+    title="Windows added up, index by index",
+    hint=(
+        "The loops of unfold_loops, and the assignment the other way round, with `+=`: every "
+        "number of a window is added to the pixel that it was copied from."
+    ),
+    returns=("x",),
+    axes=("image", "channel", "row", "column"),
+    cases=(
+        _fold_case("one channel", (1, 1), (3, 3), (2, 2)),
+        _fold_case("2 images, 2 channels", (2, 2), (3, 4), (2, 2)),
+        _fold_case("window not square", (1, 3), (4, 5), (2, 3)),
+        _fold_case("stride 2, with a rest", (2, 2), (6, 5), (3, 2), 2),
+        _fold_case("stride 2, float32", (1, 2), (4, 6), (2, 2), 2, torch.float32),
+    ),
+    errors=(
+        (
+            "out of bounds",
+            "How many places are there? H' = (H - kH) // stride + 1, and W' likewise. The channels "
+            "are the rows of the matrix divided by kH kW.",
+        ),
+    ),
+)
+def fold_loops(
+    windows: Tensor, size: tuple[int, int], kernel: tuple[int, int], stride: int
+) -> Tensor:
+    """Check ``fold_loops(windows, size, kernel, stride) -> x``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes ``windows`` ``(N, C kH kW, H' W')``, the size of the picture
+        ``(H, W)``, the size of a window ``(kH, kW)`` and an integer, and returns the sums
+        ``(N, C, H, W)``.
+    """
+    (H, W), (kH, kW) = size, kernel
+    rows, columns = (H - kH) // stride + 1, (W - kW) // stride + 1
+    C = windows.shape[1] // (kH * kW)
+    x = torch.zeros(len(windows), C, H, W, dtype=windows.dtype)
+    for i, j in product(range(rows), range(columns)):
+        for c, u, v in product(range(C), range(kH), range(kW)):
+            part = windows[:, (c * kH + u) * kW + v, i * columns + j]  # (N,)
+            x[:, c, i * stride + u, j * stride + v] += part
+    return x
+
+
+fold_loops.mistakes = (
+    Mistake(
+        "Where windows overlap, the later one overwrites the earlier: add with `+=`.",
+        but(("+= part", "= part")),
+        likely="overwritten",
+    ),
+    Mistake(
+        "Where windows overlap, it takes their mean: `fold` adds, as the transpose of a copy does.",
+        but(
+            (
+                "return x",
+                "counts = torch.zeros_like(x)\n"
+                "for i, j in product(range(rows), range(columns)):\n"
+                "    top, left = i * stride, j * stride\n"
+                "    counts[:, :, top : top + kH, left : left + kW] += 1\n"
+                "return x / counts.clamp(min=1)",
+            )
+        ),
+        likely="mean",
+    ),
+    Mistake(
+        "The columns are read in another order: column i * W' + j belongs to the place in row i "
+        "and column j.",
+        but(("i * columns + j]", "j * rows + i]")),
+        likely="places counted column by column",
+    ),
+    Mistake(
+        "The rows are read in another order: inside a window the row number u comes before the "
+        "column number v, so v runs fastest.",
+        but(("(c * kH + u) * kW + v", "(c * kW + v) * kH + u")),
+        likely="window read column by column",
+    ),
+    Mistake(
+        "The rows are read in another order: all numbers of one channel stand together, so c runs "
+        "slowest.",
+        but(("(c * kH + u) * kW + v", "(u * kW + v) * C + c")),
+    ),
+    Mistake(
+        "The stride is in the number of places, and not in the place: the window of row i starts "
+        "i * stride rows down.",
+        but(("i * stride + u, j * stride + v", "i + u, j + v")),
+        likely="stride in the size only",
+    ),
+    Mistake(
+        "The windows are turned by 180 degrees: row (u, v) goes u rows down and v columns to the "
+        "right.",
+        but(("i * stride + u, j * stride + v", "i * stride + kH - 1 - u, j * stride + kW - 1 - v")),
+    ),
+    Mistake(
+        "The last row of windows is left out: does the loop over i end one too early?",
+        but(("range(rows)", "range(rows - 1)")),
+    ),
+    Mistake(
+        "Every picture gets the windows of the first: keep the batch.",
+        but(("= windows[:, (c", "= windows[0, (c")),
+    ),
+    Mistake(
+        "It fills the first channel only, and the others stay zero.",
+        but(("range(C)", "range(1)")),
     ),
 )

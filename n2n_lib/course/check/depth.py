@@ -554,3 +554,104 @@ ScaledResidual.mistakes = (
         but(("return self.f.param()", "return []")),
     ),
 )
+
+
+# ------------------------------------------------------------------------------------- paired_gain
+
+
+def _gain_case(name: str, seeds: int, dtype: torch.dtype = torch.float64) -> Case:
+    arguments = {"ones": values((seeds,), 180, dtype) + 0.5, "others": values((seeds,), 181, dtype)}
+    return Case(name, arguments)
+
+
+@exercise(
+    topic="depth",
+    title="What a part was worth",
+    hint=(
+        "First the difference for each seed, with the part less without it. Then the mean of the "
+        "differences, their standard deviation with n - 1 as `std` computes it, and the share of "
+        "those above 0: the mean of ones and zeros."
+    ),
+    returns=("mean", "spread", "wins"),
+    cases=(
+        _gain_case("two seeds", 2),
+        _gain_case("three seeds", 3),
+        _gain_case("eight seeds", 8),
+        _gain_case("float32", 5, torch.float32),
+    ),
+)
+def paired_gain(ones: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Check ``paired_gain(ones, others) -> (mean, spread, wins)``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes what was measured with a part and without it, ``(seeds,)`` each,
+        and returns three tensors with one number each: mean and standard deviation (with n - 1) of
+        the gains, and the share of the seeds with a gain above 0.
+    """
+    gains = ones - others
+    return gains.mean(), gains.std(), (gains > 0).to(gains.dtype).mean()
+
+
+paired_gain.mistakes = (
+    Mistake(
+        "The gain has the wrong sign: with the part less without it.",
+        but(("ones - others", "others - ones")),
+        likely="sign",
+    ),
+    Mistake(
+        "The mean is right, but the spread divides by n: of a few seeds it would be too small. "
+        "Divide by n - 1, as `std` does by itself.",
+        but(("gains.std()", "gains.std(unbiased=False)")),
+        likely="divided by n",
+    ),
+    Mistake(
+        "This is the variance of the gains: the spread is its root.",
+        but(("gains.std()", "gains.var()")),
+        likely="variance",
+    ),
+    Mistake(
+        "The spread is that of the two sides, and not of their differences: seed by seed, take "
+        "the difference first.",
+        but(("gains.std()", "ones.std() - others.std()")),
+        but(("gains.std()", "ones.std() + others.std()")),
+        but(("gains.std()", "ones.std()")),
+        likely="spread of the sides",
+    ),
+    Mistake(
+        "The spread is divided by the root of n as well: that is how far the mean may be off, and "
+        "asked for is how far the seeds differ.",
+        but(("gains.std()", "gains.std() / len(gains) ** 0.5")),
+    ),
+    Mistake(
+        "The spread is the distance from the smallest gain to the largest: it should be the "
+        "standard deviation.",
+        but(("gains.std()", "gains.max() - gains.min()")),
+    ),
+    Mistake(
+        "wins counts the seeds: asked for is their share, a number from 0 to 1.",
+        but(("(gains > 0).to(gains.dtype).mean()", "(gains > 0).to(gains.dtype).sum()")),
+        likely="count of wins",
+    ),
+    Mistake(
+        "wins is the share of the losses: count the gains above 0.",
+        but(("gains > 0", "gains < 0")),
+    ),
+    Mistake(
+        "The sizes of the gains are averaged without their signs, so that losses count as gains.",
+        but(("gains.mean(), gains", "gains.abs().mean(), gains")),
+    ),
+    Mistake(
+        "It is the median of the gains: asked for is their mean.",
+        but(("gains.mean(), gains", "gains.quantile(0.5), gains")),
+    ),
+    Mistake(
+        "Mean and spread have exchanged their places.",
+        but(("gains.mean(), gains.std()", "gains.std(), gains.mean()")),
+    ),
+    Mistake(
+        "The gain is relative, a share of what the other side has: asked for is the difference.",
+        but(("ones - others", "(ones - others) / others")),
+    ),
+)

@@ -453,6 +453,11 @@ Linear.mistakes = (
         but(("grad_output.T @ self.x", "self.x.sum(0).expand_as(self.weight)")),
     ),
     Mistake(
+        "The gradient of the bias is summed over the outputs too, and every output has a bias of "
+        "its own: sum over the batch alone.",
+        but(("grad_output.sum(0)", "grad_output.sum()")),
+    ),
+    Mistake(
         "backward leaves the gradient of the bias at zero: y holds the bias with the factor 1.",
         but(("self.bias_grad += grad_output.sum(0)", "pass")),
     ),

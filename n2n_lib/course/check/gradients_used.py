@@ -32,7 +32,7 @@ class _Parabola(Module):
         return self._saved[1] ** 2
 
     def backward(self, grad_output: Tensor) -> Tensor:
-        x, sums = self._saved
+        x, sums = self._take_saved()
         of_x, of_weight, of_bias = self.factors
         grad = 2 * sums * (grad_output.flip(1) if self.turned else grad_output)
         self.weight_grad += of_weight * grad.T @ x
@@ -267,7 +267,7 @@ two_layers_backward.mistakes = (
         but(("2 * z * grad", "z**2 * grad")),
     ),
     Mistake(
-        "grad_first and grad_second are swapped: return grad_x, grad_first, grad_second.",
+        "grad_first and grad_second are swapped: after grad_x comes that of the first map.",
         but(("return grad_x, grad_first, grad_second", "return grad_x, grad_second, grad_first")),
         likely="swapped",
     ),

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn.functional import pad, unfold  # noqa: TID251 (functions, not modules)
 
 from n2n_lib.course.check.collecting import find, say_whose
-from n2n_lib.course.check.exercise import EXERCISES
 from n2n_lib.framework.kernels.unfold import HW
 
 EXERCISES_OF_A_SET = (
@@ -36,14 +35,7 @@ EXERCISES_OF_A_SET = (
     "mse_backward",
     "sgd_step",
 )
-"""What `Mine` calls: exercises, or entries of `NOT_ASKED` as long as no exercise has their name."""
-
-NOT_ASKED = {
-    "conv2d_bias_grad": lambda grad_output: grad_output.sum((0, 2, 3)),
-    "relu_forward": lambda x: x.clamp(min=0),
-    "mse_forward": lambda output, target: (output - target).square().mean(),
-}
-"""What no exercise asks for. An exercise of the name takes its place, with these arguments."""
+"""What `Mine` calls."""
 
 
 def mine() -> Mine:
@@ -61,11 +53,9 @@ def mine() -> Mine:
     Mine
         A `n2n_lib.framework.kernels.KernelSet`.
     """
-    asked = [name for name in EXERCISES_OF_A_SET if name in EXERCISES]
-    found = find(asked)
-    parts = {**NOT_ASKED, **{name: getattr(found, name) for name in asked}}
+    found = find(EXERCISES_OF_A_SET)
     say_whose(found._yours, [name for name in EXERCISES_OF_A_SET if name not in found._yours])
-    return Mine(parts)
+    return Mine({name: getattr(found, name) for name in EXERCISES_OF_A_SET})
 
 
 class Mine:

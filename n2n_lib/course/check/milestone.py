@@ -21,8 +21,11 @@ from n2n_lib.framework.module import Module
 xavier_std = sgd.xavier_std.solution
 conv2d_forward = convolution.conv2d_forward.solution
 conv2d_weight_grad = convolution.conv2d_weight_grad.solution
+conv2d_bias_grad = convolution.conv2d_bias_grad.solution
 conv2d_input_grad = convolution.conv2d_input_grad.solution
+relu_forward = activations.relu_forward.solution
 relu_backward = activations.relu_backward.solution
+mse_forward = loss_and_sequential.mse_forward.solution
 mse_backward = loss_and_sequential.mse_backward.solution
 sgd_step = sgd.sgd_step.solution
 
@@ -61,8 +64,8 @@ def _use_conv(answer: Any, x: Tensor, weight: Tensor, bias: Tensor, grad_output:
     hint=(
         "forward keeps unfold(x, 3, padding=1) and the size x.shape[2:] for backward. backward "
         "adds to weight_grad and bias_grad with `+=`, the gradient of the bias being "
-        "grad_output.sum((0, 2, 3)), and returns conv2d_input_grad(grad_output, weight, size, 1, "
-        "1). param returns two pairs: the weight and the bias, each with its gradient."
+        "conv2d_bias_grad(grad_output), and returns conv2d_input_grad(grad_output, weight, size, "
+        "1, 1). param returns two pairs: the weight and the bias, each with its gradient."
     ),
     returns=(
         "weight at first",
@@ -123,7 +126,7 @@ class Conv:
     def backward(self, grad_output: Tensor) -> Tensor:
         """Add to the gradients of weight and bias, and return that of the input."""
         self.weight_grad += conv2d_weight_grad(grad_output, self.windows, self.weight.shape)
-        self.bias_grad += grad_output.sum((0, 2, 3))
+        self.bias_grad += conv2d_bias_grad(grad_output)
         return conv2d_input_grad(grad_output, self.weight, self.size, 1, 1)
 
     def param(self) -> list[tuple[Tensor, Tensor]]:
@@ -147,20 +150,20 @@ Conv.mistakes = (
     ),
     Mistake(
         "The bias gets no gradient. It is added at every place of every image, so its gradient "
-        "is grad_output.sum((0, 2, 3)).",
-        but(("self.bias_grad += grad_output.sum((0, 2, 3))", "pass")),
+        "is conv2d_bias_grad(grad_output).",
+        but(("self.bias_grad += conv2d_bias_grad(grad_output)", "pass")),
         likely="bias forgotten",
     ),
     Mistake(
         "The gradient of the bias is a mean: the bias is added at every place of every image, so "
         "all their gradients are summed.",
-        but(("grad_output.sum(", "grad_output.mean(")),
+        but(("conv2d_bias_grad(grad_output)", "grad_output.mean((0, 2, 3))")),
         likely="mean for the bias",
     ),
     Mistake(
         "The gradient of the bias is summed over the whole of grad_output: each output channel "
-        "has a bias of its own, so the channels stay apart, sum((0, 2, 3)).",
-        but(("sum((0, 2, 3))", "sum()")),
+        "has a bias of its own, so the channels stay apart: use conv2d_bias_grad.",
+        but(("conv2d_bias_grad(grad_output)", "grad_output.sum()")),
     ),
     Mistake(
         "The weight begins with a standard deviation of 1: multiply what torch.randn draws by "
@@ -248,7 +251,7 @@ class ReLU:
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the larger one of 0 and the value, and keep it."""
-        self.output = x.clamp(min=0)
+        self.output = relu_forward(x)
         return self.output
 
     def backward(self, grad_output: Tensor) -> Tensor:
@@ -279,33 +282,33 @@ ReLU.mistakes = (
     Mistake(
         "The result is right, but your ReLU changed its input: clamp_ works in place, and in "
         "x + f(x) the input is still needed. Use clamp.",
-        but((".clamp(", ".clamp_(")),
+        but(("relu_forward(x)", "x.clamp_(min=0)")),
         likely="in place",
     ),
     Mistake(
         "It keeps the smaller one of 0 and the value: clamp(min=0), not clamp(max=0).",
-        but(("min=0", "max=0")),
+        but(("relu_forward(x)", "x.clamp(max=0)")),
     ),
     Mistake(
         "It cuts values off at 1 as well: a ReLU has no upper end.",
-        but(("clamp(min=0)", "clamp(0, 1)")),
+        but(("relu_forward(x)", "x.clamp(0, 1)")),
     ),
     Mistake(
         "It returns the absolute value: a negative value becomes 0.",
-        but(("x.clamp(min=0)", "x.abs()")),
+        but(("relu_forward(x)", "x.abs()")),
     ),
     Mistake(
         "It lets the negative values pass, a little smaller: that is a leaky ReLU.",
-        but(("x.clamp(min=0)", "torch.where(x > 0, x, 0.01 * x)")),
-        but(("x.clamp(min=0)", "torch.where(x > 0, x, 0.1 * x)")),
+        but(("relu_forward(x)", "torch.where(x > 0, x, 0.01 * x)")),
+        but(("relu_forward(x)", "torch.where(x > 0, x, 0.1 * x)")),
     ),
     Mistake(
         "forward returns 1 where the value is positive, which is the slope: return the value.",
-        but(("x.clamp(min=0)", "(x > 0) * torch.ones_like(x)")),
+        but(("relu_forward(x)", "(x > 0) * torch.ones_like(x)")),
     ),
     Mistake(
         "forward hands its input on: return the larger one of 0 and the value.",
-        but(("x.clamp(min=0)", "x + 0")),
+        but(("relu_forward(x)", "x + 0")),
     ),
 )
 
@@ -780,7 +783,7 @@ def _train_case(
     title="The loop",
     hint=(
         "For each rate: rows = torch.randint(len(x), (batch,), generator=generator); forward of "
-        "x[rows]; the mean of (output - t[rows])^2 into the list, with .item(); every gradient to "
+        "x[rows]; mse_forward(output, t[rows]).item() into the list; every gradient to "
         "zero; network.backward(mse_backward(output, t[rows])); sgd_step(network.param(), rate)."
     ),
     returns=("losses", "parameter afterwards"),
@@ -829,7 +832,7 @@ def train_denoiser(
     for rate in rates:
         rows = torch.randint(len(x), (batch,), generator=generator)
         output = network.forward(x[rows])
-        losses.append((output - t[rows]).square().mean().item())
+        losses.append(mse_forward(output, t[rows]).item())
         for _, grad in network.param():
             grad.zero_()
         network.backward(mse_backward(output, t[rows]))
@@ -875,7 +878,7 @@ train_denoiser.mistakes = (
         "Input and target are swapped: x[rows] goes in, t[rows] is the target.",
         but(
             ("forward(x[rows])", "forward(t[rows])"),
-            ("output - t[rows]", "output - x[rows]"),
+            ("mse_forward(output, t[rows])", "mse_forward(output, x[rows])"),
             ("(output, t[rows])", "(output, x[rows])"),
         ),
     ),
@@ -913,22 +916,22 @@ train_denoiser.mistakes = (
     ),
     Mistake(
         "The losses are sums: the loss is the mean over all values.",
-        but((".mean()", ".sum()")),
+        but(("mse_forward(output, t[rows])", "(output - t[rows]).square().sum()")),
     ),
     Mistake(
         "The losses are not squared, or their root is taken: the loss is the mean of the squares.",
-        but((".square()", ".abs()")),
-        but((".square().mean()", ".square().mean().sqrt()")),
+        but(("mse_forward(output, t[rows])", "(output - t[rows]).abs().mean()")),
+        but(("mse_forward(output, t[rows])", "mse_forward(output, t[rows]).sqrt()")),
     ),
     Mistake(
         "The losses are those after the step: take the loss of the output that backward starts "
         "from.",
         but(
-            ("    losses.append((output - t[rows]).square().mean().item())\n", ""),
+            ("    losses.append(mse_forward(output, t[rows]).item())\n", ""),
             (
                 "sgd_step(network.param(), rate)",
                 "sgd_step(network.param(), rate)\n"
-                "    losses.append((network.forward(x[rows]) - t[rows]).square().mean().item())",
+                "    losses.append(mse_forward(network.forward(x[rows]), t[rows]).item())",
             ),
         ),
     ),

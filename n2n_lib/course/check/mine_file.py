@@ -20,7 +20,7 @@ from n2n_lib.course.check.blocks import Block, reach, read, renamed
 from n2n_lib.course.check.exercise import EXERCISES
 from n2n_lib.course.lessons import TOPICS, label_of
 
-LIBRARY = "# Of the course's library"
+LIBRARY = "# Of the course's library. Without it, all works that does not use these names."
 OWN = "# My own additions"
 HEADING = re.compile(rf"# Lesson \w\d: .*|{LIBRARY}|{OWN}")
 
@@ -77,10 +77,13 @@ def with_answer(text: str, name: str, needs: Sequence[Block]) -> str:
         same = {block.plain for block in rivals} == {block.plain for block in ours}
         if other == name or (same if rivals else other not in EXERCISES):
             continue
-        if other in EXERCISES and all(block.stands_in for block in ours):
+        stand_ins = other in EXERCISES and all(block.stands_in for block in ours)
+        if stand_ins or all(block.is_librarys(other) for block in [*ours, *rivals]):
             blocks = [block for block in blocks if not rivals or block not in ours]
             continue
-        blocks = [renamed(block, other, f"{other}_of_{name}") for block in blocks]
+        librarys = all(block.is_librarys(other) for block in ours)
+        new = f"n2n_{other}" if librarys else f"{other}_of_{name}"
+        blocks = [renamed(block, other, new) for block in blocks]
     known = {block.plain for block in present}
     return _write(_header(text), present + [b for b in blocks if b.plain not in known])
 
@@ -152,22 +155,37 @@ def _imports(blocks: list[Block]) -> list[str]:
         groups.setdefault(0 if root == "__future__" else place, set()).add(block.plain)
     parts = []
     for place, texts in sorted(groups.items()):
-        parts.append((f"{LIBRARY}\n" if place == 3 else "") + _merged(texts))
+        parts.append(_merged(texts))
+        if place == 3:
+            names = sorted({name for text in texts for name in Block(text).bound})
+            without = [" = ".join([*names[i : i + 4], "object"]) for i in range(0, len(names), 4)]
+            inside, instead = (
+                textwrap.indent(t, "    ") for t in (parts.pop(), "\n".join(without))
+            )
+            parts.append(f"{LIBRARY}\ntry:\n{inside}\nexcept ImportError:\n{instead}")
     return parts
 
 
 def _merged(texts: Iterable[str]) -> str:
-    whole, names = [], {}
-    for text in sorted(texts):
-        if text.startswith("from "):
-            module, _, name = text.removeprefix("from ").partition(" import ")
+    """Import all names of a module in one statement, but for those that get another name."""
+    names: dict[str, list[str]] = {}
+    lines = []
+    for text in texts:
+        module, _, name = text.removeprefix("from ").partition(" import ")
+        if text.startswith("from ") and " as " not in name:
             names.setdefault(module, []).append(name)
         else:
-            whole.append(text)
-    for module, each in sorted(names.items()):
-        line = f"from {module} import {', '.join(sorted(each, key=str.lower))}"
+            lines.append(text)
+    for module, each in names.items():
+        each.sort(key=_as_sorted)
+        line = f"from {module} import {', '.join(each)}"
         if len(line) > WIDTH:
-            inside = textwrap.fill(", ".join(sorted(each, key=str.lower)) + ",", WIDTH - 4)
-            line = f"from {module} import (\n{textwrap.indent(inside, '    ')}\n)"
-        whole.append(line)
-    return "\n".join(whole)
+            line = f"from {module} import (\n    " + ",\n    ".join(each) + ",\n)"
+        lines.append(line)
+    lines.sort(key=lambda line: (line.startswith("from "), line.split()[1], " as " in line, line))
+    return "\n".join(lines)
+
+
+def _as_sorted(name: str) -> tuple[int, str]:
+    """Sort CONSTANTS before Classes before functions, as import sorters do."""
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2), name

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from n2n_lib.course.check.exercise import Case, Mistake, but, values
 from n2n_lib.course.check.registry import exercise
+from n2n_lib.framework.module import Module
 
 # ----------------------------------------------------------------------------------- momentum_step
 
@@ -866,6 +867,180 @@ adam_step.mistakes = (
             (
                 "zip(params, means, squares, strict=True)",
                 "zip(params[-1:], means[-1:], squares[-1:])",
+            )
+        ),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------- AdamOptimiser
+
+
+class _Numbers(Module):
+    """A weight and a bias that are there to be changed."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight, self.weight_grad = weight, torch.zeros_like(weight)
+        self.bias, self.bias_grad = bias, torch.zeros_like(bias)
+
+
+def _three_steps(answer, network, lr, betas, eps, grads):
+    """Take a step for each list of gradients, all but the first with half the rate."""
+    optimiser = answer(network, lr, betas, eps)
+    for new in grads:
+        for (_, grad), value in zip(network.param(), new, strict=True):
+            grad.copy_(value)
+        optimiser.step()
+        optimiser.lr = lr / 2
+    return tuple(parameter.clone() for parameter, _ in network.param())
+
+
+def _optimiser_case(
+    name: str, shape: tuple[int, ...], steps: int, lr: float, dtype: torch.dtype = torch.float64
+) -> Case:
+    shapes = (shape, shape[:1])
+    arguments = {
+        "network": _Numbers(*(values(s, 160 + i, dtype) for i, s in enumerate(shapes))),
+        "lr": lr,
+        "betas": (0.8, 0.95),
+        "eps": 0.1,
+        "grads": [
+            [values(s, 170 + 2 * k + i, dtype) for i, s in enumerate(shapes)] for k in range(steps)
+        ],
+    }
+    return Case(name, arguments)
+
+
+adam_step = adam_step.solution  # from here on what a student calls
+
+
+@exercise(
+    topic="optimisers",
+    title="An optimiser that remembers",
+    hint=(
+        "`__init__` keeps its arguments, sets the count of steps to 0, and makes two lists of "
+        "zeros, one tensor for each parameter in each. `step` adds 1 to the count and hands "
+        "pairs, lists, count and settings to adam_step."
+    ),
+    returns=("weight", "bias"),
+    cases=(
+        _optimiser_case("one step", (1,), 1, 0.5),
+        _optimiser_case("two steps", (2,), 2, 0.5),
+        _optimiser_case("three steps", (4, 3, 2, 2), 3, 0.1),
+        _optimiser_case("float32", (2, 2), 3, 0.25, torch.float32),
+    ),
+    use=_three_steps,
+    may_change="network",
+    errors=(
+        (
+            "positional argument",
+            "adam_step takes seven arguments: pairs, means, mean squares, number of the step, lr, "
+            "betas, eps.",
+        ),
+    ),
+)
+class AdamOptimiser:
+    """Check ``AdamOptimiser(network, lr, betas, eps)``, an optimiser with a method ``step``.
+
+    Parameters
+    ----------
+    function : type
+        The student's class. ``step()`` moves every parameter of the pairs ``network.param()`` as
+        `adam_step` does; the attribute ``lr`` may be changed between steps.
+    """
+
+    def __init__(self, network, lr, betas=(0.9, 0.999), eps=1e-8):
+        self.network, self.lr, self.betas, self.eps = network, lr, betas, eps
+        self.means = [torch.zeros_like(p) for p, _ in network.param()]
+        self.squares = [torch.zeros_like(p) for p, _ in network.param()]
+        self.t = 0
+
+    def zero_grad(self):
+        """Set the gradients of the network to zero."""
+        self.network.zero_grad()
+
+    def step(self):
+        """Move every parameter."""
+        self.t += 1
+        pairs = self.network.param()
+        adam_step(pairs, self.means, self.squares, self.t, self.lr, self.betas, self.eps)
+
+
+AdamOptimiser.mistakes = (
+    Mistake(
+        "The first step has the number 0, so that the correction divides by 1 - beta ** 0 = 0. "
+        "Count before the step, so that the first one is number 1.",
+        but(("self.t += 1", "pass")),
+        but(("self.t += 1", "pass"), ("self.eps)", "self.eps)\n    self.t += 1")),
+        likely="first step is number 0",
+    ),
+    Mistake(
+        "The first step has the number 2: the count starts at 0, and is 1 in the first step.",
+        but(("self.t = 0", "self.t = 1")),
+        likely="first step is number 2",
+    ),
+    Mistake(
+        "Every step has the number 1: the count must go on from step to step.",
+        but(("self.t += 1", "self.t = 1")),
+    ),
+    Mistake(
+        "The memory begins anew in every step. Make both lists once, in `__init__`, and let "
+        "adam_step write into them.",
+        but(
+            (
+                "pairs = self.network.param()",
+                "pairs = self.network.param()\n"
+                "    self.means = [torch.zeros_like(p) for p, _ in pairs]\n"
+                "    self.squares = [torch.zeros_like(p) for p, _ in pairs]",
+            )
+        ),
+        likely="memory made in each step",
+    ),
+    Mistake(
+        "Means and mean squares are the same tensors, so each spoils the other: make two lists.",
+        but(
+            (
+                "self.squares = [torch.zeros_like(p) for p, _ in network.param()]",
+                "self.squares = self.means",
+            )
+        ),
+        likely="one memory for both",
+    ),
+    Mistake(
+        "The memory does not begin at 0, which is what the correction of both means assumes.",
+        but(("zeros_like", "ones_like")),
+    ),
+    Mistake(
+        "The learning rate is read once: in later steps it should be the present `self.lr`, which "
+        "a schedule may have changed.",
+        but(
+            ("self.t = 0", "self.t, self.first = 0, lr"),
+            ("self.t, self.lr,", "self.t, self.first,"),
+        ),
+        likely="lr read once",
+    ),
+    Mistake(
+        "The betas that were given are not used: it takes 0.9 and 0.999 whatever they are.",
+        but(("self.betas, self.eps)", "(0.9, 0.999), self.eps)")),
+    ),
+    Mistake(
+        "The eps that was given is not used.",
+        but(("self.betas, self.eps)", "self.betas, 1e-8)")),
+    ),
+    Mistake(
+        "The two betas are exchanged.",
+        but(("self.betas, self.eps)", "self.betas[::-1], self.eps)")),
+    ),
+    Mistake(
+        "Only the first parameter moves: hand all pairs to adam_step.",
+        but(("(pairs, self.means, self.squares,", "(pairs[:1], self.means[:1], self.squares[:1],")),
+    ),
+    Mistake(
+        "Each call of `step` takes two steps.",
+        but(
+            (
+                "adam_step(pairs, self.means",
+                "for _ in range(2):\n        adam_step(pairs, self.means",
             )
         ),
     ),

@@ -100,6 +100,7 @@ pixel_sample.mistakes = (
     Mistake(
         "Every block uses the choice of the first one: each has a choice of its own.",
         but(("choice[i, j]", "choice[0, 0]")),
+        likely="the first choice for all",
     ),
     Mistake(
         "The noisy pixel comes from the first row of its block only: `choice` counts all k * k "
@@ -220,6 +221,7 @@ drop_pixels.mistakes = (
         "The random numbers themselves are multiplied in: compare them with keep first, so that "
         "each pixel is there or not.",
         but(("uniform < keep", "uniform")),
+        likely="not compared with keep",
     ),
     Mistake(
         "The survivors have the right probability, but they are others: those whose random number "
@@ -485,7 +487,6 @@ design_matrix.mistakes = (
         columns.append(torch.ones_like(columns[0]))
         return torch.stack(columns, dim=1)
         """,
-        likely="wrapped around",
     ),
     Mistake(
         "The value stands at the upper left of its window, which reaches down and to the right "
@@ -628,7 +629,6 @@ fit_filter.mistakes = (
         "The result is half of what it should be: the factor 2 of the derivative stands on both "
         "sides, and cancels.",
         "return torch.linalg.solve(2 * A.T @ A, A.T @ t)",
-        likely="factor 2 on one side",
     ),
     Mistake(
         "theta is a matrix with one column: return a vector, (F,).",

@@ -31,8 +31,11 @@ from n2n_lib.course.check.exercise import EXERCISES
 from n2n_lib.course.check.judge import is_our_version
 from n2n_lib.course.needed import needed, parse, touched_by
 
-NAMESPACES = ("answers", "go_on_with")
-"""Calls of the check that bind names to answers."""
+HANDING_ON = ("answers", "go_on_with")
+"""Functions of the check that return answers."""
+
+LOADED = "mine"
+"""The module that answers are in that were collected, and loaded again."""
 
 MARKER = re.compile(r"(?m)^[ \t]*### (?:BEGIN|END) SOLUTION[ \t]*\n?")
 
@@ -78,17 +81,14 @@ def needs_of(name: str, answer: Callable[..., Any]) -> list[Block]:
     called = getattr(answer, "__name__", "")
     cells = _cells(answer)
     namespace = _namespace(answer)
-    ours = {key for key, value in namespace.items() if isinstance(value, Answers)}
-    ours |= {
-        key
-        for key, value in namespace.items()
-        if any(is_our_version(exercise, value) for exercise in EXERCISES.values())
-    }
-    blocks = _found(cells, called, ours - {called}, partial(_is_beside, namespace=namespace))
+    handed = _handed_out(namespace)
+    spaces = {key: value for key, value in namespace.items() if isinstance(value, Answers)}
+    given = {*handed, *spaces} - {called}
+    blocks = _found(cells, called, given, partial(_is_beside, namespace=namespace))
     if not any(called in block.bound for block in blocks):
         raise NotCollectable("its source was not found")
     try:
-        blocks = _by_name(blocks, namespace, ours - {called})
+        blocks = _by_name(blocks, handed, spaces)
         if called != name:
             blocks = [renamed(block, called, name) for block in blocks]
     except Collision as error:
@@ -146,19 +146,31 @@ def _executed(space: dict[str, Any]) -> list[str]:
     return ["".join(linecache.cache[name][2]) for name in names if name in linecache.cache]
 
 
+def _handed_out(namespace: dict[str, Any]) -> dict[str, tuple[str, bool]]:
+    """Return names that stand for collected answers: of which exercise, and if the library's."""
+    handed = {}
+    for key, value in namespace.items():
+        for name, exercise in EXERCISES.items():
+            if is_our_version(exercise, value) and getattr(value, "exercise", exercise) is exercise:
+                handed[key] = name, True
+        if getattr(value, "__module__", "") == LOADED:
+            if getattr(value, "__name__", "") in EXERCISES:
+                handed[key] = value.__name__, False
+    return handed
+
+
 def _is_beside(statement: ast.stmt, namespace: dict[str, Any]) -> bool:
     """Whether a statement adds nothing to an answer.
 
-    It hands answers on, as ``f = check.go_on_with(f)`` does, or calls a function of a module, as
-    ``torch.manual_seed(0)``.
+    It hands answers on, as ``f = check.go_on_with(f)`` and ``f = answers.f`` do, or calls a
+    function of a module, as ``torch.manual_seed(0)``.
     """
-    value = getattr(statement, "value", None)
-    if (
-        isinstance(value, ast.Call)
-        and isinstance(value.func, ast.Attribute)
-        and value.func.attr in NAMESPACES
-    ):
-        return True
+    if isinstance(statement, ast.Assign):
+        for node in ast.walk(statement.value):
+            if isinstance(node, ast.Attribute) and node.attr in HANDING_ON:
+                return True
+            if isinstance(node, ast.Name) and isinstance(namespace.get(node.id), Answers):
+                return True
     touched = touched_by(statement)
     return bool(touched) and all(isinstance(namespace.get(n), ModuleType) for n in touched)
 
@@ -199,24 +211,24 @@ def _without_hint(text: str) -> str:
     return "\n".join([*lines[:first], "\n".join(kept) + quotes, *lines[end:]])
 
 
-def _by_name(blocks: list[Block], namespace: dict[str, Any], ours: set[str]) -> list[Block]:
-    """Let blocks ask for answers by their names, and add those that are the library's."""
-    spaces = {key: namespace[key] for key in ours if isinstance(namespace[key], Answers)}
-    missing, result = {}, []
+def _by_name(
+    blocks: list[Block], handed: dict[str, tuple[str, bool]], spaces: dict[str, Answers]
+) -> list[Block]:
+    """Let blocks ask for collected answers by the names of the exercises, and add the library's."""
+    library: dict[str, bool] = {}
+    result = []
     for block in blocks:
         for key, space in spaces.items():
             block, asked = without_namespace(block, key)
-            for exercise in sorted(asked):
-                missing[exercise] = exercise not in space._yours
-        for key in sorted(block.used & (ours - spaces.keys())):
-            missing[key] = True
+            library |= {name: name not in space._yours for name in asked}
+        for key in sorted(block.used & handed.keys()):
+            block = renamed(block, key, handed[key][0])
+            library[handed[key][0]] = handed[key][1]
         result.append(block)
-    for name, library in missing.items():
-        if name not in EXERCISES:
-            raise NotCollectable(f"it uses `{name}`, which is no exercise")
-        if library:  # else it has been collected itself
-            result = [*stand_in(name), *result]
-    return result
+    if unknown := sorted(library.keys() - EXERCISES.keys()):
+        raise NotCollectable(f"it uses `{unknown[0]}`, which is no exercise")
+    stand_ins = [stand_in(name) for name in sorted(library) if library[name]]
+    return stand_ins + result
 
 
 def _check(blocks: Sequence[Block]) -> None:
@@ -233,7 +245,7 @@ def _check(blocks: Sequence[Block]) -> None:
     for block in blocks:
         if unknown := sorted(block.used - known):
             raise NotCollectable(f"it uses `{unknown[0]}`, whose source was not found")
-        if block.module is not None or block.is_definition or block.stands_in:
+        if block.module is not None or block.is_definition:
             continue
         calls = [n for s in block.statements for n in ast.walk(s) if isinstance(n, ast.Call)]
         if block.is_assignment and all(_root(call.func) in free for call in calls):
