@@ -420,6 +420,7 @@ def build_network(seed: int) -> Module:
     third = Conv2d(width, width, 3, padding=1, generator=source)
     last = Conv2d(width, 3, 3, padding=1, generator=source)
     last.weight *= 0.1  # begin near y = x
+    last.bias.zero_()
     return Residual(Sequential(first, ReLU(), second, ReLU(), third, ReLU(), last))
 
 
