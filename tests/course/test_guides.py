@@ -51,7 +51,7 @@ def overview() -> str:
     for path in LESSONS:
         lesson = nbformat.read(path, as_version=4)
         opening = "\n".join(cell.source for cell in lesson.cells[:3])
-        time = re.search(r"\*\*Time:\*\* ([^*]*?)\.? *(?=\*\*)", opening)[1]
+        time = re.search(r"\*\*Time:\*\* (.*?)[.;:]? *(?:[.;:] |\*\*|$)", opening)[1]
         exercises = []
         for cell in lesson.cells:
             points = cell.metadata.get("nbgrader", {}).get("points")
@@ -73,8 +73,7 @@ def mistakes() -> str:
         lines += ["| wrong answer | message |", "|---|---|"]
         lines += [
             f"| {mistake.likely} | {mistake.sentence.replace('|', chr(92) + '|')} |"
-            for mistake in exercise.mistakes
-            if mistake.likely
+            for mistake in [mistake for mistake in exercise.mistakes if mistake.likely][:SHOWN]
         ]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
@@ -107,7 +106,7 @@ def test_every_exercise_and_lesson_is_in_the_guide():
     guide = read(INSTRUCTORS)
     for name in EXERCISES:
         table = re.search(rf"(?s)\*\*`{name}`\*\*.*?(?=\n\n\*\*|<!--)", guide)
-        assert table and table[0].count("\n| ") == SHOWN + 1
+        assert table and 3 <= table[0].count("\n| ") - 1 <= SHOWN
     assert all(f"notebooks/{path.name}" in guide for path in LESSONS)
     assert len(EXERCISES) == len(re.findall(r"(?m)^\*\*`", guide))
 
@@ -222,7 +221,7 @@ def test_the_glossary_is_in_order_and_names_lessons():
     assert len(set(terms)) == len(terms) >= 40
     numbers = {path.name[:2] for path in LESSONS}
     for term, text in entries:
-        named = re.match(r"\(([\d, ]+)\)\. ", text)
+        named = re.match(r"\(([\dE, ]+)\)\. ", text)
         assert named and set(named[1].split(", ")) <= numbers, term
         assert text.endswith("."), term
 

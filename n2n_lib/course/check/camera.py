@@ -668,7 +668,7 @@ frame_patches.mistakes = (
     ),
     Mistake(
         "A swapped patch has the same piece as input and as target, so that the network would "
-        "learn to do nothing: exchange both, `first, second = second, first`.",
+        "learn to do nothing: exchange both at once, or keep one aside.",
         but(("first, second = second, first", "first = second")),
         but(("first, second = second, first", "second = first")),
         likely="input and target the same",

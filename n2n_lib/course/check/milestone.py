@@ -574,8 +574,8 @@ Residual.mistakes = (
         likely="one way only",
     ),
     Mistake(
-        "f never runs backwards, so its parameters get no gradient, and x only half of its own: "
-        "return grad_output + self.f.backward(grad_output).",
+        "f never runs backwards, so its parameters get no gradient, and x only one of its two: "
+        "the way through f has to be gone back as well.",
         but((" + self.f.backward(grad_output)", "")),
         likely="past f only",
     ),
@@ -605,13 +605,12 @@ Residual.mistakes = (
         ),
     ),
     Mistake(
-        "The derivative of a sum is a sum, and of x + f(x) no product: grad_output + "
-        "self.f.backward(grad_output).",
+        "The two gradients are multiplied: the derivative of a sum is a sum, and x + f(x) is one.",
         but(("grad_output + self.f.backward", "grad_output * self.f.backward")),
     ),
     Mistake(
-        "param forgets the parameters of f, so the optimiser never sees them: return "
-        "self.f.param().",
+        "param forgets the parameters of f, so the optimiser never sees them: hand "
+        "on what f says it has.",
         but(("return self.f.param()", "return []")),
         likely="forgetful",
     ),

@@ -593,12 +593,12 @@ def adapt(
 
 adapt.mistakes = (
     Mistake(
-        "Gradients pile up from step to step: optimiser.zero_grad() is missing.",
+        "Gradients pile up from step to step: nothing clears those of the step before.",
         but(("    optimiser.zero_grad()\n", "")),
         likely="no zero_grad",
     ),
     Mistake(
-        "The network does not move: optimiser.step() is missing.",
+        "The network does not move: the gradients are there, and nobody takes a step along them.",
         but(("    optimiser.step()\n", "")),
         but(("    criterion.backward()\n", "")),
         but(
