@@ -1489,6 +1489,15 @@ def alike(noise, distance):
     return (windows[..., 0] * windows[..., distance]).mean() / noise.var(correction=0)
 
 
+def levels_by_histogram(frame1, frame2, edges):
+    """Add up the squared noise of each range; what lies outside all of them falls away."""
+    place = torch.bucketize((frame1 + frame2).flatten() / 2, frame1.new_tensor(edges), right=True)
+    squares = (frame1 - frame2).flatten() ** 2 / 2
+    counts = torch.bincount(place, minlength=len(edges) + 1)
+    sums = torch.bincount(place, squares, len(edges) + 1).to(frame1.dtype)
+    return (sums / counts).sqrt()[1 : len(edges)]
+
+
 def patches_by_unfold(frame1, frame2, corners, swapped, size):
     both = torch.stack([frame1, frame2]).unfold(2, size, 1).unfold(3, size, 1)
     rows, columns = torch.tensor(corners).T
@@ -1686,6 +1695,7 @@ BY_TORCH: dict[str, Callable] = {
     "interpolate_green": green_by_convolution,
     "neighbour_correlation": alike,
     "frame_patches": patches_by_unfold,
+    "level_by_brightness": levels_by_histogram,
     "count_parameters": lambda network: sum(
         len(torch.nn.utils.parameters_to_vector([p]))
         for p in {id(p): p for p, _ in network.param()}.values()

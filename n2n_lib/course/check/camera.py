@@ -719,3 +719,111 @@ frame_patches.mistakes = (
         but(("+ size", "+ size - 1")),
     ),
 )
+
+# ------------------------------------------------------------------------------ level_by_brightness
+
+
+def _levels_case(
+    name: str, shape: tuple[int, ...], edges: list[float], dtype: torch.dtype = torch.float64
+) -> Case:
+    scene = _uniform(shape, 170)
+    frame1, frame2 = (scene + 0.2 * (0.2 + scene) * values(shape, seed) for seed in (171, 172))
+    arguments = {"frame1": frame1.to(dtype), "frame2": frame2.to(dtype), "edges": edges}
+    return Case(name, arguments)
+
+
+@exercise(
+    topic="camera",
+    title="The noise of two frames, without the truth",
+    hint=(
+        "The scene drops out of frame1 - frame2, whose variance is twice that of the noise. The "
+        "mean of the two frames says how bright a pixel is; for each pair of neighbouring edges "
+        "take the pixels with low <= brightness < high."
+    ),
+    returns=("levels",),
+    axes=("brightness",),
+    cases=(
+        _levels_case("one range", (3, 6, 8), [-1.0, 2.0]),
+        _levels_case("three ranges", (3, 12, 10), [0.0, 0.3, 0.6, 1.0]),
+        _levels_case("float32", (3, 9, 9), [0.1, 0.5, 0.9], torch.float32),
+    ),
+)
+def level_by_brightness(frame1: Tensor, frame2: Tensor, edges: list[float]) -> Tensor:
+    """Check ``level_by_brightness(frame1, frame2, edges) -> levels``.
+
+    Parameters
+    ----------
+    function : callable
+        The student's, which takes two frames of one scene ``(C, H, W)`` and B + 1 ascending edges
+        of brightness, and returns the standard deviation of the noise of *one* frame in each of
+        the B ranges, ``(B,)``.
+    """
+    brightness, difference = (frame1 + frame2) / 2, frame1 - frame2
+    levels = []
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        inside = (brightness >= low) & (brightness < high)
+        levels.append((difference[inside].square().mean() / 2).sqrt())
+    return torch.stack(levels)  # (B,)
+
+
+level_by_brightness.mistakes = (
+    Mistake(
+        "It is the noise of the difference, which has twice the variance of one frame: divide the "
+        "mean square by 2.",
+        but((".mean() / 2)", ".mean())")),
+        likely="not halved",
+    ),
+    Mistake(
+        "The standard deviation of the difference is halved: it is the variance that is twice as "
+        "large, so halve before the root.",
+        but(
+            (
+                "(difference[inside].square().mean() / 2).sqrt()",
+                "difference[inside].square().mean().sqrt() / 2",
+            )
+        ),
+        likely="halved after the root",
+    ),
+    Mistake(
+        "It is the variance: take the square root.",
+        but((".mean() / 2).sqrt()", ".mean() / 2)")),
+        likely="no root",
+    ),
+    Mistake(
+        "Pixels are sorted by the first frame alone, whose noise then decides where it is counted: "
+        "use the mean of both.",
+        but(("(frame1 + frame2) / 2,", "frame1,")),
+        likely="sorted by one frame",
+    ),
+    Mistake(
+        "Pixels are sorted by the sum of the frames: the mean is half of it.",
+        but(("(frame1 + frame2) / 2,", "frame1 + frame2,")),
+    ),
+    Mistake(
+        "It measures the mean of the two frames, so the scene is in it: subtract them.",
+        but(("difference[inside]", "brightness[inside]")),
+    ),
+    Mistake(
+        "It is the mean absolute difference: square, take the mean, and the root at the end.",
+        but(("(difference[inside].square().mean() / 2).sqrt()", "difference[inside].abs().mean()")),
+    ),
+    Mistake(
+        "Each range goes down to black: a pixel counts from the lower edge on.",
+        but(("(brightness >= low) & (brightness < high)", "brightness < high")),
+        likely="no lower edge",
+    ),
+    Mistake(
+        "Each range goes up to white: a pixel counts below the upper edge.",
+        but(("(brightness >= low) & (brightness < high)", "brightness >= low")),
+    ),
+    Mistake(
+        "It is divided by the number of all pixels, not of those in the range: take the mean of "
+        "difference[inside].",
+        but(("difference[inside].square().mean()", "(difference * inside).square().mean()")),
+        likely="over all pixels",
+    ),
+    Mistake(
+        "The ranges come out in reversed order, from bright to dark.",
+        but(("torch.stack(levels)", "torch.stack(levels[::-1])")),
+    ),
+)
