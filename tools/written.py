@@ -35,7 +35,7 @@ class Asked:
     exercises : list of str
         Names of what its checks judge.
     objectives : dict of str to list of str
-        Each objective with what tests it: names of exercises, ``question 3``.
+        Each objective with what tests it: names of exercises, or ``question 3`` at its end.
     questions : int
         Number of questions at the end of the lesson.
     """
@@ -73,8 +73,9 @@ def asked(lesson: Path) -> Asked:
 
 def untested(lesson: Asked) -> list[str]:
     """Return the objectives that nothing tests, or something that the lesson does not have."""
-    questions = {f"question {number}" for number in range(1, lesson.questions + 1)}
-    known = questions | set(lesson.exercises)
+    numbers = range(1, lesson.questions + 1)
+    known = {f"{kind} {number}" for number in numbers for kind in ("question", "exercise")}
+    known |= set(lesson.exercises)
     return [text for text, by in lesson.objectives.items() if not by or set(by) - known]
 
 

@@ -21,7 +21,7 @@ TAGGED = re.compile(r"\$\$((?:(?!\$\$).)*?\\tag\{(?:(?!\$\$).)*?)\$\$", re.S)
 STUB = "# your code here"
 CAPTION = re.compile(r"\A(?<!\\)\*(?!\*)(.+?)(?<![*\\ ])\*(?!\*)", re.S)
 ROW = re.compile(
-    r"^\| \[(?P<title>\d\d [^]]+)\]\(notebooks/(?P<stem>\w+)\.ipynb\) "
+    r"^\| \[(?P<title>[E\d]\d [^]]+)\]\(notebooks/(?P<stem>\w+)\.ipynb\) "
     r"\| (?P<derives>.*?) \| (?P<files>.*?) \|$",
     re.M,
 )

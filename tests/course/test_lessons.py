@@ -22,6 +22,7 @@ import n2n_lib
 from n2n_lib.course.edition import BEGIN, END
 from n2n_lib.course.lessons import NAMES, TOPICS, number_of, stem_of
 from n2n_lib.course.notebooks import METADATA, check_outputs, find_lessons
+from tools.written import Asked, asked, untested
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -265,6 +266,23 @@ def test_next_leads_to_the_following_lesson(path: Path, lesson: NotebookNode):
     if following and path.stem[0] != "E":
         assert following.name in links(section(lesson, "next"))
     assert links(section(lesson, "next"))  # an elective leads somewhere, too
+
+
+def test_every_objective_is_tested(path: Path):
+    lesson = asked(path)
+    assert lesson.objectives and untested(lesson) == []
+
+
+def test_an_objective_without_a_test_is_found():
+    lesson = Asked(Path("a"), exercises=["relu"], questions=2)
+    lesson.objectives = {"a": ["relu"], "b": [], "c": ["question 3"], "d": ["question 2", "elu"]}
+    assert untested(lesson) == ["b", "c", "d"]
+
+
+def test_students_write_more_than_four_hundred_lines():
+    lessons = [asked(path) for path in LESSONS]
+    assert sum(lesson.lines for lesson in lessons) > 400
+    assert all(lesson.exercises for lesson in lessons)
 
 
 def test_answers_are_collapsed(lesson: NotebookNode):
