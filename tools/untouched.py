@@ -53,10 +53,11 @@ def complaints(path: Path, timeout: int = 600) -> list[str]:
 
 
 def cells_with_pictures(lesson: nbformat.NotebookNode) -> set[str]:
-    """Return the ids of the cells that show a picture."""
+    """Return the ids of the cells that show a picture, those for instructors alone left out."""
     return {
         cell.id
         for cell in lesson.cells
+        if "instructor" not in cell.metadata.get("tags", [])
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     }
