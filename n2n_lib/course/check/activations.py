@@ -338,7 +338,7 @@ _CLAMPED = (
     hint=(
         "For x >= 0 use 1 / (1 + exp(-x)), for x < 0 the same number written as "
         "exp(x) / (1 + exp(x)). Or both in one: exp(min(x, 0)) / (1 + exp(-|x|)), where exp never "
-        "sees a positive number. (torch.where would compute both formulas everywhere.)"
+        "sees a positive number. Mind that torch.where computes both formulas everywhere."
     ),
     returns=("output",),
     elementwise=True,
