@@ -25,8 +25,8 @@ def _list_case(name: str, count: int, entries: Entries) -> Case:
 @exercise(
     topic="autograd",
     title="A list of operations, played backwards",
-    hint="Each entry hands the gradient of its result on to every input, times the slope. What if "
-    "an input has received something already?",
+    hint="Each entry hands the gradient of its result on to every input, times the slope. "
+    "An input may have received something already.",
     returns=("gradients",),
     cases=(
         _list_case("one operation", 2, [(1, (0,), (3.0,))]),

@@ -115,9 +115,9 @@ def _read(path: Path) -> Assignment:
 
 
 def _task(lesson: str, exercise: str | None, cell: dict, before: Sequence[str]) -> Task:
-    """Read a check cell, ``check.NAME(FUNCTION)``."""
+    """Read a check cell, whose last statement is ``check.NAME(FUNCTION)``."""
     source = source_of(cell)
-    (statement,) = ast.parse(source).body
+    statement = ast.parse(source).body[-1]
     name, function = statement.value.func.attr, statement.value.args[0].id
     if exercise is None or statement.value.func.value.id != "check":
         raise ValueError(f"expected an exercise, then check.NAME(FUNCTION), got {source!r}")
