@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -35,10 +36,13 @@ from n2n_lib.course.needed import needed
 from n2n_lib.course.notebooks import find_lessons
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-SOLUTION = re.compile(r" *### BEGIN SOLUTION.*?### END SOLUTION", re.DOTALL)
+SOLUTION = re.compile(r"( *)### BEGIN SOLUTION.*?### END SOLUTION", re.DOTALL)
 UPSAMPLING, ACTIVATIONS = stem_of("upsampling"), stem_of("activations")
 N = UPSAMPLING[:2]
 PLAIN = Limits(seconds=5, closed=False)
+
+REST = {f"{N}/upsample-conv": 5, f"{N}/stamp-row": 2}
+"""Points of the two exercises of the lesson that most submissions below answer."""
 
 
 def notebook(lesson: str, answers: dict[str, str] | None = None, rest: str | None = None) -> dict:
@@ -53,8 +57,8 @@ def notebook(lesson: str, answers: dict[str, str] | None = None, rest: str | Non
     for cell in content["cells"]:
         body = (answers or {}).get(cell["id"], rest)
         if body is not None and "exercise" in cell["metadata"].get("tags", ()):
-            lines = "\n".join(f"    {line}" for line in body.splitlines())
-            cell["source"] = SOLUTION.sub(lambda _, new=lines: new, "".join(cell["source"]))
+            source = "".join(cell["source"])  # in a class each method has a region
+            cell["source"] = SOLUTION.sub(lambda m, new=body: textwrap.indent(new, m[1]), source)
     return content
 
 
@@ -187,7 +191,7 @@ def test_solutions_get_all_points_and_stubs_none(graded):
 
 def test_one_right_and_one_wrong(graded):
     half, stem = graded[1]["half"], stem_of("convolution")
-    assert points(half) == {f"{N}/upsample-backward": 2}
+    assert points(half) == {f"{N}/upsample-backward": 2} | REST
     assert half.maximum == graded[1]["good"].maximum
     assert f"{N}/upsample-forward: wrong" in half.remarks
     assert f"{stem[:2]}: no notebook {stem}.ipynb" in half.remarks
@@ -196,7 +200,7 @@ def test_one_right_and_one_wrong(graded):
 
 def test_checks_and_points_are_the_instructors(graded):
     done = graded[1]["=tampered"]
-    assert points(done) == {}
+    assert points(done) == {f"{N}/stamp-row": 2}
     remarks = [remark for remark in done.remarks if remark.startswith(f"{N}/")]
     restored = "of the check was changed; the instructor's was used"
     assert remarks == [
@@ -204,12 +208,14 @@ def test_checks_and_points_are_the_instructors(graded):
         f"{N}/upsample-forward: wrong",
         f"{N}/upsample-backward: the check {restored.split(maxsplit=3)[-1]}",
         f"{N}/upsample-backward: upsample_backward is not defined in any cell that Python can read",
+        f"{N}/upsample-conv: the cells that UpsampleConv needs raised NameError: name "
+        "'upsample_backward' is not defined",
     ]
 
 
 def test_cells_of_the_students_own_count(graded):
     done = graded[1]["added"]
-    assert points(done) == {f"{N}/upsample-forward": 1, f"{N}/upsample-backward": 2}
+    assert points(done) == {f"{N}/upsample-forward": 1, f"{N}/upsample-backward": 2} | REST
     assert f"{N}/upsample-forward: the check was deleted; the instructor's was used" in done.remarks
     assert "twice(x, scale)" in done.marks[f"{N}/upsample-forward"].code
 
@@ -224,9 +230,10 @@ def test_a_hostile_answer_costs_itself(graded, name: str):
         assert HOSTILE[name][1] in remark + done.marks[column].message
 
 
-def test_hostile_answers_cost_nothing_else(graded):
+def test_hostile_answers_cost_nothing_else_but_what_calls_them(graded):
     done = graded[1]["hostile"]
-    lost = sum(mark.maximum for c, mark in done.marks.items() if c.split("/")[1] in HOSTILE)
+    names = {*HOSTILE, "conv2d-loops", "upsample-conv"}
+    lost = sum(mark.maximum for c, mark in done.marks.items() if c.split("/")[1] in names)
     assert done.total == done.maximum - lost
 
 
@@ -451,14 +458,14 @@ def test_the_table(graded):
     ]
     half = next(row for row in rows if row["student"] == "half")
     assert (half[f"{N}/upsample-forward"], half[f"{N}/upsample-backward"]) == ("0", "2")
-    assert (half["total"], half["maximum"]) == ("2", f"{grades['half'].maximum:g}")
+    assert (half["total"], half["maximum"]) == ("9", f"{grades['half'].maximum:g}")
     assert f"{N}/upsample-forward: wrong" in half["remarks"].split("; ")
 
 
 def test_the_page_of_feedback(graded):
     folder, grades = graded
     page = (folder / "pages" / "half.html").read_text(encoding="utf-8")
-    assert "2 of 56 points" in page
+    assert f"9 of {grades['half'].maximum:g} points" in page
     assert "Wrong shape" in page
     hostile = (folder / "pages" / "hostile.html").read_text(encoding="utf-8")
     assert "<script" not in hostile
@@ -586,7 +593,8 @@ def test_nbgrader_gives_the_same_points(graded, tmp_path: Path, source: Path):
     release = tmp_path / "course" / "release" / "lessons" / f"{UPSAMPLING}.ipynb"
     content = json.loads(release.read_text(encoding="utf-8"))
     assert "repeat_interleave(scale, dim=3)  # (N, C, s H, s W)" not in release.read_text()
-    for name, body in (("upsample-forward", "return x"), ("upsample-backward", None)):
+    bodies = {"upsample-forward": "return x", "upsample-backward": None}
+    for name, body in (bodies | {"upsample-conv": None, "stamp-row": None}).items():
         solved = cell_of(notebook(UPSAMPLING, {name: body} if body else None), name)
         cell_of(content, name)["source"] = solved["source"]
     hand_in(tmp_path / "course" / "submitted" / "half" / "lessons", (UPSAMPLING, content))
@@ -594,5 +602,5 @@ def test_nbgrader_gives_the_same_points(graded, tmp_path: Path, source: Path):
     nbgrader("export", "--to", "grades.csv")
     with open(tmp_path / "course" / "grades.csv", encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
-    assert float(row["score"]) == graded[1]["half"].total == 2
-    assert float(row["max_score"]) == 3
+    assert float(row["score"]) == graded[1]["half"].total == 9
+    assert float(row["max_score"]) == points_of(UPSAMPLING)
