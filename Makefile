@@ -6,7 +6,7 @@ STUDENT ?= student
 BIN := .venv/bin
 STAMP := .venv/.complete
 BOOK := .venv/.book
-NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 \
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=600 \
 	--nbval-sanitize-with notebooks/nbval_sanitize.cfg
 
 .PHONY: help setup train test student lab lab-instructor notebooks html book book-student \
@@ -30,10 +30,14 @@ $(STAMP): pyproject.toml constraints.txt
 train: $(STAMP) ## train the report's network on photographs; write model, curves and pictures to out/
 	@$(BIN)/n2n train $(ARGS)
 
-test: $(STAMP) ## run the unit tests, then the lessons under nbval
-	@status=0; \
-	echo "Unit tests"; $(BIN)/python -m pytest tests || status=1; \
-	echo "Lessons"; $(BIN)/python -m pytest $(NBVAL) notebooks || status=1; \
+# Side by side, one thread each: more threads would wait for each other.
+test: $(STAMP) ## run the unit tests, and beside them the lessons under nbval
+	@status=0; log=$$(mktemp); export OMP_NUM_THREADS=1; \
+	$(BIN)/python -m pytest $(NBVAL) notebooks >$$log 2>&1 & lessons=$$!; \
+	trap 'kill $$lessons 2>/dev/null; rm -f $$log' EXIT; trap 'exit 130' INT TERM; \
+	echo "Unit tests; the lessons run beside them, and what they say comes after"; \
+	$(BIN)/python -m pytest tests || status=1; \
+	echo "Lessons"; wait $$lessons || status=1; cat $$log; \
 	exit $$status
 
 student: $(STAMP) ## write the lessons without solutions to student/, or update them there

@@ -382,7 +382,7 @@ def test_lab_makes_the_student_edition_once(project: Path):
 
 UNIT_TESTS = "python -m pytest tests"
 NBVAL = (
-    "python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=300 "
+    "python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=600 "
     "--nbval-sanitize-with notebooks/nbval_sanitize.cfg notebooks"
 )
 STYLE = ["ruff check .", "ruff format --check .", "lint-imports ", "codespell "]
