@@ -394,10 +394,11 @@ STYLE = ["ruff check .", "ruff format --check .", "lint-imports ", "codespell "]
 )
 def test_every_step_runs_and_each_can_fail(project: Path, target: str, steps: list[str]):
     assert make(target, "PYTHON=./tool", folder=project).returncode == 0
-    assert calls(project) == [VENV, INSTALL, *steps]
+    made = calls(project)
+    assert made[:2] == [VENV, INSTALL] and sorted(made[2:]) == sorted(steps)  # some side by side
     for step in steps:
         assert make(target, folder=project, FAIL=step.strip()).returncode != 0
-        assert calls(project) == steps
+        assert sorted(calls(project)) == sorted(steps)
 
 
 BOOK_INSTALL = INSTALL.replace("test,bench,grading", "book")
