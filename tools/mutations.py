@@ -188,11 +188,11 @@ def run(copy: Copy, mutations: Sequence[Mutation]) -> list[Result]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the mutations of the command line's choice; return 1 if one survives, 2 if one fails."""
     parser = argparse.ArgumentParser(prog="mutations", description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="", help="run those whose file contains this text")
+    parser.add_argument("--only", default="", help="run those whose file or lesson contains this")
     only = parser.parse_args(arguments).only
-    chosen = [mutation for mutation in MUTATIONS if only in mutation.file]
+    chosen = [each for each in MUTATIONS if only in each.file or only in each.lesson]
     if not chosen:
-        parser.error(f"expected a part of a file's name in the list, got {only!r}")
+        parser.error(f"expected a part of the name of a file or lesson in the list, got {only!r}")
     start = time.monotonic()
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -328,6 +328,7 @@ CHANGES = [
         "upsampling",
     ),
     (F + "containers.py", "return input + branch", "return branch", "milestone"),
+    (F + "tape.py", "else variable.grad + share", "else share", "autograd"),
     (
         "n2n_lib/denoiser/metrics.py",
         "return 10 * torch.log10(peak**2 / _squared",
