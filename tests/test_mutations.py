@@ -104,4 +104,4 @@ def test_what_does_not_fit_is_refused_before_anything_runs(
 def test_a_part_of_no_file_is_refused(capsys: pytest.CaptureFixture):
     with pytest.raises(SystemExit):
         mutations.main(["--only", "nowhere.py"])
-    assert "expected a part of a file's name in the list" in capsys.readouterr().err
+    assert "expected a part of the name of a file or lesson in the list" in capsys.readouterr().err
