@@ -325,6 +325,7 @@ to_mosaic.mistakes = (
         "The pattern is GRBG: red belongs into even columns of even rows, blue into odd columns of "
         "odd rows.",
         but(("0::2, 0::2]", "0::2, 9::2]"), ("1::2, 1::2]", "1::2, 0::2]"), ("9::2", "1::2")),
+        likely="GRBG",
     ),
     Mistake(
         "The pattern is GBRG: red belongs into even rows, blue into odd rows.",

@@ -904,8 +904,13 @@ find_bugs.mistakes = (
     Mistake(
         "Name the suspects by their numbers, and not by their text.",
         'return {"A": "four", "B": "two", "C": "five"}',
+        likely="texts for numbers",
     ),
-    Mistake("The suspects have the numbers 1 to 8.", 'return {"A": 4, "B": 0, "C": 9}'),
+    Mistake(
+        "The suspects have the numbers 1 to 8.",
+        'return {"A": 4, "B": 0, "C": 9}',
+        likely="an unknown number",
+    ),
     Mistake(
         "A suspect is named twice: the three modules have three different mistakes.",
         'return {"A": 4, "B": 2, "C": 2}',

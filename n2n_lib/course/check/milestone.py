@@ -278,6 +278,7 @@ ReLU.mistakes = (
         "backward computes a forward: the ReLU of the gradient. What matters is the sign of the "
         "input, not that of the gradient.",
         but(("relu_backward(grad_output, self.output)", "grad_output.clamp(min=0)")),
+        likely="ReLU of the gradient",
     ),
     Mistake(
         "The result is right, but your ReLU changed its input: clamp_ works in place, and in "
@@ -305,6 +306,7 @@ ReLU.mistakes = (
     Mistake(
         "forward returns 1 where the value is positive, which is the slope: return the value.",
         but(("relu_forward(x)", "(x > 0) * torch.ones_like(x)")),
+        likely="slope returned",
     ),
     Mistake(
         "forward hands its input on: return the larger one of 0 and the value.",
@@ -445,6 +447,7 @@ Chain.mistakes = (
     Mistake(
         "backward returns inside its loop, so only the last module runs.",
         but(("grad_output = module.backward", "return module.backward")),
+        likely="return inside the loop",
     ),
     Mistake(
         "param forgets the parameters of the modules. Such a chain runs, and never learns.",
@@ -475,6 +478,7 @@ Chain.mistakes = (
             ),
             ("return grad_output", "return g"),
         ),
+        likely="same gradient for all",
     ),
     Mistake(
         "The first module never runs backwards, so the parameters in it get no gradient.",
@@ -719,6 +723,7 @@ small_network.mistakes = (
     Mistake(
         "The second ReLU is missing: one after the first convolution, one after the second.",
         but(("second, ReLU(), last", "second, last")),
+        likely="one ReLU only",
     ),
     Mistake(
         "The first ReLU is missing: one after the first convolution, one after the second.",
@@ -1018,6 +1023,7 @@ clean_up.mistakes = (
         "Values above 255 are left in: where the values are 0 to 1, clamp to 0 and 1.",
         but(("clamp(0, 1)", "clamp(0, 255)")),
         but(("clamp(0, 1)", "clamp(min=0)")),
+        likely="clamped below only",
     ),
     Mistake(
         "The clamp to 0 and 1 comes after the multiplication by 255: almost every value becomes 1.",
@@ -1030,6 +1036,7 @@ clean_up.mistakes = (
     Mistake(
         "Only the last part is returned: join all parts with torch.cat.",
         but(("torch.cat(parts)", "parts[-1]")),
+        likely="last part only",
     ),
     Mistake(
         "Only the first part is returned: join all parts with torch.cat.",

@@ -352,6 +352,7 @@ largest_rate.mistakes = (
         "A steep parabola would allow long steps: it is the other way round. Divide by the "
         "curvature.",
         "return 2 * curvature",
+        likely="2 a",
     ),
     Mistake(
         "At half of 1 / a the distance is halved in each step, on the same side: the rate may be "
@@ -374,6 +375,7 @@ largest_rate.mistakes = (
     Mistake(
         "It is the factor of a step with lr = 1, and no rate: for which lr is the factor -1?",
         "return 1 - curvature",
+        likely="a factor",
     ),
 )
 
@@ -440,10 +442,7 @@ path_without_zero_grad.mistakes = (
         but(("total += ", "total = ")),
         likely="with zero_grad",
     ),
-    Mistake(
-        "It goes uphill: subtract lr times the sum.",
-        but(("w -= ", "w += ")),
-    ),
+    Mistake("It goes uphill: subtract lr times the sum.", but(("w -= ", "w += ")), likely="uphill"),
     Mistake(
         "The start is missing: the path begins with w, before the first step.",
         but(("[w]", "[]")),
@@ -735,10 +734,12 @@ choose_rate.mistakes = (
     Mistake(
         "It is the smallest rate of the floor: take the middle.",
         but(("(floor[0] * floor[-1]) ** 0.5", "floor[0]")),
+        likely="smallest of the floor",
     ),
     Mistake(
         "It takes the middle of all rates, good or bad: keep those of the floor.",
         "return (rates[0] * rates[-1]) ** 0.5",
+        likely="all rates",
     ),
     Mistake(
         "The floor is too narrow: a loss up to 1.2 times the lowest belongs to it.",
