@@ -11,7 +11,7 @@ from hypothesis import settings
 for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):  # which Typer reads when it is loaded
     os.environ.pop(name, None)
 
-pytest.register_assert_rewrite("reference", "small_models", "answers")
+pytest.register_assert_rewrite("reference", "small_models", "answers", "handing_in")
 
 # The same examples on every run and every machine; no time limit, since CI machines are shared.
 settings.register_profile("n2n", derandomize=True, deadline=None, max_examples=30, database=None)

@@ -47,6 +47,7 @@ from PIL import Image
 
 from n2n_lib import cli
 from n2n_lib.course import notebooks as lessons
+from n2n_lib.course.grading.layouts import HandedIn
 from n2n_lib.course.grading.submissions import read_submission
 from n2n_lib.denoiser import images as image_files
 from n2n_lib.denoiser.model import DivergedError, Model
@@ -697,7 +698,7 @@ def other_submission(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
 def prepare_submission() -> Callable[[Path], None]:
     def load(path: Path) -> None:
         names = ["00_lesson", "01_lesson"]
-        submission = read_submission(path, names)
+        submission = read_submission(HandedIn(path.stem, (path,)), names)
         require(set(submission.notebooks) <= set(names), "cells of a lesson that nobody asked for")
         require(all(remark.isprintable() for remark in submission.remarks), "a remark of bytes")
         if submission.remarks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,15 @@ from n2n_lib.cli.options import JsonOption, QuietOption, check_at_least
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from n2n_lib.course.grading.run import Grade
+    from n2n_lib.course.grading.grades import Grade
+
+
+class Fence(str, Enum):
+    """Whether answers are closed in by bubblewrap."""
+
+    auto = "auto"
+    required = "required"
+    none = "none"
 
 
 def grade(
@@ -29,10 +38,42 @@ def grade(
         Path | None,
         typer.Option(help="Folder of the instructor's lessons.", show_default="notebooks"),
     ] = None,
-    feedback: Annotated[
-        Path | None, typer.Option(help="Write an HTML page for each student to this folder.")
+    lessons: Annotated[
+        str | None,
+        typer.Option(help="Numbers of the lessons that count, as 03,04.", show_default="all"),
     ] = None,
+    feedback: Annotated[
+        Path | None,
+        typer.Option(help="Write an HTML page for each student, and one of the class, here."),
+    ] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option(help="CSV file of all students: id, e-mail, name. Who is missing gets a row."),
+    ] = None,
+    overrides: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file of your corrections, comments and penalties.",
+            show_default="OUT with .overrides.csv, if it is there",
+        ),
+    ] = None,
+    moodle: Annotated[
+        Path | None, typer.Option(help="Write a CSV file that Moodle's gradebook imports.")
+    ] = None,
+    canvas: Annotated[
+        Path | None, typer.Option(help="Write a CSV file that Canvas's gradebook imports.")
+    ] = None,
+    fence: Annotated[
+        Fence,
+        typer.Option(
+            help="Whether answers must be closed in by bubblewrap: where it works, or else not at "
+            "all, or never."
+        ),
+    ] = Fence.auto,
     timeout: Annotated[int, typer.Option(help="Seconds that one answer may take.")] = 60,
+    student_timeout: Annotated[
+        int, typer.Option(help="Seconds that all answers of one student may take.")
+    ] = 600,
     memory: Annotated[int, typer.Option(help="MB that one answer may use (Linux).")] = 2048,
     jobs: Annotated[int, typer.Option(help="Students that are graded at a time.")] = 2,
     json_output: JsonOption = False,
@@ -42,8 +83,10 @@ def grade(
     from n2n_lib.cli.console import make_console
     from n2n_lib.course.grading import run
     from n2n_lib.course.grading.judge import has_bubblewrap
+    from n2n_lib.course.grading.outputs import Outputs
 
     check_at_least(timeout, "--timeout", 1)
+    check_at_least(student_timeout, "--student-timeout", 1)
     check_at_least(memory, "--memory", 1)
     check_at_least(jobs, "--jobs", 1)
     console = make_console(stderr=json_output)
@@ -56,9 +99,9 @@ def grade(
         )
     grades = run.grade(
         submissions,
-        out,
+        Outputs(out, feedback, roster, overrides, moodle, canvas),
         source=source,
-        feedback=feedback,
+        lessons=[each.strip() for each in lessons.split(",")] if lessons else (),
         limits=limits,
         jobs=jobs,
         progress=not quiet,

@@ -14,7 +14,6 @@ from answers import answered, emptied
 from nbformat.v4 import new_code_cell
 from notebook_files import write
 from scale_exercise import CELL, Scale
-from test_grading import PLAIN
 from test_student import check_stubs
 
 from n2n_lib.course import check
@@ -23,6 +22,8 @@ from n2n_lib.course.check.exercise import Case, Mistake, but, values
 from n2n_lib.course.check.judge import judge, judge_calls
 from n2n_lib.course.check.registry import Check
 from n2n_lib.course.edition import student_version
+from n2n_lib.course.grading.judge import Limits
+from n2n_lib.course.grading.outputs import Outputs
 from n2n_lib.course.grading.run import grade
 from n2n_lib.framework.activations import ReLU, Sigmoid
 from n2n_lib.framework.containers import Sequential
@@ -247,9 +248,9 @@ def test_a_class_is_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         lesson(tmp_path / "class" / name, cell)
     grades = grade(
         tmp_path / "class",
-        tmp_path / "grades.csv",
+        Outputs(tmp_path / "grades.csv"),
         source=source.parent,
-        limits=PLAIN,
+        limits=Limits(seconds=5, closed=False),
         progress=False,
     )
     marks = {done.student: next(iter(done.marks.values())) for done in grades}

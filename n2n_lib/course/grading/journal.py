@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from n2n_lib.course.grading.grades import Grade, Mark, Piece
 from n2n_lib.course.grading.judge import Limits
-from n2n_lib.course.grading.results import Grade, Mark
 from n2n_lib.course.grading.submissions import Submission
 from n2n_lib.course.grading.tasks import Assignment
 from n2n_lib.support.files import write_atomically
@@ -56,11 +56,15 @@ class Journal:
     def _read(self, line: str) -> None:
         try:
             content = json.loads(line)
-            marks = {column: Mark(**mark) for column, mark in content.pop("marks").items()}
+            marks = {column: _mark(mark) for column, mark in content.pop("marks").items()}
             grade = Grade(**content, marks=marks)
         except (ValueError, KeyError, TypeError):  # the last line of a run that was killed
             return
         self._known[grade.student] = grade
+
+
+def _mark(content: dict) -> Mark:
+    return Mark(**{**content, "pieces": [Piece(**piece) for piece in content["pieces"]]})
 
 
 def _digest(assignments: Sequence[Assignment], limits: Limits) -> str:

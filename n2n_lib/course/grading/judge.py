@@ -22,6 +22,7 @@ import psutil
 
 from n2n_lib.course.check.exercise import Exercise, tensors_in
 from n2n_lib.course.check.judge import Verdict, judge_calls
+from n2n_lib.course.grading.grades import Piece
 from n2n_lib.course.grading.wire import decode, plain, receive, send
 from n2n_lib.course.grading.worker import FORKS
 
@@ -75,8 +76,8 @@ class Worker:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def judge(self, exercise: Exercise, cells: Sequence[str], name: str) -> Verdict:
-        """Judge the function or class `name` that the cells define.
+    def judge(self, exercise: Exercise, pieces: Sequence[Piece], name: str) -> Verdict:
+        """Judge the function or class `name` that some pieces of code define.
 
         Raises
         ------
@@ -88,7 +89,7 @@ class Worker:
         timer.start()
         reusable = False
         try:
-            verdict = self._judge(exercise, cells, name)
+            verdict = self._judge(exercise, pieces, name)
             reusable = FORKS
             return verdict
         finally:
@@ -135,9 +136,9 @@ class Worker:
         self._late = True
         self.interrupt()
 
-    def _judge(self, exercise: Exercise, cells: Sequence[str], name: str) -> Verdict:
+    def _judge(self, exercise: Exercise, pieces: Sequence[Piece], name: str) -> Verdict:
         request = {
-            "cells": list(cells),
+            "pieces": [(piece.cell, piece.line, piece.source) for piece in pieces],
             "function": name,
             "use": exercise.use,  # pickled, that is by its name
             "megabytes": self.megabytes,

@@ -5,31 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 from threading import Event
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from n2n_lib.course.grading.grades import Grade, Mark
 from n2n_lib.course.grading.journal import Journal
 from n2n_lib.course.grading.judge import Limits, NoAnswer, Worker
-from n2n_lib.course.grading.results import Grade, Mark, write_csv, write_feedback
-from n2n_lib.course.grading.submissions import (
-    Submission,
-    answer_of,
-    find_submissions,
-    read_submission,
-)
+from n2n_lib.course.grading.layouts import HandedIn, find_class
+from n2n_lib.course.grading.outputs import Outputs
+from n2n_lib.course.grading.selection import select
+from n2n_lib.course.grading.submissions import Submission, read_submission
 from n2n_lib.course.grading.tasks import Assignment, Task, read_assignments
-from n2n_lib.support.files import check_writable
 
 
 def grade(
     submissions: str | os.PathLike,
-    out: str | os.PathLike,
+    outputs: Outputs,
     *,
     source: str | os.PathLike | None = None,
-    feedback: str | os.PathLike | None = None,
+    lessons: Sequence[str] = (),
     limits: Limits | None = None,
     jobs: int = 2,
     progress: bool = True,
@@ -43,13 +39,11 @@ def grade(
     Parameters
     ----------
     submissions : path-like
-        See `submissions.find_submissions`.
-    out : path-like
-        The CSV file.
-    source : path-like, optional
-        Folder of the instructor's lessons. Default: see `n2n_lib.course.notebooks.find_lessons`.
-    feedback : path-like, optional
-        Folder for the pages; it is made.
+        See `layouts.find_class`.
+    outputs : Outputs
+        The files to write.
+    source, lessons
+        See `tasks.read_assignments`.
     limits : Limits, optional
         For each answer.
     jobs : int
@@ -65,28 +59,22 @@ def grade(
     Raises
     ------
     ValueError
-        If there is nothing to grade, or not by these lessons, or another run writes to `out`.
+        If there is nothing to grade, or not by these lessons, or another run writes to the
+        same file.
     """
-    assignments, paths = read_assignments(source), find_submissions(submissions)
-    limits, out = limits or Limits(), Path(out)
-    check_writable(out.parent)
-    if feedback is not None:
-        Path(feedback).mkdir(parents=True, exist_ok=True)
-        check_writable(feedback)
+    assignments, found = read_assignments(source, lessons), find_class(submissions)
+    limits, out = limits or Limits(), outputs.out
+    outputs.prepare()
     try:
         with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
             _check_solutions(assignments, limits)
             journal = Journal(out.with_name(f"{out.name}.journal"), assignments, limits)
             grades = []
-            with tqdm(total=len(paths), unit="student", disable=not progress) as bar:
-                for done in _each(paths, assignments, limits, jobs, journal):
+            with tqdm(total=len(found.students), unit="student", disable=not progress) as bar:
+                for done in _each(found.students, assignments, limits, jobs, journal):
                     grades.append(done)
-                    if feedback is not None:
-                        write_feedback(Path(feedback, f"{done.student}.html"), done)
                     bar.update()
-            grades.sort(key=lambda done: done.student)
-            write_csv(out, grades)
-            return grades
+            return outputs.write(grades)
     except Timeout:
         raise ValueError(f"expected no other run to write to {out}, found one at work") from None
 
@@ -120,18 +108,18 @@ def grade_submission(
             if stopped():
                 raise KeyboardInterrupt
             marks[task.column] = _mark(task, cells, worker)
-    return Grade(submission.student, submission.digest, marks, submission.remarks)
+    return Grade(submission.student, submission.digest, marks, submission.remarks, submission.ids)
 
 
 def _mark(task: Task, cells: list[dict] | None, worker: Worker) -> Mark:
     """Judge one answer."""
-    mark = Mark(0, task.points, "missing")
+    mark = Mark(0, task.points, "missing", task.title)
     if cells is None:
         return mark
-    answer = answer_of(task, cells)
-    mark.code, mark.remarks = answer.shown, answer.remarks
+    answer = select(task, cells)
+    mark.pieces, mark.remarks = answer.pieces, answer.remarks
     try:
-        verdict = worker.judge(task.exercise, answer.cells, task.function)
+        verdict = worker.judge(task.exercise, answer.pieces, task.function)
     except NoAnswer as reason:
         mark.result, mark.message = "no result", f"{task.function}: {reason}."
         mark.remarks = [*answer.remarks, str(reason)]
@@ -145,7 +133,7 @@ def _mark(task: Task, cells: list[dict] | None, worker: Worker) -> Mark:
 
 
 def _each(
-    paths: Sequence[Path],
+    students: Sequence[HandedIn],
     assignments: Sequence[Assignment],
     limits: Limits,
     jobs: int,
@@ -154,8 +142,8 @@ def _each(
     """Yield the grades as they are ready, those of unchanged submissions from the journal."""
     stop, workers, names = Event(), set(), [assignment.name for assignment in assignments]
 
-    def one(path: Path) -> Grade:
-        submission = read_submission(path, names)
+    def one(student: HandedIn) -> Grade:
+        submission = read_submission(student, names)
         if known := journal.get(submission):
             return known
         with limits.worker() as worker:
@@ -164,7 +152,7 @@ def _each(
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            for future in as_completed([pool.submit(one, path) for path in paths]):
+            for future in as_completed([pool.submit(one, student) for student in students]):
                 done = future.result()
                 journal.add(done)
                 yield done
@@ -178,7 +166,8 @@ def _each(
 def _check_solutions(assignments: Sequence[Assignment], limits: Limits) -> None:
     """Raise unless the instructor's own solutions get all points."""
     folder = assignments[0].path.parent
-    solutions = read_submission(folder, [assignment.name for assignment in assignments])
+    own = HandedIn(folder.name, (folder,))
+    solutions = read_submission(own, [assignment.name for assignment in assignments])
     with limits.worker() as worker:
         own = grade_submission(solutions, assignments, worker)
     wrong = {column: mark for column, mark in own.marks.items() if mark.points != mark.maximum}

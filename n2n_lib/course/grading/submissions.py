@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from n2n_lib.course.grading.tasks import Task, source_of
+from n2n_lib.course.grading.layouts import HandedIn
+from n2n_lib.course.grading.tasks import source_of
 from n2n_lib.course.grading.wire import plain
 
 LARGEST = 16 * 2**20
@@ -45,64 +46,33 @@ class Submission:
         What could not be read, and why.
     digest : str
         Of all that counts, to see whether a submission has changed.
+    ids : dict of str to str
+        What the place where it was handed in says of the student, see `Grade`.
     """
 
     student: str
     notebooks: dict[str, list[dict]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     digest: str = ""
+    ids: dict[str, str] = field(default_factory=dict)
 
 
-def find_submissions(path: str | os.PathLike) -> list[Path]:
-    """Return the folder or zip file of each student.
-
-    Parameters
-    ----------
-    path : path-like
-        A folder that holds a folder or a zip file for each student, or that of one student: a zip
-        file, or a folder with notebooks directly in it.
-
-    Raises
-    ------
-    ValueError
-        If there are none, or two for one student.
-    """
-    path = Path(path)
-    if path.is_file() and path.suffix.lower() == ".zip":
-        return [path]
-    if not path.is_dir():
-        raise ValueError(f"expected a folder of submissions or a zip file, got {path}")
-    visible = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith((".", "__"))]
-    if any(entry.suffix == ".ipynb" for entry in visible):
-        return [path.resolve()]
-    found = [e for e in visible if e.is_dir() or (e.suffix.lower() == ".zip" and e.is_file())]
-    if not found:
-        raise ValueError(f"expected a folder or zip file for each student in {path}, got none")
-    names = [student_of(entry) for entry in found]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"expected one submission of each student, got two of {twice!r} in {path}")
-    return found
-
-
-def student_of(path: Path) -> str:
-    """Return the student's name."""
-    return path.stem if path.suffix.lower() == ".zip" and path.is_file() else path.name
-
-
-def read_submission(path: Path, lessons: Sequence[str]) -> Submission:
+def read_submission(student: HandedIn, lessons: Sequence[str]) -> Submission:
     """Read the notebooks of a student; what cannot be read becomes a remark.
 
     Parameters
     ----------
-    path : Path
-        As `find_submissions` returns it.
+    student : HandedIn
+        As `layouts.find_class` returns it.
     lessons : sequence of str
         Names ``NN_name`` of the lessons. A notebook belongs to the lesson whose name is in its own.
     """
-    submission, digest = Submission(student_of(path)), hashlib.sha256()
+    submission, digest = Submission(student.name, ids=student.ids), hashlib.sha256()
     try:
         with ExitStack() as stack:
-            files = _files(path, stack, submission.remarks)
+            files: Files = {}
+            for path in student.paths:
+                files |= _files(path, stack, submission.remarks)
             for lesson in lessons:
                 content = _content(files, lesson, submission.remarks)
                 if content is not None:
@@ -198,49 +168,3 @@ def _read_cells(submission: Submission, lesson: str, content: bytes) -> None:
         )
     else:
         submission.notebooks[lesson] = cells
-
-
-@dataclass
-class Answer:
-    """What a student hands in for one exercise.
-
-    Attributes
-    ----------
-    cells : list of str
-        The lesson's own cells before the exercise, then all of the student's up to the check.
-    shown : str
-        The student's cell with the function, as far as it can be found.
-    remarks : list of str
-        What was done to the check.
-    """
-
-    cells: list[str]
-    shown: str
-    remarks: list[str]
-
-
-def answer_of(task: Task, cells: Sequence[dict]) -> Answer:
-    """Put together what a student's answer to an exercise may need."""
-    remarks, place = [], _place(cells, task.check_cell)
-    if place is None:
-        remarks.append("the check was deleted; the instructor's was used")
-    elif cells[place]["source"].strip() != task.check_source.strip():
-        remarks.append("the check was changed; the instructor's was used")
-    elif any(cells[place]["nbgrader"].get(k) != v for k, v in task.check_metadata.items()):
-        remarks.append("the metadata of the check was changed; the instructor's was used")
-    own = cells[:place]
-    shown = _place(cells, task.cell)
-    if shown is None:
-        defines = re.compile(rf"\b(?:def|class)\s+{task.function}\b")
-        shown = next((i for i, cell in enumerate(own) if defines.search(cell["source"])), None)
-    return Answer(
-        cells=[*task.before, *(cell["source"] for cell in own)],
-        shown=cells[shown]["source"] if shown is not None else "",
-        remarks=remarks,
-    )
-
-
-def _place(cells: Sequence[dict], name: str) -> int | None:
-    """Return where the cell of that id is, the last one if it was copied."""
-    found = [i for i, c in enumerate(cells) if name in (c["id"], c["nbgrader"].get("grade_id"))]
-    return found[-1] if found else None

@@ -25,6 +25,8 @@ class Task:
         Lesson and cell, ``03/conv2d-forward``.
     cell, check_cell : str
         Ids of the exercise's cell and of the cell with the check.
+    title : str
+        Of the exercise.
     function : str
         Name of the student's function or class.
     exercise : Exercise
@@ -42,6 +44,7 @@ class Task:
     column: str
     cell: str
     check_cell: str
+    title: str
     function: str
     exercise: Exercise
     points: float
@@ -71,13 +74,17 @@ class Assignment:
         return self.path.stem
 
 
-def read_assignments(folder: str | os.PathLike | None = None) -> list[Assignment]:
+def read_assignments(
+    folder: str | os.PathLike | None = None, lessons: Sequence[str] = ()
+) -> list[Assignment]:
     """Read what the lessons of a folder ask, those that have exercises.
 
     Parameters
     ----------
     folder : path-like, optional
         Default: see `n2n_lib.course.notebooks.find_lessons`.
+    lessons : sequence of str
+        Numbers of the lessons that count, as ``03``. Default: all.
 
     Raises
     ------
@@ -90,7 +97,11 @@ def read_assignments(folder: str | os.PathLike | None = None) -> list[Assignment
     assignments = [assignment for assignment in assignments if assignment.tasks]
     if not assignments:
         raise ValueError(f"expected a folder of lessons with exercises, got {folder}")
-    return assignments
+    known = [assignment.name.partition("_")[0] for assignment in assignments]
+    if unknown := [lesson for lesson in lessons if lesson not in known]:
+        raise ValueError(f"expected lessons of {', '.join(known)}, got {', '.join(unknown)}")
+    chosen = zip(known, assignments, strict=True)
+    return [assignment for number, assignment in chosen if not lessons or number in lessons]
 
 
 def _read(path: Path) -> Assignment:
@@ -127,6 +138,7 @@ def _task(lesson: str, exercise: str | None, cell: dict, before: Sequence[str]) 
         column=f"{lesson[:2]}/{exercise}",
         cell=exercise,
         check_cell=cell["id"],
+        title=check.EXERCISES[name].title,
         function=function,
         exercise=check.EXERCISES[name],
         points=cell["metadata"]["nbgrader"]["points"],

@@ -8,7 +8,6 @@ give a wrong answer: the verdict is found by `judge`, in another process.
 
 from __future__ import annotations
 
-import ast
 import ctypes
 import json
 import os
@@ -25,7 +24,6 @@ import torch
 import n2n_lib.course.check  # noqa: F401  (loaded once, before the forks)
 from n2n_lib.course.check.exercise import tensors_in
 from n2n_lib.course.grading.wire import encode, receive, send
-from n2n_lib.course.needed import needed
 
 FORKS = sys.platform == "linux"  # on macOS a fork after PyTorch is loaded may hang
 
@@ -91,14 +89,13 @@ def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
     asked = pickle.loads(request)
     _limit(asked["megabytes"])
     sys.addaudithook(_forbid)
-    sources = asked["cells"]
+    pieces = asked["pieces"]
     namespace: dict[str, Any] = {"__name__": "__main__"}
     try:
-        for number, statement in needed(sources, asked["function"], skip=_is_check):
-            module = compile(ast.Module([statement], []), _file(number), "exec")
-            exec(module, namespace)
+        for number, (_, line, source) in enumerate(pieces):
+            exec(compile("\n" * (line - 1) + source, _file(number), "exec"), namespace)
     except BaseException as error:  # SystemExit too
-        _say(answers, {"error": _describe(error, sources)})
+        _say(answers, {"error": _describe(error, pieces)})
         return
     if (function := namespace.get(asked["function"])) is None:
         _say(answers, {"undefined": True})
@@ -107,19 +104,7 @@ def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
     if asked["use"]:
         function = partial(asked["use"], function)
     while (arguments := pickle.loads(receive(requests) or pickle.dumps(None))) is not None:
-        _say(answers, _call(function, arguments, sources))
-
-
-def _is_check(statement: ast.stmt) -> bool:
-    """Whether a statement checks another answer, ``check.relu(relu)``, which none waits for."""
-    call = getattr(statement, "value", None)
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and isinstance(call.func.value, ast.Name)
-        and call.func.value.id == "check"
-    )
+        _say(answers, _call(function, arguments, pieces))
 
 
 def _limit(megabytes: int) -> None:
@@ -146,7 +131,7 @@ def _forbid(event: str, arguments: tuple) -> None:
         raise PermissionError(f"not allowed while graded: {event}")
 
 
-def _call(function: Any, arguments: list, sources: list[str]) -> dict:
+def _call(function: Any, arguments: list, pieces: list) -> dict:
     """Call the student's function, or what uses it; report what it returned, raised and changed."""
     tensors = [tensor for _, tensor in tensors_in(arguments)]
     lists = [list(value) if isinstance(value, list) else [] for value in arguments]
@@ -155,7 +140,7 @@ def _call(function: Any, arguments: list, sources: list[str]) -> dict:
             returned = encode(function(*arguments))
             after = [encode(tensor) for tensor in tensors]
     except BaseException as error:
-        return {"error": _describe(error, sources)}
+        return {"error": _describe(error, pieces)}
     pairs = zip(lists, arguments, strict=True)
     changed = [
         isinstance(now, list) and list(map(id, now)) != list(map(id, before))
@@ -164,14 +149,14 @@ def _call(function: Any, arguments: list, sources: list[str]) -> dict:
     return {"returned": returned, "after": after, "changed": changed}
 
 
-def _describe(error: BaseException, sources: list[str]) -> dict:
+def _describe(error: BaseException, pieces: list) -> dict:
     """Describe an exception, with the last line of the student's code that it went through."""
     line, trace = "", error.__traceback__
     while trace is not None:
         file, number = trace.tb_frame.f_code.co_filename, trace.tb_lineno
-        for cell, source in enumerate(sources):
-            if file == _file(cell):
-                line = source.splitlines()[number - 1].strip()
+        for piece, (_, first, source) in enumerate(pieces):
+            if file == _file(piece):
+                line = source.splitlines()[number - first].strip()
         trace = trace.tb_next
     return {
         "name": type(error).__name__,
@@ -181,8 +166,8 @@ def _describe(error: BaseException, sources: list[str]) -> dict:
     }
 
 
-def _file(cell: int) -> str:
-    return f"<cell {cell}>"
+def _file(piece: int) -> str:
+    return f"<piece {piece}>"
 
 
 def _say(answers: BinaryIO, content: dict) -> None:

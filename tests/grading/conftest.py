@@ -1,0 +1,84 @@
+"""A class that is graded once."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from handing_in import (
+    HOSTILE,
+    LESSONS,
+    NOTEBOOKS,
+    PLAIN,
+    STUB,
+    UPSAMPLING,
+    cell_of,
+    code_cell,
+    hand_in,
+    notebook,
+)
+
+from n2n_lib.course.grading.grades import Grade
+from n2n_lib.course.grading.outputs import Outputs
+from n2n_lib.course.grading.run import grade
+
+
+def tampered() -> dict:
+    """A wrong and a missing answer, and whatever might hide it."""
+    content = notebook(UPSAMPLING, {"upsample-forward": "print('right')\nreturn x"})
+    forge = (
+        "class check:\n    upsample_forward = print\nimport n2n_lib.course.check.judge as judge\n"
+    )
+    forge += "judge.judge = judge.run = lambda *_: judge.Verdict(True, 'right')"
+    content["cells"].insert(0, code_cell(forge))
+    cell_of(content, "upsample-forward-check")["metadata"]["nbgrader"]["points"] = 100
+    cell_of(content, "upsample-forward")["metadata"] = {}
+    content["cells"].remove(cell_of(content, "upsample-backward"))
+    cell_of(content, "upsample-backward-check")["source"] = "print('right')"
+    return content
+
+
+def added() -> dict:
+    """A right answer that uses cells of the student's own, and no check left."""
+    content = notebook(UPSAMPLING, {"upsample-forward": "%time\nreturn twice(x, scale)"})
+    cell = cell_of(content, "upsample-forward")
+    cell["source"] = cell["source"].replace("    %time\n", "") + "\n%time 1"
+    helper = "import numpy as np\ndef twice(x, scale):\n"
+    helper += "    return torch.from_numpy(np.kron(x.numpy(), np.ones((scale, scale)))).to(x)"
+    content["cells"].insert(content["cells"].index(cell), code_cell(helper))
+    cell["id"], cell["metadata"] = "another", {}
+    content["cells"].remove(cell_of(content, "upsample-forward-check"))
+    return content
+
+
+@pytest.fixture(scope="session")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Grade]]:
+    """A class, graded once: folder of the results, grades by student."""
+    folder = tmp_path_factory.mktemp("class")
+    bodies = {name: body for name, (body, _) in HOSTILE.items()}
+    students = folder / "handed in"
+    hand_in(students / "good", *((lesson, notebook(lesson)) for lesson in LESSONS))
+    hand_in(students / "stubs", *((lesson, notebook(lesson, rest=STUB)) for lesson in LESSONS))
+    hand_in(students / "hostile", *((lesson, notebook(lesson, bodies)) for lesson in LESSONS))
+    half = notebook(UPSAMPLING, {"upsample-forward": "return x"})
+    hand_in(students / "half" / "in a folder", (UPSAMPLING, half))
+    hand_in(students / "=tampered", (UPSAMPLING, tampered()))
+    hand_in(students / "added", (UPSAMPLING, added()))
+    (folder / "temporary").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder / "temporary"))
+        grades = grade(
+            students,
+            Outputs(folder / "grades.csv", feedback=folder / "pages"),
+            source=NOTEBOOKS,
+            limits=PLAIN,
+            progress=False,
+        )
+    return folder, {done.student: done for done in grades}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder with one lesson."""
+    return hand_in(tmp_path / "lessons", (UPSAMPLING, notebook(UPSAMPLING)))

@@ -1,0 +1,112 @@
+"""Points for what is right, whatever a student hands in."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+from handing_in import HOSTILE, NOTEBOOKS, REST, UPSAMPLING, N, hand_in, notebook, points, read
+
+from n2n_lib.course.check import EXERCISES
+from n2n_lib.course.grading import run
+from n2n_lib.course.grading.judge import Limits, has_bubblewrap
+from n2n_lib.course.grading.tasks import read_assignments
+from n2n_lib.course.grading.worker import FORKS
+from n2n_lib.course.lessons import stem_of
+
+
+def test_every_exercise_is_graded_and_points_are_those_of_the_lessons():
+    tasks = [task for lesson in read_assignments(NOTEBOOKS) for task in lesson.tasks]
+    assert {task.exercise.name for task in tasks} == EXERCISES.keys()
+    text = "".join(path.read_text(encoding="utf-8") for path in NOTEBOOKS.glob("*.ipynb"))
+    assert sum(task.points for task in tasks) == sum(map(int, re.findall(r'"points": (\d+)', text)))
+
+
+def test_solutions_get_all_points_and_stubs_none(graded):
+    good, stubs = graded[1]["good"], graded[1]["stubs"]
+    assert good.total == good.maximum > 0
+    assert good.remarks == []
+    assert stubs.total == 0
+    assert {mark.result for mark in stubs.marks.values()} == {"not written"}
+
+
+def test_one_right_and_one_wrong(graded):
+    half, stem = graded[1]["half"], stem_of("convolution")
+    assert points(half) == {f"{N}/upsample-backward": 2} | REST
+    assert half.maximum == graded[1]["good"].maximum
+    assert f"{N}/upsample-forward: wrong" in half.remarks
+    assert f"{stem[:2]}: no notebook {stem}.ipynb" in half.remarks
+    assert "Wrong shape" in half.marks[f"{N}/upsample-forward"].message
+
+
+def test_checks_and_points_are_the_instructors(graded):
+    done = graded[1]["=tampered"]
+    assert points(done) == {f"{N}/stamp-row": 2}
+    remarks = [remark for remark in done.remarks if remark.startswith(f"{N}/")]
+    restored = "of the check was changed; the instructor's was used"
+    assert remarks == [
+        f"{N}/upsample-forward: the metadata {restored}",
+        f"{N}/upsample-forward: wrong",
+        f"{N}/upsample-backward: the check {restored.split(maxsplit=3)[-1]}",
+        f"{N}/upsample-backward: upsample_backward is not defined in any cell that Python can read",
+        f"{N}/upsample-conv: the cells that UpsampleConv needs raised NameError: name "
+        "'upsample_backward' is not defined",
+    ]
+
+
+def test_cells_of_the_students_own_count(graded):
+    done = graded[1]["added"]
+    assert points(done) == {f"{N}/upsample-forward": 1, f"{N}/upsample-backward": 2} | REST
+    assert f"{N}/upsample-forward: the check was deleted; the instructor's was used" in done.remarks
+    assert "twice(x, scale)" in done.marks[f"{N}/upsample-forward"].pieces[-2].source
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_answer_costs_itself(graded, name: str):
+    done = graded[1]["hostile"]
+    (column,) = (column for column in done.marks if column.endswith(f"/{name}"))
+    assert done.marks[column].points == 0
+    if FORKS:
+        (remark,) = (remark for remark in done.remarks if remark.startswith(column))
+        assert HOSTILE[name][1] in remark + done.marks[column].message
+
+
+def test_hostile_answers_cost_nothing_else_but_what_calls_them(graded):
+    done = graded[1]["hostile"]
+    names = {*HOSTILE, "conv2d-loops", "upsample-conv"}
+    lost = sum(mark.maximum for c, mark in done.marks.items() if c.split("/")[1] in names)
+    assert done.total == done.maximum - lost
+
+
+def test_nothing_is_left_behind(graded):
+    temporary = graded[0] / "temporary"
+    assert list(temporary.iterdir()) == []
+    for process in psutil.process_iter():
+        try:
+            assert not process.environ().get("HOME", "").startswith(str(temporary))
+        except psutil.Error:
+            continue
+
+
+def test_bubblewrap_closes_the_answer_in(tmp_path: Path):
+    if not has_bubblewrap():
+        pytest.skip("needs bubblewrap (bwrap) and a kernel that lets it work")
+    target = tmp_path / "precious"
+    target.write_text("x")
+    path = json.dumps(str(target))
+    body = (
+        "import ctypes\nlibc = ctypes.CDLL(None)\n"
+        f"gone = libc.unlink({path}.encode())\n"
+        "with open('/proc/net/dev') as file: lines = file.read().splitlines()\n"
+        "raise ValueError(f'{gone} {len(lines)}')"
+    )
+    hand_in(tmp_path / "one", (UPSAMPLING, notebook(UPSAMPLING, {"upsample-forward": body})))
+    lessons = [lesson for lesson in read_assignments(NOTEBOOKS) if lesson.name == UPSAMPLING]
+    with Limits(closed=True).worker() as worker:
+        done = run.grade_submission(read(tmp_path / "one", [UPSAMPLING]), lessons, worker)
+    assert "ValueError: -1 3" in done.marks[f"{N}/upsample-forward"].message  # loopback alone
+    assert points(done) == {f"{N}/upsample-backward": 2} | REST
+    assert target.exists()
