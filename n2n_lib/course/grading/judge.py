@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import pickle
 import shutil
@@ -23,7 +23,17 @@ import psutil
 from n2n_lib.course.check.exercise import Exercise, tensors_in
 from n2n_lib.course.check.judge import Verdict, judge_calls
 from n2n_lib.course.grading.grades import Piece
-from n2n_lib.course.grading.wire import decode, plain, receive, send
+from n2n_lib.course.grading.wire import (
+    LARGEST,
+    UNSET,
+    Answer,
+    Raised,
+    decode,
+    plain,
+    receive,
+    send,
+    unpack,
+)
 from n2n_lib.course.grading.worker import FORKS
 
 BUBBLEWRAP = [
@@ -68,7 +78,7 @@ class Worker:
     def __init__(self, seconds: float, megabytes: int, *, closed: bool) -> None:
         self.seconds, self.megabytes, self.closed = seconds, megabytes, closed
         self._process: subprocess.Popen | None = None
-        self._late = False
+        self._late, self._allowed = False, seconds
 
     def __enter__(self) -> Worker:
         return self
@@ -76,8 +86,21 @@ class Worker:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def judge(self, exercise: Exercise, pieces: Sequence[Piece], name: str) -> Verdict:
+    def judge(
+        self, exercise: Exercise, pieces: Sequence[Piece], name: str, at_most: float = math.inf
+    ) -> Verdict:
         """Judge the function or class `name` that some pieces of code define.
+
+        Parameters
+        ----------
+        exercise : Exercise
+            What is asked.
+        pieces : sequence of Piece
+            What is run, in this order.
+        name : str
+            Of the function or class.
+        at_most : float
+            Seconds that are left to the student.
 
         Raises
         ------
@@ -85,7 +108,8 @@ class Worker:
             If it cannot be judged: it is not defined, does not end, takes its process down, ...
         """
         self._start()
-        timer = Timer(self.seconds, self._stop_late)
+        self._allowed = min(self.seconds, at_most)
+        timer = Timer(self._allowed, self._stop_late)
         timer.start()
         reusable = False
         try:
@@ -97,11 +121,6 @@ class Worker:
             timer.join()
             if self._late or not reusable:  # or nothing is known of the state of the process
                 self.stop()
-
-    def interrupt(self) -> None:
-        """Kill the process from another thread; `judge` raises NoAnswer."""
-        if (process := self._process) is not None:
-            _kill(process)
 
     def stop(self) -> None:
         """End the process and all that it has started."""
@@ -134,7 +153,7 @@ class Worker:
 
     def _stop_late(self) -> None:
         self._late = True
-        self.interrupt()
+        _kill(self._process)
 
     def _judge(self, exercise: Exercise, pieces: Sequence[Piece], name: str) -> Verdict:
         request = {
@@ -144,13 +163,13 @@ class Worker:
             "megabytes": self.megabytes,
         }
         answer = self._ask(request, "ready", "undefined", "error")
-        if "undefined" in answer:
+        if answer.undefined is not UNSET:
             raise NoAnswer(f"{name} is not defined in any cell that Python can read")
-        if "error" in answer:
-            error = _error(answer["error"])
+        if answer.error is not UNSET:
+            error = _error(answer.error)
             what = plain(f"{type(error).__name__}: {error}")
             raise NoAnswer(f"the cells that {name} needs raised {what}")
-        if exercise.kind == "class" and answer.get("class") is not True:
+        if exercise.kind == "class" and answer.is_class is not True:
             raise NoAnswer(f"{name} is not a class")
         try:
             verdict = judge_calls(exercise, self._call)
@@ -164,42 +183,39 @@ class Worker:
         """Stand for the student's answer: the same result, exception and changed arguments."""
         values = list(arguments)
         answer = self._ask(values, "returned", "error")
-        if "error" in answer:
-            raise _error(answer["error"])
+        if answer.error is not UNSET:
+            raise _error(answer.error)
         try:
             tensors = [tensor for _, tensor in tensors_in(values)]
-            for tensor, after in zip(tensors, answer["after"], strict=True):
+            for tensor, after in zip(tensors, answer.after, strict=True):
                 tensor.data = decode(after)
-            for value, changed in zip(values, answer["changed"], strict=True):
+            for value, changed in zip(values, answer.changed, strict=True):
                 if changed:
                     value.append(None)  # the list is no longer what it was
-            return decode(answer["returned"])
-        except (ValueError, KeyError, TypeError, RuntimeError, AttributeError):
+            return decode(answer.returned)
+        except (ValueError, TypeError, RuntimeError, AttributeError):
             raise NoAnswer(NONSENSE) from None
 
-    def _ask(self, question: Any, *kinds: str) -> dict:
+    def _ask(self, question: Any, *kinds: str) -> Answer:
         """Send a question; return the answer, which must be of one of the kinds."""
-        answer: Any = None
-        try:
+        with suppress(OSError):  # it has died, and may have said how
             send(self._process.stdin, pickle.dumps(question))
-        except OSError:  # it has died, and may have said how
-            pass
         try:
-            answer = json.loads(receive(self._process.stdout) or "null")
-        except (OSError, ValueError, RecursionError):
-            answer = NONSENSE
-        if isinstance(answer, dict) and any(kind in answer for kind in kinds):
+            frame = receive(self._process.stdout, LARGEST)
+            answer = unpack(frame) if frame else None
+        except (OSError, ValueError):
+            answer = Answer()
+        if answer and any(getattr(answer, kind) is not UNSET for kind in kinds):
             return answer
         raise NoAnswer(self._why(answer))
 
-    def _why(self, answer: Any) -> str:
+    def _why(self, answer: Answer | None) -> str:
         """Say why there is no answer that can be judged."""
         if self._late:
-            return f"did not finish within {self.seconds:g} s"
+            return f"did not finish within {self._allowed:.3g} s"
         if answer is None:
             return "its process died"
-        code = answer.get("ended") if isinstance(answer, dict) else None
-        if not isinstance(code, int):
+        if (code := answer.ended) is UNSET:
             return NONSENSE
         if code >= 0:
             return f"its code ended Python, exit code {code}"
@@ -209,11 +225,24 @@ class Worker:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an answer may take: seconds and megabytes, closed in by bubblewrap or not."""
+    """What an answer may take, and all answers of a student.
+
+    Attributes
+    ----------
+    seconds : float
+        For one answer.
+    megabytes : int
+        For one answer (Linux).
+    closed : bool
+        Whether it is closed in by bubblewrap.
+    student_seconds : float
+        For all answers of a student; those that are not reached get no result.
+    """
 
     seconds: float = 60
     megabytes: int = 2048
     closed: bool = field(default_factory=has_bubblewrap)
+    student_seconds: float = 600
 
     def worker(self) -> Worker:
         """Return a worker with these limits."""
@@ -235,21 +264,23 @@ def _environment(folder: str) -> dict[str, str]:
     }
 
 
-def _kill(process: subprocess.Popen) -> None:
+def kill_tree(pid: int) -> None:
+    """Kill a process and all that it has started."""
     with suppress(psutil.Error):
-        for child in psutil.Process(process.pid).children(recursive=True):
+        process = psutil.Process(pid)
+        for each in [*process.children(recursive=True), process]:
             with suppress(psutil.Error):
-                child.kill()
-    process.kill()
+                each.kill()
+
+
+def _kill(process: subprocess.Popen) -> None:
+    kill_tree(process.pid)
     process.wait()
 
 
-def _error(said: dict) -> Exception:
+def _error(said: Raised) -> Exception:
     """Make an exception that looks like the one of the student's code."""
-    try:
-        base = NotImplementedError if said["empty"] else Exception
-        error = type(said["name"][:80], (base,), {})(str(said["text"])[:2000])
-        error.student_line = str(said["line"])
-        return error
-    except (ValueError, KeyError, TypeError):
-        raise NoAnswer(NONSENSE) from None
+    base = NotImplementedError if said.empty else Exception
+    error = type(plain(said.name), (base,), {})(said.text[:2000])
+    error.student_line = said.line[:2000]
+    return error

@@ -9,7 +9,6 @@ give a wrong answer: the verdict is found by `judge`, in another process.
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import pickle
 import signal
@@ -23,7 +22,7 @@ import torch
 
 import n2n_lib.course.check  # noqa: F401  (loaded once, before the forks)
 from n2n_lib.course.check.exercise import tensors_in
-from n2n_lib.course.grading.wire import encode, receive, send
+from n2n_lib.course.grading.wire import Raised, encode, pack, raised, receive, send
 
 FORKS = sys.platform == "linux"  # on macOS a fork after PyTorch is loaded may hang
 
@@ -149,7 +148,7 @@ def _call(function: Any, arguments: list, pieces: list) -> dict:
     return {"returned": returned, "after": after, "changed": changed}
 
 
-def _describe(error: BaseException, pieces: list) -> dict:
+def _describe(error: BaseException, pieces: list) -> Raised:
     """Describe an exception, with the last line of the student's code that it went through."""
     line, trace = "", error.__traceback__
     while trace is not None:
@@ -158,12 +157,7 @@ def _describe(error: BaseException, pieces: list) -> dict:
             if file == _file(piece):
                 line = source.splitlines()[number - first].strip()
         trace = trace.tb_next
-    return {
-        "name": type(error).__name__,
-        "text": str(error)[:2000],
-        "line": line,
-        "empty": isinstance(error, NotImplementedError),
-    }
+    return raised(error, line)
 
 
 def _file(piece: int) -> str:
@@ -171,7 +165,7 @@ def _file(piece: int) -> str:
 
 
 def _say(answers: BinaryIO, content: dict) -> None:
-    send(answers, json.dumps(content).encode())
+    send(answers, pack(content))
 
 
 if __name__ == "__main__":
