@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,22 +34,16 @@ HANG = "while True: pass"
 def forge(name: str) -> str:
     """A body that writes a frame of its own to everything that can be written to."""
     whole = b"".join(frames.stream(name))[: 2**21]
+    packed_whole = base64.b64encode(zlib.compress(whole)).decode()
     return (
         "import base64, os, zlib\n"
-        f"frame = zlib.decompress(base64.b64decode({_packed(whole)!r}))\n"
+        f"frame = zlib.decompress(base64.b64decode({packed_whole!r}))\n"
         "for number in range(3, 20):\n"
         "    try:\n"
         "        left = frame\n"
         "        while left: left = left[os.write(number, left):]\n"
         "    except OSError: pass"
     )
-
-
-def _packed(content: bytes) -> str:
-    import base64
-    import zlib
-
-    return base64.b64encode(zlib.compress(content)).decode()
 
 
 def handed_in(folder: Path, name: str, answers: dict[str, str] | None = None) -> HandedIn:
@@ -95,8 +92,11 @@ def test_forged_frames_give_nothing_and_cost_the_judge_nothing(judges: Judges, t
 
 def judges_below(pid: int) -> list[psutil.Process]:
     """The judges of a process: those of its children that the start of processes has begun."""
-    children = psutil.Process(pid).children()
-    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
+    found = []
+    for each in psutil.Process(pid).children():
+        with suppress(psutil.Error):
+            found += [each] if "spawn_main" in " ".join(each.cmdline()) else []
+    return found
 
 
 def test_a_student_has_a_limit_and_keeps_what_was_reached(tmp_path: Path, source: Path):
@@ -123,10 +123,9 @@ def test_a_judge_that_dies_costs_one_student(judges: Judges, tmp_path: Path):
 
     def kill() -> None:
         while not over.wait(0.2):
-            for judge in judges_below(os.getpid()):
-                if any(busy(worker) for worker in judge.children(recursive=True)):
-                    killed.append(judge.pid)
-                    judge.kill()
+            for judge in filter(at_work, judges_below(os.getpid())):
+                killed.append(judge.pid)
+                judge.kill()
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -139,6 +138,13 @@ def test_a_judge_that_dies_costs_one_student(judges: Judges, tmp_path: Path):
     assert done["bob"].total == 0 and set(results(done["bob"]).values()) == {"no result"}
     assert done["ann"].total == done["carl"].total == points_of(UPSAMPLING)
     assert len(set(killed)) == 2
+
+
+def at_work(judge: psutil.Process) -> bool:
+    try:
+        return any(busy(worker) for worker in judge.children(recursive=True))
+    except psutil.Error:
+        return False
 
 
 def busy(process: psutil.Process) -> bool:
@@ -165,10 +171,9 @@ def test_a_judge_that_hangs_costs_one_student(source: Path, tmp_path: Path, monk
 
 def freeze_a_judge() -> bool:
     """Stop the judge whose worker is at work."""
-    for judge in judges_below(os.getpid()):
-        if any(busy(worker) for worker in judge.children(recursive=True)):
-            judge.suspend()
-            return True
+    for judge in filter(at_work, judges_below(os.getpid())):
+        judge.suspend()
+        return True
     return False
 
 
@@ -196,7 +201,7 @@ def test_what_cannot_be_read_costs_one_student(judges: Judges, tmp_path: Path):
     assert done["ann"].total == points_of(UPSAMPLING)
     assert done["gone"].total == done["zip"].total == 0 and done["gone"].unread
     (remark,) = done["long"].marks[f"{N}/stamp-row"].remarks
-    assert "characters of code, more than 100000" in remark
+    assert "characters of code, more than 200000" in remark
 
 
 # ------------------------------------------------------------------------------- stopping a run

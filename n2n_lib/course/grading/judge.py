@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -43,6 +44,9 @@ BUBBLEWRAP = [
 """No network, no other process to be seen, no file that can be changed."""
 
 NONSENSE = "its process sent something that is no answer"
+
+LARGEST_CODE = 200_000
+"""Characters that are run for one answer, at most; a whole lesson has up to 60 000."""
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """What a worker sees of the environment: nothing that may hold a password."""
@@ -78,7 +82,7 @@ class Worker:
     def __init__(self, seconds: float, megabytes: int, *, closed: bool) -> None:
         self.seconds, self.megabytes, self.closed = seconds, megabytes, closed
         self._process: subprocess.Popen | None = None
-        self._late, self._allowed = False, seconds
+        self._late, self._allowed, self._end_of_all = False, seconds, math.inf
 
     def __enter__(self) -> Worker:
         return self
@@ -86,29 +90,24 @@ class Worker:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def judge(
-        self, exercise: Exercise, pieces: Sequence[Piece], name: str, at_most: float = math.inf
-    ) -> Verdict:
-        """Judge the function or class `name` that some pieces of code define.
+    def allow(self, seconds: float) -> None:
+        """Begin the time that all further answers may take together."""
+        self._end_of_all = time.monotonic() + seconds
 
-        Parameters
-        ----------
-        exercise : Exercise
-            What is asked.
-        pieces : sequence of Piece
-            What is run, in this order.
-        name : str
-            Of the function or class.
-        at_most : float
-            Seconds that are left to the student.
+    def judge(self, exercise: Exercise, pieces: Sequence[Piece], name: str) -> Verdict:
+        """Judge the function or class `name` that some pieces of code define.
 
         Raises
         ------
         NoAnswer
             If it cannot be judged: it is not defined, does not end, takes its process down, ...
         """
+        if (left := self._end_of_all - time.monotonic()) <= 0:
+            raise NoAnswer("not graded, the time for one student was used up")
+        if (size := sum(len(piece.source) for piece in pieces)) > LARGEST_CODE:
+            raise NoAnswer(f"needs {size} characters of code, more than {LARGEST_CODE}")
         self._start()
-        self._allowed = min(self.seconds, at_most)
+        self._allowed = min(self.seconds, left)
         timer = Timer(self._allowed, self._stop_late)
         timer.start()
         reusable = False

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, TimeoutError, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from pathlib import Path
 
 import psutil
 from pebble import ProcessExpired, ProcessPool
@@ -143,8 +145,12 @@ class Judges:
 
 def _result(future: Future) -> Grade | Exception | None:
     try:
-        line = future.result()
-        return line if line is None else from_line(line)
+        path = future.result()
+        if path is None:
+            return None
+        line = path.read_text(encoding="ascii")
+        path.unlink()
+        return from_line(line)
     except Exception as error:
         return error
 
@@ -158,6 +164,7 @@ def _without_interrupts() -> Iterator[None]:
     if os.name == "nt":
         yield
         return
+    resource_tracker.ensure_running()  # it would unblock the signals again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -189,12 +196,19 @@ def _taken() -> int:
     return psutil.Process().memory_info().vms
 
 
-def _grade(student: HandedIn, known: str | None) -> str | None:
-    """Grade a student; None if what was handed in has the known digest."""
+def _grade(student: HandedIn, known: str | None) -> Path | None:
+    """Grade a student into a file; None if what was handed in has the known digest.
+
+    The file keeps what goes through the pipe so short that no judge can die halfway.
+    """
     if sys.platform == "linux" and _taken() - _at_start > MEMORY // 4:
         os._exit(1)  # too much was left behind by others: a fresh judge takes this student
     submission = read_submission(student, [assignment.name for assignment in _assignments])
     if submission.digest == known:
         return None
     with _limits.worker() as worker:
-        return to_line(grade_submission(submission, _assignments, worker, _limits.student_seconds))
+        done = grade_submission(submission, _assignments, worker, _limits.student_seconds)
+    handle, path = tempfile.mkstemp()
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(to_line(done))
+    return Path(path)
