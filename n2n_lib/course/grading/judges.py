@@ -207,7 +207,8 @@ def _grade(student: HandedIn, known: str | None) -> Path | None:
     if submission.digest == known:
         return None
     with _limits.worker() as worker:
-        done = grade_submission(submission, _assignments, worker, _limits.student_seconds)
+        worker.allow(_limits.student_seconds)
+        done = grade_submission(submission, _assignments, worker)
     handle, path = tempfile.mkstemp()
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(to_line(done))

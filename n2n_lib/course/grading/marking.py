@@ -18,7 +18,6 @@ def grade_submission(
     submission: Submission,
     assignments: Sequence[Assignment],
     worker: Worker,
-    seconds: float = 600,
 ) -> Grade:
     """Grade what one student handed in.
 
@@ -28,10 +27,7 @@ def grade_submission(
         See `read_submission` and `read_assignments`.
     worker : Worker
         For the student's code.
-    seconds : float
-        That all answers may take. Those that are not reached get no result.
     """
-    worker.allow(seconds)
     marks = {}
     for assignment in assignments:
         cells = submission.notebooks.get(assignment.name)
