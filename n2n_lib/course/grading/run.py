@@ -62,7 +62,8 @@ def grade(
         If there is nothing to grade, or not by these lessons, or another run writes to the
         same file.
     """
-    assignments, found = read_assignments(source, lessons), find_class(submissions)
+    assignments = read_assignments(source, lessons)
+    found = find_class(submissions, [assignment.name for assignment in assignments])
     limits, out = limits or Limits(), outputs.out
     outputs.prepare()
     try:
@@ -140,10 +141,10 @@ def _each(
     journal: Journal,
 ) -> Iterator[Grade]:
     """Yield the grades as they are ready, those of unchanged submissions from the journal."""
-    stop, workers, names = Event(), set(), [assignment.name for assignment in assignments]
+    stop, workers = Event(), set()
 
     def one(student: HandedIn) -> Grade:
-        submission = read_submission(student, names)
+        submission = read_submission(student, assignments)
         if known := journal.get(submission):
             return known
         with limits.worker() as worker:
@@ -167,7 +168,7 @@ def _check_solutions(assignments: Sequence[Assignment], limits: Limits) -> None:
     """Raise unless the instructor's own solutions get all points."""
     folder = assignments[0].path.parent
     own = HandedIn(folder.name, (folder,))
-    solutions = read_submission(own, [assignment.name for assignment in assignments])
+    solutions = read_submission(own, assignments)
     with limits.worker() as worker:
         own = grade_submission(solutions, assignments, worker)
     wrong = {column: mark for column, mark in own.marks.items() if mark.points != mark.maximum}

@@ -1,0 +1,103 @@
+"""Say which notebook is which lesson: by its name, and by the exercises in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from n2n_lib.course.lessons import TOPICS, stem_of
+
+COURSE = tuple(stem_of(topic) for topic in TOPICS)
+
+NOTEBOOK = re.compile(r"\.ipynb(\.txt|\.json)?$", re.IGNORECASE)
+"""Names of notebooks; browsers and mail programs add endings."""
+
+_COUNTED = r"lesson|lektion|leçon|lección|lecture|notebook|nb|exercise|ex|hw|homework|assignment|"
+_COUNTED += r"übung|uebung|week|unit|lab|part"
+
+_WORDS = re.compile(
+    r"\.ipynb|\.txt$|\.json$|\.html?$|\.zip$|\(\d+\)|"
+    r"\b(?:copy|kopie|copie|copia|kopia|duplicate)\d*(?: (?:of|von|de|di))?\b|"
+    r"\b(?:final|finished|done|new|neu|fertig|solved?|solutions?|submission|abgabe|version|"
+    rf"v?\d+|draft|late|corrected|updated?|edited|my|answers?|{_COUNTED})\b",
+    re.IGNORECASE,
+)
+"""What is in names of notebooks besides lessons and people."""
+
+
+def lesson_in(name: str, lessons: Sequence[str] = ()) -> tuple[str | None, str]:
+    """Read the name of a notebook.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, without folders.
+    lessons : sequence of str
+        Names ``NN_name`` of lessons beside those of the course, which they go before.
+
+    Returns
+    -------
+    str or None
+        The lesson; of a number and a topic that disagree the topic counts, for earlier editions
+        had other numbers.
+    str
+        What else is in the name: who wrote it, perhaps.
+    """
+    text = re.sub(r"\.ipynb|\.(txt|json|html?|py|pdf)$", " ", name, flags=re.IGNORECASE)
+    for pattern, lesson in _topics(tuple(lessons)):
+        if found := pattern.search(text):
+            return lesson, _rest(text, found)
+    labels = _labels(tuple(lessons))
+    plain = re.sub(r"\(\d+\)", " ", text)
+    word = re.search(rf"(?<![^\W\d_])(?:{_COUNTED}|l)[\W_]*0*(\d{{1,2}}|e\d)(?!\d)", plain, re.I)
+    if word and (lesson := labels.get(word[1].upper().zfill(2))):
+        return lesson, _rest(plain, word)
+    alone = list(re.finditer(r"(?<![^\W_])(\d\d|e\d)(?![^\W_])", plain, re.IGNORECASE))
+    alone = alone or list(re.finditer(r"^\W*(\d)\W*$", plain))
+    if len(alone) == 1 or (alone and alone[0].start() == 0):
+        if lesson := labels.get(alone[0][1].upper().zfill(2)):
+            return lesson, _rest(plain, alone[0])
+    return None, _rest(text, None)
+
+
+def _rest(text: str, found: re.Match | None) -> str:
+    if found:
+        text = f"{text[: found.start()]} {text[found.end() :]}"
+    words = _WORDS.sub(" ", re.sub(r"[_\s]+", " ", text))
+    return re.sub(r"\s+", " ", words).strip(" -.,+()[]")
+
+
+@lru_cache
+def _topics(lessons: tuple[str, ...]) -> list[tuple[re.Pattern, str]]:
+    """Return a pattern for every topic: ``convolution`` only after ``transposed_convolution``."""
+    known: dict[str, str] = {}
+    for stem in (*lessons, *COURSE):
+        known.setdefault(stem.partition("_")[2].lower(), stem)
+    found = []
+    for topic, stem in sorted(known.items(), key=lambda item: -len(item[0])):
+        words = r"[\W_]*".join(map(re.escape, filter(None, topic.split("_"))))
+        label = rf"(?:(?:{_COUNTED})?[\W_]*(?:\d{{1,2}}|e\d)[\W_]*)?"
+        pattern = rf"(?<![^\W_]){label}(?<![^\W\d_]){words}(?![^\W\d_])"
+        if words:
+            found.append((re.compile(pattern, re.IGNORECASE), stem))
+    return found
+
+
+@lru_cache
+def _labels(lessons: tuple[str, ...]) -> dict[str, str]:
+    known: dict[str, str] = {}
+    for stem in (*lessons, *COURSE):
+        known.setdefault(stem.partition("_")[0].upper(), stem)
+    return known
+
+
+def is_exact(name: str, lesson: str) -> bool:
+    """Whether a notebook has the very name of its lesson."""
+    return name.rpartition("/")[2].lower() == f"{lesson}.ipynb".lower()
+
+
+def exercises_in(cells: Iterable[dict], ids: Sequence[str]) -> int:
+    """Count the exercises, given by the ids of their cells, that are among some cells."""
+    there = {name for c in cells for name in (c["id"], c["nbgrader"].get("grade_id"))}
+    return sum(name in there for name in ids)
