@@ -9,9 +9,25 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from handing_in import ACTIVATIONS, LESSONS, NOTEBOOKS, ONE, UPSAMPLING, N, notebook, packed, read
+from handing_in import (
+    ACTIVATIONS,
+    LESSONS,
+    NOTEBOOKS,
+    ONE,
+    STUB,
+    UPSAMPLING,
+    N,
+    notebook,
+    packed,
+    read,
+)
 
+from n2n_lib.course.edition import student_version
 from n2n_lib.course.grading import archives, submissions
+from n2n_lib.course.grading.layouts import HandedIn
+from n2n_lib.course.grading.matching import lesson_in
+from n2n_lib.course.grading.tasks import Assignment, read_assignments
+from n2n_lib.course.lessons import stem_of
 
 
 def test_a_zip_file_is_read_wherever_the_notebook_lies(tmp_path: Path):
@@ -104,3 +120,190 @@ def test_links_and_pipes_in_a_folder_are_not_read(tmp_path: Path):
     assert got.notebooks == {}
     assert f"{UPSAMPLING}.ipynb: a link, not read" in got.remarks
     assert f"{ACTIVATIONS}.ipynb: no file, not read" in got.remarks
+
+
+# ---------------------------------------------------------------------- which is which lesson
+
+CONVOLUTION, TRANSPOSED = stem_of("convolution"), stem_of("transposed_convolution")
+
+
+@pytest.mark.parametrize(
+    "name, lesson, rest",
+    [
+        (f"{CONVOLUTION}.ipynb", CONVOLUTION, ""),
+        ("04 convolution.ipynb", CONVOLUTION, ""),
+        ("04-Convolution.ipynb.txt", CONVOLUTION, ""),
+        ("04_convolution.new.ipynb", CONVOLUTION, ""),
+        ("04_convolution-1.ipynb", CONVOLUTION, ""),
+        ("04_convolution (2).ipynb", CONVOLUTION, ""),
+        ("04_convolution-Copy1.ipynb", CONVOLUTION, ""),
+        ("Kopie von 04_convolution.ipynb", CONVOLUTION, ""),
+        ("Copy of Copy of 04_convolution.ipynb", CONVOLUTION, ""),
+        ("Convolution.ipynb", CONVOLUTION, ""),
+        ("03_convolution.ipynb", CONVOLUTION, ""),
+        ("lesson4.ipynb", CONVOLUTION, ""),
+        ("lesson 04 final (2).ipynb", CONVOLUTION, ""),
+        ("Lektion_4.ipynb", CONVOLUTION, ""),
+        ("04.ipynb", CONVOLUTION, ""),
+        ("4.ipynb", CONVOLUTION, ""),
+        ("Anna Adams - 04_convolution.ipynb", CONVOLUTION, "Anna Adams"),
+        ("04_convolution.ipynb - Anna Adams.ipynb", CONVOLUTION, "Anna Adams"),
+        ("04_convolution_adams.ipynb", CONVOLUTION, "adams"),
+        ("04_adams.ipynb", CONVOLUTION, "adams"),
+        ("transposed convolution.ipynb", TRANSPOSED, ""),
+        ("E1.ipynb", TRANSPOSED, ""),
+        ("lesson e1.ipynb", TRANSPOSED, ""),
+        (f"{stem_of('loss_and_sequential')}.ipynb", stem_of("loss_and_sequential"), ""),
+        ("lesson99.ipynb", None, "99"),
+        ("Untitled.ipynb", None, "Untitled"),
+    ],
+)
+def test_names_tell_lessons(name: str, lesson: str | None, rest: str):
+    assert lesson_in(name) == (lesson, rest)
+
+
+def test_the_lessons_of_a_course_of_ones_own_go_first():
+    own = ["03_convolution", "04_wavelets"]
+    assert lesson_in("lesson 4.ipynb", own)[0] == "04_wavelets"
+    assert lesson_in("convolution.ipynb", own)[0] == "03_convolution"
+
+
+@pytest.fixture(scope="module")
+def asked() -> list[Assignment]:
+    return read_assignments(NOTEBOOKS, [UPSAMPLING[:2], ACTIVATIONS[:2]])
+
+
+def read_as(asked: list[Assignment], path: Path) -> submissions.Submission:
+    return submissions.read_submission(HandedIn("ann", (path,)), asked)
+
+
+def as_bytes(content: dict) -> bytes:
+    return json.dumps(content).encode()
+
+
+def marked(mark: str, content: dict) -> bytes:
+    """Add a cell by which a notebook is known again."""
+    cell = {"cell_type": "code", "id": "mark", "metadata": {}, "source": mark, "outputs": []}
+    return as_bytes(content | {"cells": [*content["cells"], cell]})
+
+
+def graded(got: submissions.Submission) -> dict[str, str]:
+    return {lesson: cells[-1]["source"] for lesson, cells in got.notebooks.items()}
+
+
+HANDED_OUT = dict(student_version(NOTEBOOKS / f"{UPSAMPLING}.ipynb"))
+EARLIER = notebook(UPSAMPLING, rest='raise NotImplementedError(  # other words\n    "a hint"\n)')
+HALF = notebook(UPSAMPLING, {"upsample-forward": STUB})
+BEGUN = notebook(UPSAMPLING, {"upsample-forward": f"y = x\n{STUB}"}, rest=STUB)
+
+
+@pytest.mark.parametrize(
+    "exact, copy, winner",
+    [
+        (HANDED_OUT, notebook(UPSAMPLING), "copy"),
+        (EARLIER, BEGUN, "copy"),
+        (HANDED_OUT, BEGUN, "copy"),
+        (HALF, notebook(UPSAMPLING), "copy"),
+        (notebook(UPSAMPLING), HALF, "exact"),
+        (notebook(UPSAMPLING), notebook(UPSAMPLING), "exact"),
+        (HANDED_OUT, EARLIER, "exact"),
+    ],
+    ids=["untouched", "earlier edition", "begun", "half", "whole", "same", "none"],
+)
+def test_the_notebook_with_the_work_in_it_counts(tmp_path, asked, exact, copy, winner):
+    for name in (f"{UPSAMPLING} (2).ipynb", f"{UPSAMPLING}.new.ipynb", f"old/{UPSAMPLING}.ipynb"):
+        members = (f"{UPSAMPLING}.ipynb", marked("exact", exact)), (name, marked("copy", copy))
+        got = read_as(asked, packed(tmp_path / "ann.zip", *members))
+        assert graded(got) == {UPSAMPLING: winner}
+        chosen = f"{UPSAMPLING}.ipynb" if winner == "exact" else name
+        assert f"{N}: 2 notebooks, graded {chosen}" in got.remarks
+
+
+def test_an_untouched_last_attempt_does_not_count(tmp_path: Path, asked):
+    work = marked("work", notebook(UPSAMPLING))
+    members = [(f"Version {n}/{UPSAMPLING}.ipynb", marked(str(n), HALF)) for n in (1, 3)]
+    members += [(f"Version 2/{UPSAMPLING}.ipynb", work)]
+    got = read_as(asked, packed(tmp_path / "a.zip", *members))
+    assert graded(got) == {UPSAMPLING: "3"}
+    members += [(f"Version 4/{UPSAMPLING}.ipynb", marked("4", HANDED_OUT))]
+    assert graded(read_as(asked, packed(tmp_path / "b.zip", *members))) == {UPSAMPLING: "3"}
+
+
+def test_a_notebook_without_a_telling_name_is_known_by_its_exercises(tmp_path: Path, asked):
+    members = [
+        ("Untitled1.ipynb", marked("6", notebook(ACTIVATIONS))),
+        ("my homework.ipynb", marked("5", notebook(UPSAMPLING))),
+    ]
+    got = read_as(asked, packed(tmp_path / "ann.zip", *members))
+    assert graded(got) == {UPSAMPLING: "5", ACTIVATIONS: "6"}
+    assert f"{N}: told by its exercises, graded my homework.ipynb" in got.remarks
+
+
+def test_a_notebook_with_the_name_of_another_lesson_is_remarked(tmp_path: Path, asked):
+    members = [(f"{ACTIVATIONS}.ipynb", marked("5", notebook(UPSAMPLING)))]
+    got = read_as(asked, packed(tmp_path / "ann.zip", *members))
+    assert graded(got) == {UPSAMPLING: "5"}
+    label = ACTIVATIONS[:2]
+    assert f"{label}: {ACTIVATIONS}.ipynb has the exercises of lesson {N}" in got.remarks
+
+
+def test_all_lessons_in_one_notebook_are_found(tmp_path: Path, asked):
+    content = notebook(UPSAMPLING)
+    content["cells"] += notebook(ACTIVATIONS)["cells"]
+    got = read_as(asked, packed(tmp_path / "ann.zip", ("all.ipynb", marked("all", content))))
+    assert graded(got) == {UPSAMPLING: "all", ACTIVATIONS: "all"}
+
+
+# ---------------------------------------------------------------------- what a file may look like
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"])
+def test_a_notebook_is_read_in_any_encoding(tmp_path: Path, encoding: str):
+    content = marked("größe = 1", {"nbformat": 4, "cells": []})
+    content = json.dumps(json.loads(content), ensure_ascii=False).encode(encoding)
+    got = read(packed(tmp_path / "ann.zip", (f"{UPSAMPLING}.ipynb", content)), [UPSAMPLING])
+    assert graded(got) == {UPSAMPLING: "größe = 1"}
+
+
+@pytest.mark.parametrize(
+    "written, read_as",
+    [
+        ("a = 1\r\nb = 2\r\n", "a = 1\nb = 2\n"),
+        (["a = 1\r", "b = 2"], "a = 1\nb = 2"),
+        ("if a:\n\xa0\xa0\xa0 b\u200b = 2", "if a:\n    b = 2"),
+        ("\ufeffa = 1", "a = 1"),
+        ("if a:\n\tb\n    c", "if a:\n    b\n    c"),
+        ("if a:\n\tb = '\t'", "if a:\n\tb = '\t'"),
+    ],
+    ids=["CRLF", "CR", "spaces of web pages", "mark", "tabs and spaces", "tabs"],
+)
+def test_code_is_read_as_its_author_sees_it(tmp_path: Path, written, read_as: str):
+    content = marked(written, {"nbformat": 4, "cells": []})
+    got = read(packed(tmp_path / "ann.zip", (f"{UPSAMPLING}.ipynb", content)), [UPSAMPLING])
+    assert graded(got) == {UPSAMPLING: read_as}
+
+
+def test_a_cell_that_is_no_text_costs_itself(tmp_path: Path):
+    content = json.loads(ONE)
+    content["cells"].insert(0, {"cell_type": "code", "source": [1, {}], "metadata": None})
+    got = read(packed(tmp_path / "a.zip", (f"{UPSAMPLING}.ipynb", as_bytes(content))), [UPSAMPLING])
+    assert got.notebooks == read(packed(tmp_path / "b.zip", (f"{UPSAMPLING}.ipynb", ONE)),
+                                 [UPSAMPLING]).notebooks  # fmt: skip
+    assert got.remarks == [f"{N}: 1 cells that are no text, not read"]
+
+
+def test_a_notebook_of_format_3_is_read(tmp_path: Path):
+    cells = [{"cell_type": "code", "input": ["a = 1\n", "b"]}, {"cell_type": "heading"}]
+    content = {"nbformat": 3, "worksheets": [{"cells": cells}]}
+    got = read(packed(tmp_path / "a.zip", (f"{UPSAMPLING}.ipynb", as_bytes(content))), [UPSAMPLING])
+    assert graded(got) == {UPSAMPLING: "a = 1\nb"}
+    assert "format 3" in got.remarks[0]
+
+
+@pytest.mark.parametrize(
+    "content, kind",
+    [(b"<!DOCTYPE html><html>", "HTML"), (b"", "an empty file"), (b"PK\x03\x04", "a zip file")],
+)
+def test_what_a_notebook_is_instead_is_said(tmp_path: Path, content: bytes, kind: str):
+    got = read(packed(tmp_path / "a.zip", (f"{UPSAMPLING}.ipynb", content)), [UPSAMPLING])
+    assert got.remarks == [f"{N}: expected a notebook of format 4, got {kind}"]

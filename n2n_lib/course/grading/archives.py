@@ -291,13 +291,14 @@ class _Table(io.RawIOBase):
     """A file for zipfile, which reads a table of contents at once, of whatever size it claims."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file, self._size = file, file.seek(0, io.SEEK_END)
 
     def read(self, size: int = -1) -> bytes:
-        content = self._file.read(LARGEST_TABLE + 1 if size < 0 or size > LARGEST_TABLE else size)
-        if len(content) > LARGEST_TABLE:
+        rest = max(0, self._size - self._file.tell())
+        size = rest if size < 0 else min(size, rest)
+        if size > LARGEST_TABLE:
             raise ValueError(f"a table of contents of more than {LARGEST_TABLE >> 20} MB")
-        return content
+        return self._file.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._file.seek(offset, whence)
