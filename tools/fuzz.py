@@ -28,6 +28,7 @@ import shutil
 import signal
 import struct
 import sys
+import tarfile
 import tempfile
 import time
 import traceback
@@ -695,6 +696,28 @@ def other_submission(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def nested_submission(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
+    """Put archives into archives, zip and tar files by turns, each perhaps damaged."""
+    content = rnd.choice(NOTEBOOK_CHANGES)(rnd, notebooks())
+    name = rnd.choice(("00_lesson.ipynb", "01_lesson.ipynb.txt", "../00_lesson.ipynb"))
+    for _ in range(rnd.randint(1, 5)):
+        buffer = io.BytesIO()
+        kind = rnd.choice(("zip", "tar", "tar.gz"))
+        if kind == "zip":
+            with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(name, content)
+        else:
+            with tarfile.open(fileobj=buffer, mode="w" if kind == "tar" else "w:gz") as archive:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                info.type = rnd.choice([tarfile.REGTYPE] * 8 + [tarfile.LNKTYPE, tarfile.FIFOTYPE])
+                archive.addfile(info, io.BytesIO(content))
+        content, name = buffer.getvalue(), f"a/{rnd.randrange(3)}.{kind}"
+        if rnd.random() < 0.3:
+            content = mangle(rnd, content)
+    return content
+
+
 def prepare_submission() -> Callable[[Path], None]:
     def load(path: Path) -> None:
         names = ["00_lesson", "01_lesson"]
@@ -776,7 +799,10 @@ LOADERS: dict[str, Loader] = {
     "images": Loader(SUFFIXES, images, IMAGE_CHANGES, prepare_images),
     "notebook": Loader((".ipynb",), notebooks, NOTEBOOK_CHANGES, prepare_notebook),
     "submission": Loader(
-        (".zip",), submissions, (mangled, mangled, other_submission), prepare_submission
+        (".zip", ".tar.gz"),
+        submissions,
+        (mangled, mangled, other_submission, nested_submission),
+        prepare_submission,
     ),
     "denoise": Loader(
         (".pth", ".png"), lambda: models() + images(), (small_changes,), prepare_denoise

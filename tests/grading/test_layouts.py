@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from handing_in import ACTIVATIONS, ONE, UPSAMPLING, N
+from handing_in import ACTIVATIONS, ONE, PLAIN, STUB, UPSAMPLING, N, notebook, points_of
 
 from n2n_lib.course.grading.layouts import Found, find_class
+from n2n_lib.course.grading.outputs import Outputs
+from n2n_lib.course.grading.run import grade
 from n2n_lib.course.grading.submissions import read_submission
 
 LESSONS = [UPSAMPLING, ACTIVATIONS]
@@ -471,3 +473,28 @@ def test_where_nobody_is_nobody_is_found(tmp_path: Path):
     (tmp_path / "broken.zip").write_bytes(b"PK")
     with pytest.raises(ValueError, match="a zip file, got .*broken.zip: File is not a zip file"):
         find_class(tmp_path / "broken.zip")
+
+
+# ---------------------------------------------------------------------- graded
+
+
+def test_nested_zip_files_get_the_points_of_plain_folders(tmp_path: Path):
+    good = json.dumps(notebook(UPSAMPLING)).encode()
+    half = json.dumps(notebook(UPSAMPLING, {"upsample-forward": STUB})).encode()
+    works = {ANNA: {U: good}, JOERG: {U: half}, BOB: {}, CHLOE: {f"lesson 5 ({N}).ipynb": good}}
+    lessons = write(tmp_path / "lessons", {U: good})
+    plain = {f"{who}/{file}": work for who, files in works.items() for file, work in files.items()}
+    as_zips = {moodle(who, "lessons.zip"): zipped(files) for who, files in works.items()}
+    totals = []
+    for name, tree in {"plain": {f"{BOB}/": b"", **plain}, "moodle": as_zips}.items():
+        grades = grade(
+            write(tmp_path / name, tree),
+            Outputs(tmp_path / f"{name}.csv"),
+            source=lessons,
+            limits=PLAIN,
+            progress=False,
+        )
+        totals.append({done.student: done.total for done in grades})
+    assert totals[0] == totals[1]
+    assert totals[0][ANNA] == totals[0][CHLOE] == points_of(UPSAMPLING) > totals[0][JOERG] > 0
+    assert totals[0][BOB] == 0

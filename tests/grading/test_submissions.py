@@ -154,7 +154,7 @@ CONVOLUTION, TRANSPOSED = stem_of("convolution"), stem_of("transposed_convolutio
         ("E1.ipynb", TRANSPOSED, ""),
         ("lesson e1.ipynb", TRANSPOSED, ""),
         (f"{stem_of('loss_and_sequential')}.ipynb", stem_of("loss_and_sequential"), ""),
-        ("lesson99.ipynb", None, "99"),
+        ("lesson99.ipynb", None, "lesson99"),
         ("Untitled.ipynb", None, "Untitled"),
     ],
 )
@@ -166,6 +166,9 @@ def test_the_lessons_of_a_course_of_ones_own_go_first():
     own = ["03_convolution", "04_wavelets"]
     assert lesson_in("lesson 4.ipynb", own)[0] == "04_wavelets"
     assert lesson_in("convolution.ipynb", own)[0] == "03_convolution"
+    alike = ["01_project", "02_project"]
+    assert [lesson_in(f"{n} project ann.ipynb", alike)[0] for n in ("01", "02")] == alike
+    assert lesson_in("project.ipynb", alike)[0] is None
 
 
 @pytest.fixture(scope="module")

@@ -70,18 +70,34 @@ def _rest(text: str, found: re.Match | None) -> str:
 
 @lru_cache
 def _topics(lessons: tuple[str, ...]) -> list[tuple[re.Pattern, str]]:
-    """Return a pattern for every topic: ``convolution`` only after ``transposed_convolution``."""
-    known: dict[str, str] = {}
-    for stem in (*lessons, *COURSE):
-        known.setdefault(stem.partition("_")[2].lower(), stem)
+    """Return patterns for all lessons: their whole names first, then their topics with any number.
+
+    Longer ones come first: ``convolution`` only after ``transposed_convolution``. A topic that
+    several lessons have tells nothing.
+    """
+    stems = dict.fromkeys((*lessons, *COURSE))
+    topics: dict[str, list[str]] = {}
+    for stem in stems:
+        topics.setdefault(stem.partition("_")[2].lower(), []).append(stem)
+    any_label = rf"(?:(?:{_COUNTED})?[\W_]*(?:\d{{1,2}}|e\d)[\W_]*)?"
     found = []
-    for topic, stem in sorted(known.items(), key=lambda item: -len(item[0])):
-        words = r"[\W_]*".join(map(re.escape, filter(None, topic.split("_"))))
-        label = rf"(?:(?:{_COUNTED})?[\W_]*(?:\d{{1,2}}|e\d)[\W_]*)?"
-        pattern = rf"(?<![^\W_]){label}(?<![^\W\d_]){words}(?![^\W\d_])"
-        if words:
-            found.append((re.compile(pattern, re.IGNORECASE), stem))
-    return found
+    for stem in stems:
+        label, _, topic = stem.partition("_")
+        if topic:
+            found.append((2, rf"(?<![^\W_]){re.escape(label)}[\W_]*{_spaced(topic)}", stem))
+    for topic, owners in topics.items():
+        own = [stem for stem in owners if stem in lessons] or owners
+        if topic and len(own) == 1:
+            pattern = rf"(?<![^\W_]){any_label}(?<![^\W\d_]){_spaced(topic)}"
+            found.append((1, pattern, own[0]))
+    found.sort(key=lambda each: (-each[0], -len(each[2])))
+    return [
+        (re.compile(rf"{pattern}(?![^\W\d_])", re.IGNORECASE), stem) for _, pattern, stem in found
+    ]
+
+
+def _spaced(topic: str) -> str:
+    return r"[\W_]*".join(map(re.escape, filter(None, topic.split("_"))))
 
 
 @lru_cache

@@ -260,7 +260,8 @@ class _Reading:
             if not entry.trouble
             and (len(missing) == len(chosen) or lesson_in(_base(entry), missing)[0] in missing)
         ]
-        telling += [e for e in named.get(None, ()) if missing and e not in telling]
+        used = [book.entry for book in chosen.values() if book is not None]
+        telling += [entry for entry in named.get(None, ()) if missing and entry not in used]
         if telling:
             names = ", ".join(_base(entry)[:40] for entry in telling[:MOST_NAMED])
             more = f" and {len(telling) - MOST_NAMED} more" if len(telling) > MOST_NAMED else ""
@@ -389,11 +390,14 @@ def _readable(source: str) -> str:
     """Return code as its author sees it: any line end, spaces from web pages, tabs."""
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     source = INVISIBLE.sub("", source).replace("\xa0", " ")
-    if "\t" in source:
-        try:
-            ast.parse(source)
-        except TabError:  # of tabs and spaces mixed, as editors show them
-            return source.expandtabs(4)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            pass
+    if "\t" in source and not _parses(source) and _parses(source.expandtabs(4)):
+        return source.expandtabs(4)  # tabs and spaces mixed, as editors show them
     return source
+
+
+def _parses(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
