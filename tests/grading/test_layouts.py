@@ -249,6 +249,43 @@ LAYOUTS: dict[str, tuple[Tree, dict[str, dict[str, str]], str]] = {
         PLAINLY,
         "a folder for each student",
     ),
+    "in another folder": (
+        each(lambda who, f: f"CS101/{who}/{f}"),
+        PLAINLY,
+        "a folder for each student",
+    ),
+    "with the lessons": (
+        {
+            f"{who} {file[:2]}.zip": zipped({file: content})
+            for who, files in STUDENTS.items()
+            for file, content in files.items()
+        },
+        PLAINLY,
+        "an archive for each student",
+    ),
+    "numbers of students": (
+        {f"{n}/{f}": c for n, w in enumerate(STUDENTS.values(), 10) for f, c in w.items()},
+        {str(n): {"name": str(n)} for n in range(10, 14)},
+        "a folder for each student",
+    ),
+    "a download within": (
+        {"submissions.zip": zipped(each(moodle)), "grades.csv": b""},
+        BY_MOODLE,
+        "Moodle",
+    ),
+    "lesson by lesson, zip files": (
+        {
+            "05.zip": zipped({n: c for n, c in each(canvas).items() if n.endswith(U)}),
+            "06.zip": zipped({n: c for n, c in each(canvas).items() if n.endswith(A)}),
+        },
+        BY_CANVAS,
+        "Canvas",
+    ),
+    "lesson by lesson, Canvas": (
+        each(lambda who, f: f"{f[:2]}/{canvas(who, f)}"),
+        BY_CANVAS,
+        "Canvas",
+    ),
     "lesson by lesson, Moodle": (
         each(lambda who, f: f"{f[:2]}/{moodle(who, f)}"),
         BY_MOODLE,
@@ -419,6 +456,18 @@ def test_copies_without_names_are_one_student_with_a_remark(tmp_path: Path):
     tree = {f"Copy of {UPSAMPLING}{n}.ipynb": tiny(n) for n in names}
     _, remarks, _ = read_all(write(tmp_path / "class", tree))
     assert "several notebooks of a lesson, and no names" in remarks["class"][0]
+
+
+def test_archives_without_names_are_one_student_with_a_remark(tmp_path: Path):
+    tree = {f"lessons{n}.zip": zipped({U: tiny(n)}) for n in ("", " (1)", " (2)")}
+    _, remarks, _ = read_all(write(tmp_path / "class", tree))
+    assert "several archives, and no names" in remarks["class"][0]
+
+
+def test_notebooks_called_by_the_students_names_alone(tmp_path: Path):
+    tree = {f"{who}.ipynb": tiny(who) for who in ("anna", "bob", "carl")}
+    found = find_class(write(tmp_path / "class", tree), LESSONS)
+    assert [student.name for student in found.students] == ["anna", "bob", "carl"]
 
 
 def test_the_last_attempt_counts(tmp_path: Path):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,9 @@ LARGEST = 16 * 2**20
 
 LARGEST_INNER = 64 * 2**20
 """Bytes of an archive within another, at most: it is held in memory."""
+
+LARGEST_CLASS = 256 * 2**20
+"""Bytes of a class's download within another zip file, at most: it is held in memory."""
 
 LARGEST_TABLE = 16 * 2**20
 """Bytes of a zip file's table of contents, at most, which is read whole."""
@@ -46,10 +50,11 @@ OTHER_ARCHIVE = re.compile(r"\.(7z|rar|gz|bz2|xz|zst|tbz2?|txz|zipx)$", re.IGNOR
 
 LITTER = re.compile(
     r"(^|/)(__MACOSX|__pycache__|\.ipynb_checkpoints|\.git|\.github|\.venv|\.vscode|\.idea|\.cache"
-    r"|site-packages|\.DS_Store|\._[^/]*|\.~[^/]*|Thumbs\.db|desktop\.ini)(/|$)",
+    r"|site-packages|Feedback Attachment\(s\)|\.DS_Store|\._[^/]*|\.~[^/]*|Thumbs\.db"
+    r"|desktop\.ini)(/|$)",
     re.IGNORECASE,
 )
-"""Paths that systems and editors make by themselves, copies of notebooks among them."""
+"""Paths that systems, editors and instructors make, copies of notebooks among them."""
 
 
 @dataclass(frozen=True)
@@ -167,14 +172,15 @@ class Files:
                 file = self._open.enter_context(part.path.open("rb"))
                 yield from self._in_archive(file, "", part.order, 1)
             return
-        archive = self._open.enter_context(_Zip(self._open.enter_context(part.path.open("rb"))))
-        folder = part.member if part.member.endswith("/") else ""
+        file = self._open.enter_context(part.path.open("rb"))
+        archive, member = _reach(file, part.member)
+        folder = member if member.endswith("/") or not member else ""
         for name, info in archive.members().items():
-            if folder and name.startswith(folder):
-                yield from self._member(archive, info, name[len(folder) :], part.order, 1)
-            elif name == part.member:
+            if name == member:
                 own = part.name or name.rpartition("/")[2]
                 yield from self._member(archive, info, own, part.order, 1)
+            elif member in ("", folder) and name.startswith(folder):
+                yield from self._member(archive, info, name[len(folder) :], part.order, 1)
 
     def _on_disk(self, path: Path, name: str, time: float, order: str) -> Iterator[Entry]:
         if not ARCHIVE.search(name):
@@ -193,7 +199,7 @@ class Files:
         if head[:2] == b"\x1f\x8b" or head[257:262] == b"ustar":
             yield from self._in_tar(file, head[:2] == b"\x1f\x8b", prefix, order, depth)
             return
-        archive = self._open.enter_context(_Zip(file))
+        archive = _Zip(file)
         for name, info in archive.members().items():
             yield from self._member(archive, info, prefix + name, order, depth)
 
@@ -251,12 +257,6 @@ class _Zip:
 
     def __init__(self, file: BinaryIO) -> None:
         self._archive = zipfile.ZipFile(_Table(file))
-
-    def __enter__(self) -> _Zip:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._archive.close()
 
     def members(self) -> dict[str, zipfile.ZipInfo]:
         """Return the files by their names; of several with one name the last, as unzip does."""
@@ -345,6 +345,8 @@ class Tree:
     ----------
     path : Path
         Of the folder or zip file.
+    inner : str
+        If a zip file within that one is meant: its path in it, and a slash.
 
     Raises
     ------
@@ -352,15 +354,16 @@ class Tree:
         If it is none, or cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, inner: str = "") -> None:
+        self.path, self._inner = path, inner
         self._table: dict[str, dict[str, str]] | None = None
         if path.is_dir():
             return
         if not path.is_file() or path.suffix.lower() != ".zip":
             raise ValueError(f"expected a folder of submissions or a zip file, got {path}")
         try:
-            with path.open("rb") as file, _Zip(file) as archive:
+            with path.open("rb") as file:
+                archive, _ = _reach(file, inner)
                 names = [*archive.members(), *archive.folders()]
         except Exception as error:
             raise ValueError(
@@ -389,10 +392,39 @@ class Tree:
         if self._table is not None:
             inside = sorted(self._table.get(folder, {}).items())
             return [
-                Node(name, kind, Part(self.path, folder + name + "/" * (kind == "folder")))
+                Node(name, kind, Part(self.path, self._inner + folder + name + slash))
                 for name, kind in inside
+                for slash in ["/" if kind == "folder" else ""]
             ]
         return [Node(path.name, _kind(path), Part(path)) for path in _sorted(self.path / folder)]
+
+
+def names_in(part: Part) -> list[str]:
+    """Return the paths of the files in a part, as far as they are seen without unpacking it."""
+    if part.path.is_dir():
+        found = islice(part.path.rglob("*"), MOST)
+        return [path.relative_to(part.path).as_posix() for path in found]
+    if not part.member and part.path.suffix.lower() != ".zip":
+        return [part.path.name]
+    try:
+        with part.path.open("rb") as file:
+            archive, member = _reach(file, part.member)
+            names = archive.members()
+            return [name[len(member) :] for name in names if name.startswith(member)]
+    except Exception:  # whoever reads it will say why it is broken
+        return []
+
+
+def _reach(file: BinaryIO, member: str) -> tuple[_Zip, str]:
+    """Open the innermost zip file that leads to a member; return it, and the rest of the path."""
+    archive = _Zip(file)
+    for name, info in archive.members().items():
+        if name.lower().endswith(".zip") and member.startswith(f"{name}/"):
+            if trouble := archive.trouble(info, LARGEST_CLASS):
+                raise ValueError(f"{name}: {trouble}")
+            content = archive.read(info, lambda count: None)
+            return _reach(io.BytesIO(content), member[len(name) + 1 :])
+    return archive, member
 
 
 def _kind(path: Path) -> str:

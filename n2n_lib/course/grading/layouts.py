@@ -10,7 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from n2n_lib.course.grading.archives import ARCHIVE, LITTER, OTHER_ARCHIVE, Node, Part, Tree
+from n2n_lib.course.grading.archives import (
+    ARCHIVE,
+    LITTER,
+    OTHER_ARCHIVE,
+    Node,
+    Part,
+    Tree,
+    names_in,
+)
 from n2n_lib.course.grading.downloads import NUMBERS, Owner, owner_of
 from n2n_lib.course.grading.matching import NOTEBOOK, lesson_in
 
@@ -152,13 +160,15 @@ class _Look:
         if depth < 4 and (inner := self._further(tree, folder, nodes, holders, notebooks, depth)):
             return inner
         if notebooks and not self._is_beside(notebooks, holders, tree, folder):
-            return self._flat(nodes, notebooks)
+            return self._flat(nodes, notebooks, depth)
         if not holders and not notebooks and not depth:
             return []
         lone_in_zip = tree.is_archive and len(holders) == 1 and not depth
         if not self._people(holders) or (
             lone_in_zip and not NOBODY.fullmatch(_stem(tree.path.name))
         ):
+            if sum(node.kind == "file" for node in holders) > 1:
+                self.odd = ("several archives, and no names: taken for one student's",)
             return None
         return self._each(tree, folder, nodes)
 
@@ -181,7 +191,7 @@ class _Look:
             owner = owner_of(_normal(node.name), folder=node.kind == "folder")
             if owner is None:
                 continue
-            if owner.platform == "GitHub Classroom" and lesson_in(owner.name, self.lessons)[0]:
+            if owner.platform == "GitHub Classroom" and not self._is_name(owner.name):
                 continue  # lesson-04-convolution is nobody's
             if owner.platform in ("Canvas", "Blackboard") and not re.search(r"\.\w", owner.file):
                 continue
@@ -205,6 +215,15 @@ class _Look:
 
     def _is_person(self, node: Node) -> bool:
         name = _stem(node.name)
+        if name.isdigit() and node.kind == "folder":  # a lesson's number, or a student's
+            direct = [each for each in names_in(node.part) if "/" not in each]
+            told = {lesson_in(each, self.lessons)[0] for each in direct if NOTEBOOK.search(each)}
+            if any(owner_of(each, folder=False) for each in direct):
+                return False
+            return bool(told) and lesson_in(name, self.lessons)[0] not in told
+        return self._is_name(name)
+
+    def _is_name(self, name: str) -> bool:
         lesson, rest = lesson_in(name, self.lessons)
         return not NOBODY.fullmatch(name) and not (lesson and not rest)
 
@@ -267,24 +286,15 @@ class _Look:
             lessons.update(self._lessons(part))
         same = bool(lessons) and max(lessons.values()) > 1
         several = len({claim.owner.key for claim in claims}) > 1
-        return several and (same or not lessons or not self._is_person(node))
+        people = all(
+            "each student" in claim.owner.platform and self._is_name(claim.owner.name)
+            for claim in claims
+        )
+        return several and (same or people or not self._is_person(node))
 
     def _lessons(self, part: Part) -> set[str]:
         """Return the lessons that names in a folder, or of a notebook, speak of."""
-        names = [part.member.rstrip("/") or part.path.name]
-        if part.path.is_dir():
-            names = [path.name for path in part.path.rglob("*.ipynb")]
-        elif part.member.endswith("/"):
-            tree, folders = Tree(part.path), [part.member]
-            names = []
-            while folders:
-                folder = folders.pop()
-                for node in tree.list(folder):
-                    if node.kind == "folder":
-                        folders.append(f"{folder}{node.name}/")
-                    else:
-                        names.append(node.name)
-        stems = (lesson_in(name.rpartition("/")[2], self.lessons)[0] for name in names
+        stems = (lesson_in(name.rpartition("/")[2], self.lessons)[0] for name in names_in(part)
                  if NOTEBOOK.search(name))  # fmt: skip
         return set(filter(None, stems))
 
@@ -292,10 +302,11 @@ class _Look:
     def _enter(tree: Tree, folder: str, node: Node) -> tuple[Tree | None, str]:
         if node.kind == "folder":
             return tree, f"{folder}{node.name}/"
-        if tree.is_archive or not node.name.lower().endswith(".zip"):
+        if not node.name.lower().endswith(".zip"):
             return None, ""
+        inner = f"{node.part.member}/" if tree.is_archive else ""
         try:
-            return Tree(node.part.path), ""
+            return Tree(node.part.path, inner), ""
         except ValueError:
             return None, ""
 
@@ -303,6 +314,10 @@ class _Look:
         """Return a claim for each folder and archive that may be a student's."""
         claims = []
         prefix = self._assignment(tree, folder, nodes)
+        told = [
+            lesson_in(_stem(n.name), self.lessons) for n in nodes if self._holds(tree, folder, n)
+        ]
+        with_lessons = len(told) > 1 and all(lesson and rest for lesson, rest in told)
         for node in nodes:
             name, kind = _normal(_stem(node.name)), node.kind
             archive = ARCHIVE.search(node.name) or OTHER_ARCHIVE.search(node.name)
@@ -312,7 +327,11 @@ class _Look:
                 self._list(folder, node, "no student's")
             elif kind == "file" and self._is_download(tree, folder, node, nodes):
                 self._list(folder, node, "the class once more")
+            elif not self._is_person(node) and not self._holds(tree, folder, node):
+                self._list(folder, node, "no student's")
             else:
+                if with_lessons:  # 03_adams, 04_adams
+                    name = lesson_in(name, self.lessons)[1] or name
                 platform = f"{'a folder' if kind == 'folder' else 'an archive'} for each student"
                 ids = {"name": name}
                 if prefix:
@@ -354,9 +373,16 @@ class _Look:
                 self._list(folder, node, "its name names no student")
         return self._each(tree, folder, others)
 
-    def _flat(self, nodes: Sequence[Node], notebooks: Sequence[Node]) -> list[_Claim] | None:
+    def _flat(
+        self, nodes: Sequence[Node], notebooks: Sequence[Node], depth: int
+    ) -> list[_Claim] | None:
         """Tell whose notebooks in one folder are by what is in their names besides the lesson."""
         read = {node.name: lesson_in(_normal(node.name), self.lessons) for node in notebooks}
+        if not depth and len(read) > 1 and not any(lesson for lesson, _ in read.values()):
+            read = {
+                name: ("any", "" if re.match("untitled|test", rest, re.IGNORECASE) else rest)
+                for name, (_, rest) in read.items()  # anna.ipynb, bob.ipynb: of the only lesson
+            }
         people = {rest for lesson, rest in read.values() if lesson and rest}
         google = any(
             lesson and rest and re.search(r"\S - \S", name)
@@ -386,7 +412,7 @@ class _Look:
 
 def _told(claims: Sequence[_Claim]) -> bool:
     """Whether a platform's names tell whose it is, so that one student is a class, too."""
-    return any(set(claim.owner.ids) & {*NUMBERS, "github"} for claim in claims)
+    return any("student" not in claim.owner.platform for claim in claims)
 
 
 def _students(claims: Sequence[_Claim]) -> list[HandedIn]:
