@@ -34,7 +34,10 @@ LARGEST_TABLE = 16 * 2**20
 """Bytes of a zip file's table of contents, at most, which is read whole."""
 
 TOTAL = 256 * 2**20
-"""Bytes that are unpacked for one student, at most."""
+"""Bytes that are read of one student, unpacked, at most."""
+
+LONGEST = 1000
+"""Characters of a path in a class's zip file, at most; no system makes longer ones."""
 
 MOST = 10_000
 """Files of one student, at most."""
@@ -184,7 +187,7 @@ class Files:
 
     def _on_disk(self, path: Path, name: str, time: float, order: str) -> Iterator[Entry]:
         if not ARCHIVE.search(name):
-            yield Entry(name, "", time, order, lambda: _whole(path.open("rb")))
+            yield Entry(name, "", time, order, lambda: self._whole(path))
             return
         try:
             file = self._open.enter_context(path.open("rb"))
@@ -245,11 +248,19 @@ class Files:
                 else:
                     yield Entry(name, trouble, info.mtime, order, lambda held=content: held)
 
+    def _whole(self, path: Path) -> bytes:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError(f"more than {LARGEST >> 20} MB")
+        self._take(len(content))
+        return content
+
     def _take(self, count: int) -> None:
-        """Count bytes that were unpacked."""
+        """Count bytes that were read."""
         self._left -= count
         if self._left < 0:
-            raise ValueError(f"more than {TOTAL >> 20} MB unpacked")
+            raise ValueError(f"more than {TOTAL >> 20} MB in all")
 
 
 class _Zip:
@@ -371,7 +382,7 @@ class Tree:
             ) from None
         self._table = {}
         for name in names:
-            if not _outside(name):
+            if not _outside(name) and len(name) <= LONGEST:
                 self._add(name)
 
     @property
@@ -437,14 +448,6 @@ def _sorted(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError:  # nobody may list it
         return []
-
-
-def _whole(file: BinaryIO) -> bytes:
-    with file:
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise ValueError(f"more than {LARGEST >> 20} MB")
-    return content
 
 
 def _nothing() -> bytes:

@@ -53,6 +53,8 @@ def owner_of(name: str, *, folder: bool) -> Owner | None:
     folder : bool
         Whether it is a folder.
     """
+    if len(name) > 255:  # of which no system makes files
+        return None
     for pattern, read in _PATTERNS:
         if match := pattern.fullmatch(name):
             owner = read(match)

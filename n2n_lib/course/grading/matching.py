@@ -44,6 +44,7 @@ def lesson_in(name: str, lessons: Sequence[str] = ()) -> tuple[str | None, str]:
     str
         What else is in the name: who wrote it, perhaps.
     """
+    name = name[:255]
     text = re.sub(r"\.ipynb|\.(txt|json|html?|py|pdf)$", " ", name, flags=re.IGNORECASE)
     for pattern, lesson in _topics(tuple(lessons)):
         if found := pattern.search(text):
