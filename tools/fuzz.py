@@ -48,7 +48,7 @@ from PIL import Image
 
 from n2n_lib import cli
 from n2n_lib.course import notebooks as lessons
-from n2n_lib.course.grading.layouts import HandedIn
+from n2n_lib.course.grading.layouts import HandedIn, find_class
 from n2n_lib.course.grading.submissions import read_submission
 from n2n_lib.denoiser import images as image_files
 from n2n_lib.denoiser.model import DivergedError, Model
@@ -730,6 +730,62 @@ def prepare_submission() -> Callable[[Path], None]:
     return load
 
 
+NAMES_OF_CLASSES = (
+    "ann/00_lesson.ipynb",
+    "Ann Adams_4711_assignsubmission_file_/00_lesson.ipynb",
+    "adamsann_4711_9876_00_lesson.ipynb",
+    "Ann Adams - 00_lesson.ipynb",
+    "1-2 - Ann Adams - Nov 1, 2026 1000 AM - 00_lesson.ipynb",
+    "Adams, Ann(ann)/Submission attachment(s)/00_lesson.ipynb",
+    "submitted/ann/lessons/00_lesson.ipynb",
+    "00_lesson.ipynb",
+    "\\ann\\00_lesson.ipynb",
+    "a/../../b",
+    "/",
+    "ann.zip",
+    ".hidden",
+)
+"""Paths in the downloads of classes, and some that are in none."""
+
+
+def classes() -> list[bytes]:
+    """Downloads of classes of two, by each of the platforms."""
+    made = []
+    for name in NAMES_OF_CLASSES[:7]:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for other in (name, name.replace("nn", "bb").replace("4711", "4712")):
+                archive.writestr(other, notebooks()[0])
+        made.append(buffer.getvalue())
+    return made
+
+
+def other_class(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
+    """Mix the names of several platforms, each perhaps changed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are there twice
+        for _ in range(rnd.randint(1, 8)):
+            name = rnd.choice(NAMES_OF_CLASSES)
+            if rnd.random() < 0.5:
+                name = mangle(rnd, name.encode()).decode("cp437")
+            archive.writestr(name.replace("\0", "0") or "a", rnd.choice([*seeds, b"{}"]))
+    return buffer.getvalue()
+
+
+def prepare_class() -> Callable[[Path], None]:
+    def load(path: Path) -> None:
+        found = find_class(path, ["00_lesson"])
+        names = [student.name for student in found.students]
+        require(len(set(names)) == len(names) > 0, "students of one name")
+        require(all(name.isprintable() for name in [*names, *found.unknown]), "a name of bytes")
+        for student in found.students:
+            remarks = read_submission(student, ["00_lesson"]).remarks
+            require(all(remark.isprintable() for remark in remarks), "a remark of bytes")
+
+    return load
+
+
 def run_command(*arguments: object) -> None:
     """Run the command line here; a mistake must end with code 2 and one line on stderr."""
     with contextlib.redirect_stdout(io.StringIO()), _stderr_to(Path("stderr")):
@@ -804,6 +860,7 @@ LOADERS: dict[str, Loader] = {
         (mangled, mangled, other_submission, nested_submission),
         prepare_submission,
     ),
+    "class": Loader((".zip",), classes, (mangled, other_class, other_class), prepare_class),
     "denoise": Loader(
         (".pth", ".png"), lambda: models() + images(), (small_changes,), prepare_denoise
     ),
