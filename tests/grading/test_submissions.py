@@ -242,6 +242,30 @@ def test_a_notebook_without_a_telling_name_is_known_by_its_exercises(tmp_path: P
     assert f"{N}: told by its exercises, graded my homework.ipynb" in got.remarks
 
 
+def test_a_notebook_without_ids_is_known_by_what_it_defines(tmp_path: Path, asked):
+    content = notebook(UPSAMPLING)
+    for cell in content["cells"]:
+        cell["id"], cell["metadata"] = None, {}
+    got = read_as(asked, packed(tmp_path / "ann.zip", ("Untitled0.ipynb", marked("5", content))))
+    assert graded(got) == {UPSAMPLING: "5"}
+
+
+@pytest.mark.parametrize(
+    "ending", [".ipynb.txt", ".ipynb.json", ".ipynb (1)", ".ipynb_", ".IPYNB", ".json", ".txt", ""]
+)
+def test_a_notebook_is_read_whatever_was_put_behind_its_name(tmp_path, ending: str):
+    got = read(packed(tmp_path / "ann.zip", (f"{UPSAMPLING}{ending}", ONE)), [UPSAMPLING])
+    assert list(got.notebooks) == [UPSAMPLING]
+    assert got.remarks == []
+
+
+def test_copies_of_editors_are_named_where_there_is_nothing_else(tmp_path: Path):
+    (tmp_path / "ann" / ".ipynb_checkpoints").mkdir(parents=True)
+    (tmp_path / "ann" / ".ipynb_checkpoints" / f"{UPSAMPLING}-checkpoint.ipynb").write_bytes(ONE)
+    got = read(tmp_path / "ann", [UPSAMPLING])
+    assert got.remarks == ["no notebooks, only .ipynb_checkpoints"]
+
+
 def test_a_notebook_with_the_name_of_another_lesson_is_remarked(tmp_path: Path, asked):
     members = [(f"{ACTIVATIONS}.ipynb", marked("5", notebook(UPSAMPLING)))]
     got = read_as(asked, packed(tmp_path / "ann.zip", *members))

@@ -115,11 +115,13 @@ class Files:
     ----------
     more : bool
         Whether there were more files than `MOST`; the rest was left out.
+    litter : str
+        The last name that was left out as `LITTER` and might be that of a notebook.
     """
 
     def __init__(self) -> None:
         self._open, self._left, self._count = ExitStack(), TOTAL, 0
-        self.more = False
+        self.more, self.litter = False, ""
 
     def __enter__(self) -> Files:
         return self
@@ -141,6 +143,7 @@ class Files:
             found = self._in_file(part)
         for entry in found:
             if LITTER.search(entry.name):
+                self._leave_out(entry.name)
                 continue
             self._count += 1
             if self._count > MOST:
@@ -148,12 +151,17 @@ class Files:
                 return
             yield entry
 
+    def _leave_out(self, name: str) -> None:
+        if ".ipynb" in name and "__MACOSX" not in name:
+            self.litter = name
+
     def _in_folder(self, part: Part) -> Iterator[Entry]:
         folders = deque([part.path])
         while folders:  # what lies near the top comes first, should there be too much
             for path in _sorted(folders.popleft()):
                 name = path.relative_to(part.path).as_posix()
                 if LITTER.search(name):
+                    self._leave_out(name)
                     continue
                 status = path.lstat()
                 if stat.S_ISDIR(status.st_mode):

@@ -433,14 +433,14 @@ def _students(claims: Sequence[_Claim]) -> list[HandedIn]:
             unique = f"{name} ({count})"
         used.add(unique)
         remarks = [remark for claim in group for remark in claim.remarks]
-        students.append(HandedIn(unique, *_parts(group), ids, (*remarks, *_together(group))))
+        students.append(HandedIn(unique, _paths(group), ids, (*remarks, *_together(group))))
     return sorted(students, key=lambda student: student.name)
 
 
-def _parts(group: Sequence[_Claim]) -> tuple[tuple[Path | Part, ...]]:
+def _paths(group: Sequence[_Claim]) -> tuple[Path | Part, ...]:
     """Return what a student handed in, without what platforms write beside it."""
-    parts = [c.part for c in group if not TEXT_ONLINE.fullmatch(c.part.name)]
-    return (tuple(part.path if part == Part(part.path) else part for part in parts),)
+    parts = [claim.part for claim in group if not TEXT_ONLINE.fullmatch(claim.part.name)]
+    return tuple(part.path if part == Part(part.path) else part for part in parts)
 
 
 def _together(group: Sequence[_Claim]) -> Iterator[str]:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from n2n_lib.course.grading.tasks import Task
 from n2n_lib.course.lessons import TOPICS, stem_of
 
 COURSE = tuple(stem_of(topic) for topic in TOPICS)
 
-NOTEBOOK = re.compile(r"\.ipynb(\.txt|\.json)?$", re.IGNORECASE)
+NOTEBOOK = re.compile(r"\.ipynb(\.txt|\.json|\.download|_|[ _-]?\(\d+\))?$", re.IGNORECASE)
 """Names of notebooks; browsers and mail programs add endings."""
 
 _COUNTED = r"lesson|lektion|leçon|lección|lecture|notebook|nb|exercise|ex|hw|homework|assignment|"
@@ -45,7 +46,7 @@ def lesson_in(name: str, lessons: Sequence[str] = ()) -> tuple[str | None, str]:
         What else is in the name: who wrote it, perhaps.
     """
     name = name[:255]
-    text = re.sub(r"\.ipynb|\.(txt|json|html?|py|pdf)$", " ", name, flags=re.IGNORECASE)
+    text = re.sub(r"\.ipynb|\.(txt|json|download|html?|py|pdf)$", " ", name, flags=re.IGNORECASE)
     for pattern, lesson in _topics(tuple(lessons)):
         if found := pattern.search(text):
             return lesson, _rest(text, found)
@@ -114,7 +115,26 @@ def is_exact(name: str, lesson: str) -> bool:
     return name.rpartition("/")[2].lower() == f"{lesson}.ipynb".lower()
 
 
-def exercises_in(cells: Iterable[dict], ids: Sequence[str]) -> int:
-    """Count the exercises, given by the ids of their cells, that are among some cells."""
-    there = {name for c in cells for name in (c["id"], c["nbgrader"].get("grade_id"))}
-    return sum(name in there for name in ids)
+def is_renamed(name: str, lessons: Sequence[str]) -> bool:
+    """Whether a file has the name of a lesson, with an ending that says only that it is text."""
+    stem = re.sub(r"\.(json|txt)$", "", name.rpartition("/")[2], flags=re.IGNORECASE)
+    return stem.lower() in [lesson.lower() for lesson in lessons]
+
+
+def answers_to(task: Task, cells: Iterable[dict]) -> list[str]:
+    """Return the sources of the cells for an exercise: by its id, or by what they define.
+
+    Some programs, Colab among them, leave out the ids.
+    """
+    defines = re.compile(rf"^(?:def|class)\s+{re.escape(task.function)}\b", re.MULTILINE)
+    return [
+        cell["source"]
+        for cell in cells
+        if task.cell in (cell["id"], cell["nbgrader"].get("grade_id"))
+        or defines.search(cell["source"])
+    ]
+
+
+def exercises_in(cells: Sequence[dict], tasks: Sequence[Task]) -> int:
+    """Count the exercises that are among some cells."""
+    return sum(bool(answers_to(task, cells)) for task in tasks)

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from n2n_lib.course.grading.archives import LARGEST, MOST, Entry, Files, Part
 from n2n_lib.course.grading.layouts import HandedIn
-from n2n_lib.course.grading.matching import NOTEBOOK, exercises_in, is_exact, lesson_in
+from n2n_lib.course.grading.matching import (
+    NOTEBOOK,
+    answers_to,
+    exercises_in,
+    is_exact,
+    is_renamed,
+    lesson_in,
+)
 from n2n_lib.course.grading.tasks import Assignment, Task
 from n2n_lib.course.grading.wire import plain
 
@@ -123,7 +130,7 @@ class _Reading:
         others: list[Entry] = []
         names = tuple(self._tasks)
         for entry in self._entries(files):
-            if not NOTEBOOK.search(entry.name):
+            if not NOTEBOOK.search(entry.name) and not is_renamed(entry.name, names):
                 others.append(entry)
             elif entry.trouble:
                 self.remark(f"{entry.name}: {entry.trouble}, not read")
@@ -141,7 +148,7 @@ class _Reading:
             elif named and not named.get(lesson):
                 self.remark(f"{_label(lesson)}: no notebook {lesson}.ipynb")
         if not named and not self._submission.remarks:
-            self.remark("no notebooks")
+            self.remark(f"no notebooks{f', only {files.litter}' if files.litter else ''}")
         self._say_others(others, chosen, named)
 
     def _entries(self, files: Files) -> list[Entry]:
@@ -212,17 +219,17 @@ class _Reading:
         self, chosen: dict[str, _Notebook | None], named: dict[str | None, list[Entry]]
     ) -> None:
         """Find lessons without a notebook among the others, by the exercises in these."""
-        ids = {lesson: [task.cell for task in tasks] for lesson, tasks in self._tasks.items()}
+        tasks = self._tasks
         taken: set[int] = set()
         for lesson, book in chosen.items():
-            if book is not None and ids[lesson] and not exercises_in(book.cells, ids[lesson]):
-                other = max(ids, key=lambda each: exercises_in(book.cells, ids[each]))
-                if exercises_in(book.cells, ids[other]):
+            if book is not None and tasks[lesson] and not exercises_in(book.cells, tasks[lesson]):
+                other = max(tasks, key=lambda each: exercises_in(book.cells, tasks[each]))
+                if exercises_in(book.cells, tasks[other]):
                     self.remark(
                         f"{_label(lesson)}: {book.name} has the exercises of lesson {_label(other)}"
                     )
                     chosen[lesson] = None
-        missing = [lesson for lesson, book in chosen.items() if book is None and ids[lesson]]
+        missing = [lesson for lesson, book in chosen.items() if book is None and tasks[lesson]]
         if not missing:
             return
         free = [entry for lesson, each in named.items() if lesson not in chosen for entry in each]
@@ -230,8 +237,8 @@ class _Reading:
         books = [book for entry in free if (book := self._open(entry))]
         books += [book for book in chosen.values() if book is not None]
         for lesson in missing:
-            least = (len(ids[lesson]) + 1) // 2
-            fit = [book for book in books if exercises_in(book.cells, ids[lesson]) >= least]
+            least = (len(tasks[lesson]) + 1) // 2
+            fit = [book for book in books if exercises_in(book.cells, tasks[lesson]) >= least]
             fit = [book for book in fit if id(book) not in taken] or fit
             if fit:
                 best = max(fit, key=lambda book: self._worth(lesson, book))
@@ -291,9 +298,7 @@ def _attempt(entry: Entry) -> tuple[str, int]:
 
 def _state(task: Task, cells: Cells) -> int:
     """Return 0 for an exercise as it was handed out, 1 if it was begun, 2 if it was written."""
-    own = [c["source"] for c in cells if task.cell in (c["id"], c["nbgrader"].get("grade_id"))]
-    defines = re.compile(rf"^(?:def|class)\s+{re.escape(task.function)}\b", re.MULTILINE)
-    own += [c["source"] for c in cells if defines.search(c["source"])]
+    own = answers_to(task, cells)
     if all(_skeleton(source) == _skeleton(task.stub) for source in own):
         return 0
     return 1 if all("NotImplementedError" in source for source in own) else 2
@@ -340,7 +345,7 @@ def _cells(content: bytes) -> tuple[Cells, list[str]]:
         if not cells:
             raise ValueError("no cells")
         remarks.append("a notebook of format 3, read like one of format 4")
-    elif notebook.get("nbformat", 4) == 4:
+    elif str(notebook.get("nbformat", 4)) == "4":
         cells = notebook["cells"]
     else:
         raise ValueError(f"format {notebook['nbformat']!r}")
