@@ -110,6 +110,20 @@ def test_too_many_files_are_remarked(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(got.notebooks) == [UPSAMPLING]
 
 
+def test_remarks_are_bounded(tmp_path: Path):
+    members = [(f"../{n}.ipynb", b"") for n in range(300)]
+    assert len(read(packed(tmp_path / "a.zip", *members), LESSONS).remarks) == 100
+
+
+def test_another_id_is_another_submission(tmp_path: Path):
+    path = packed(tmp_path / "ann.zip", (f"{UPSAMPLING}.ipynb", ONE))
+    digests = {
+        submissions.read_submission(HandedIn("ann", (path,), ids), [UPSAMPLING]).digest
+        for ids in ({}, {"canvas": "1"}, {"canvas": "1", "late": "yes"})
+    }
+    assert len(digests) == 3
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs links and named pipes")
 def test_links_and_pipes_in_a_folder_are_not_read(tmp_path: Path):
     folder = tmp_path / "ann"

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from n2n_lib.course.grading.archives import LARGEST, MOST, Entry, Files, Part
+from n2n_lib.course.grading.cells import code_cells, kind_of
 from n2n_lib.course.grading.layouts import HandedIn
 from n2n_lib.course.grading.matching import (
     NOTEBOOK,
-    answers_to,
     exercises_in,
     is_exact,
     is_renamed,
     lesson_in,
+    written,
 )
 from n2n_lib.course.grading.tasks import Assignment, Task
 from n2n_lib.course.grading.wire import plain
@@ -27,14 +25,11 @@ from n2n_lib.course.grading.wire import plain
 MOST_READ = 100
 """Notebooks of a student that are read, at most."""
 
-LONGEST_CELL = 100_000
-"""Characters of a cell that is looked into, at most."""
-
 MOST_NAMED = 5
 """Other files that a remark names, at most."""
 
-INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff]")
-"""Characters that come along from web pages, and that nobody sees."""
+MOST_REMARKS = 100
+"""Remarks about what was handed in, at most."""
 
 Cells = list[dict]
 
@@ -69,7 +64,8 @@ def read_submission(student: HandedIn, lessons: Sequence[Assignment | str]) -> S
 
     A notebook belongs to the lesson that its name tells, or else to that whose exercises are in
     it. Of several for a lesson one counts: not the untouched one; then that of the last attempt;
-    then that with the most answers; then that with the very name; then the one changed last.
+    then that with the most answers; then that with the very name, in the topmost folder; then the
+    one changed last.
 
     Parameters
     ----------
@@ -106,21 +102,21 @@ class _Reading:
 
     def __init__(self, student: HandedIn, lessons: Sequence[Assignment | str]) -> None:
         self._student, self._submission = student, Submission(student.name, ids=student.ids)
-        self._tasks = {
-            each if isinstance(each, str) else each.name: ()
-            if isinstance(each, str)
-            else each.tasks
-            for each in lessons
-        }
+        self._tasks: dict[str, tuple[Task, ...]] = {}
+        for each in lessons:
+            name, tasks = (each, ()) if isinstance(each, str) else (each.name, each.tasks)
+            self._tasks[name] = tasks
         self._digest, self._read_count = hashlib.sha256(), 0
         self._known: dict[int, _Notebook | None] = {}
         for remark in student.remarks:
             self.remark(remark)
 
     def remark(self, text: str) -> None:
-        self._submission.remarks.append(plain(text))
+        if len(self._submission.remarks) < MOST_REMARKS:
+            self._submission.remarks.append(plain(text))
 
     def done(self) -> Submission:
+        self._digest.update(repr(sorted(self._submission.ids.items())).encode())
         self._digest.update("\n".join(self._submission.remarks).encode())
         self._submission.digest = self._digest.hexdigest()
         return self._submission
@@ -183,11 +179,11 @@ class _Reading:
                         else f"{label}cannot be read: {text}")  # fmt: skip
             return None
         try:
-            return _Notebook(entry, hashlib.sha256(content).digest(), *_cells(content))
+            return _Notebook(entry, hashlib.sha256(content).digest(), *code_cells(content))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self.remark(
                 f"{label}expected a notebook of format 4, got "
-                f"{_instead(content) or type(error).__name__}"
+                f"{kind_of(content) or type(error).__name__}"
             )
             return None
 
@@ -208,12 +204,10 @@ class _Reading:
 
     def _worth(self, lesson: str, book: _Notebook) -> tuple:
         """Return what is greater for the notebook that a fair reader would take."""
-        states = [_state(task, book.cells) for task in self._tasks[lesson]]
-        exact = is_exact(book.name, lesson)
-        near = -book.name.count("/")
-        written = sum(states)
-        attempt = _attempt(book.entry)
-        return any(states), attempt, written, exact, book.entry.time if not exact else 0, near
+        work = sum(written(task, book.cells) for task in self._tasks[lesson])
+        exact, near = is_exact(book.name, lesson), -book.name.count("/")
+        time = 0 if exact else book.entry.time
+        return work > 0, _attempt(book.entry), work, exact, time, near
 
     def _fill(
         self, chosen: dict[str, _Notebook | None], named: dict[str | None, list[Entry]]
@@ -291,125 +285,3 @@ def _attempt(entry: Entry) -> tuple[str, int]:
     """Return what tells later attempts from earlier ones: Teams makes a folder for each."""
     versions = re.findall(r"(?:^|/)(?:Version|Attempt)[ _-]?(\d{1,6})(?=/)", entry.name, re.I)
     return entry.order, int(versions[-1]) if versions else 0
-
-
-# ---------------------------------------------------------------------- whether it was worked on
-
-
-def _state(task: Task, cells: Cells) -> int:
-    """Return 0 for an exercise as it was handed out, 1 if it was begun, 2 if it was written."""
-    own = answers_to(task, cells)
-    if all(_skeleton(source) == _skeleton(task.stub) for source in own):
-        return 0
-    return 1 if all("NotImplementedError" in source for source in own) else 2
-
-
-@lru_cache(maxsize=256)
-def _skeleton(source: str) -> str:
-    """Return code without what differs between editions: comments, docstrings, hints of stubs."""
-    if len(source) > LONGEST_CELL:
-        return source.strip()
-    try:
-        tree = ast.parse(source)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Raise):
-                node.exc = None
-            if isinstance(getattr(node, "body", None), list):
-                node.body = [each for each in node.body if not _is_text(each)]
-        return ast.dump(tree)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return source.strip()
-
-
-def _is_text(node: ast.AST) -> bool:
-    value = getattr(node, "value", None)
-    return isinstance(node, ast.Expr) and isinstance(value, ast.Constant)
-
-
-# ---------------------------------------------------------------------- the cells of a notebook
-
-
-def _cells(content: bytes) -> tuple[Cells, list[str]]:
-    """Take the code cells out of a notebook, without whatever else it holds.
-
-    Returns
-    -------
-    list of dict
-        Of each cell: ``id``, ``nbgrader``, ``source``.
-    list of str
-        Remarks.
-    """
-    notebook, remarks = _json(content)
-    if notebook.get("nbformat") == 3:
-        cells = [cell for sheet in notebook["worksheets"] for cell in sheet["cells"]]
-        if not cells:
-            raise ValueError("no cells")
-        remarks.append("a notebook of format 3, read like one of format 4")
-    elif str(notebook.get("nbformat", 4)) == "4":
-        cells = notebook["cells"]
-    else:
-        raise ValueError(f"format {notebook['nbformat']!r}")
-    found: Cells = []
-    lost = 0
-    for cell in cells:
-        if cell["cell_type"] != "code":
-            continue
-        source = cell.get("source", cell.get("input", ""))
-        source = "".join(source) if _is_lines(source) else source
-        if not isinstance(source, str):
-            lost += 1
-            continue
-        metadata = cell.get("metadata")
-        own = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-        found.append(
-            {
-                "id": cell.get("id"),
-                "nbgrader": dict(own) if isinstance(own, dict) else {},
-                "source": _readable(source),
-            }
-        )
-    if lost:
-        remarks.append(f"{lost} cells that are no text, not read")
-    return found, remarks
-
-
-def _is_lines(source: object) -> bool:
-    return isinstance(source, list) and all(isinstance(line, str) for line in source)
-
-
-def _json(content: bytes) -> tuple[dict, list[str]]:
-    """Read JSON in whatever encoding an editor may have saved it."""
-    try:
-        return json.loads(content), []  # UTF-8, -16 or -32, with a mark in front or without
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", errors="replace")
-        return json.loads(text), ["not in UTF-8, read as text of Windows"]
-
-
-def _instead(content: bytes) -> str:
-    """Name what is no notebook by its first bytes."""
-    start = content[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not content.strip():
-        return "an empty file"
-    kinds = {b"<!doctype html": "HTML", b"<html": "HTML", b"pk\x03\x04": "a zip file",
-             b"%pdf": "PDF"}  # fmt: skip
-    return next((kind for begin, kind in kinds.items() if start.startswith(begin)), "")
-
-
-def _readable(source: str) -> str:
-    """Return code as its author sees it: any line end, spaces from web pages, tabs."""
-    source = source.replace("\r\n", "\n").replace("\r", "\n")
-    source = INVISIBLE.sub("", source).replace("\xa0", " ")
-    if "\t" in source and not _parses(source) and _parses(source.expandtabs(4)):
-        return source.expandtabs(4)  # tabs and spaces mixed, as editors show them
-    return source
-
-
-def _parses(source: str) -> bool:
-    if len(source) > LONGEST_CELL:
-        return False
-    try:
-        ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
