@@ -338,6 +338,21 @@ def test_a_class_is_found_however_it_was_collected(tmp_path: Path, layout: str, 
     assert lessons_of(found) == expected(ids)
 
 
+@pytest.mark.parametrize("encoding", ["cp850", "cp1252", "utf-8"])
+def test_a_zip_file_of_windows_is_read(tmp_path: Path, encoding: str):
+    r"""Folders end in a backslash, names are in a code page, and nothing says in which."""
+    names = [f"{who}\\{file}" for who, files in STUDENTS.items() for file in files]
+    works = [work for files in STUDENTS.values() for work in files.values()]
+    stand_ins = [f"{n}".ljust(len(name.encode(encoding)), "x") for n, name in enumerate(names)]
+    content = zipped(dict(zip(stand_ins, works, strict=True)))
+    for stand_in, name in zip(stand_ins, names, strict=True):
+        content = content.replace(stand_in.encode(), name.encode(encoding))
+    (tmp_path / "class.zip").write_bytes(content)
+    found = find_class(tmp_path / "class.zip", LESSONS)
+    assert {student.name: student.ids for student in found.students} == PLAINLY
+    assert lessons_of(found) == expected(PLAINLY)
+
+
 # ---------------------------------------------------------------------- what lies beside
 
 STRAYS = {
