@@ -418,6 +418,14 @@ def test_who_hands_in_what_cannot_be_read_gets_a_row_that_says_so(tmp_path: Path
     assert found.unknown == []
 
 
+def test_a_class_without_a_single_notebook_has_its_rows(tmp_path: Path):
+    tree = {"ann/answer.pdf": b"", "bob/": b"", "grades.csv": b""}
+    lessons, remarks, found = read_all(write(tmp_path / "class", tree))
+    assert lessons == {"ann": {}, "bob": {}}
+    assert remarks["ann"] == ["no notebooks", f"expected notebooks as {U}, found answer.pdf"]
+    assert found.unknown == ["grades.csv: beside the students' folders"]
+
+
 def test_students_of_one_name_are_told_apart_by_their_ids(tmp_path: Path):
     tree = {f"Anna Adams_{n}_assignsubmission_file_/{U}": tiny(n) for n in ("4711", "4712")}
     lessons, _, _ = read_all(write(tmp_path / "class", tree))

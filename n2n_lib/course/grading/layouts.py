@@ -162,7 +162,8 @@ class _Look:
         if notebooks and not self._is_beside(notebooks, holders, tree, folder):
             return self._flat(nodes, notebooks, depth)
         if not holders and not notebooks and not depth:
-            return []
+            folders = [node for node in nodes if node.kind == "folder"]
+            return self._each(tree, folder, nodes) if self._people(folders) else []
         lone_in_zip = tree.is_archive and len(holders) == 1 and not depth
         if not self._people(holders) or (
             lone_in_zip and not NOBODY.fullmatch(_stem(tree.path.name))
