@@ -203,7 +203,7 @@ def _grade(student: HandedIn, known: str | None) -> Path | None:
     """
     if sys.platform == "linux" and _taken() - _at_start > MEMORY // 4:
         os._exit(1)  # too much was left behind by others: a fresh judge takes this student
-    submission = read_submission(student, [assignment.name for assignment in _assignments])
+    submission = read_submission(student, _assignments)
     if submission.digest == known:
         return None
     with _limits.worker() as worker:
