@@ -86,7 +86,8 @@ def grade(
     """Grade what students handed in; the same command goes on after an interruption."""
     from n2n_lib.cli.console import make_console
     from n2n_lib.course.grading import run
-    from n2n_lib.course.grading.judge import Limits, has_bubblewrap
+    from n2n_lib.course.grading.fence import raise_fence
+    from n2n_lib.course.grading.judge import Limits
     from n2n_lib.course.grading.outputs import Outputs
 
     check_at_least(timeout, "--timeout", 1)
@@ -94,13 +95,12 @@ def grade(
     check_at_least(memory, "--memory", 1)
     check_at_least(jobs, "--jobs", 1)
     console = make_console(stderr=json_output)
-    limits = Limits(timeout, memory, has_bubblewrap(), student_timeout)
-    if limits.closed:
-        console.print("Answers run in bubblewrap: without network, all files read-only.")
+    around = raise_fence(fence.value)
+    limits = Limits(timeout, memory, around.closed, student_timeout)
+    if around.closed:
+        console.print(str(around), highlight=False)
     else:
-        console.print(
-            "Answers run without bubblewrap (bwrap): only Python keeps them off network and files."
-        )
+        make_console(stderr=True).print(f"[yellow]{around}[/]", highlight=False)
     found: list[Found] = []
 
     def report(what: Found) -> None:
@@ -123,7 +123,12 @@ def grade(
         students = {each.student: {"total": each.total, "remarks": each.remarks} for each in grades}
         print(
             json.dumps(
-                {"out": str(out), "maximum": grades[0].maximum, "closed_in": limits.closed}
+                {
+                    "out": str(out),
+                    "maximum": grades[0].maximum,
+                    "closed_in": limits.closed,
+                    "fence": str(around),
+                }
                 | {"layout": found[0].layout, "unknown": found[0].unknown, "students": students}
             )
         )

@@ -11,7 +11,8 @@ import pytest
 from handing_in import HOSTILE, NOTEBOOKS, REST, UPSAMPLING, N, hand_in, notebook, points, read
 
 from n2n_lib.course.check import EXERCISES
-from n2n_lib.course.grading.judge import Limits, has_bubblewrap
+from n2n_lib.course.grading.fence import why_no_bubblewrap
+from n2n_lib.course.grading.judge import Limits
 from n2n_lib.course.grading.marking import grade_submission
 from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.course.grading.worker import FORKS
@@ -92,8 +93,8 @@ def test_nothing_is_left_behind(graded):
 
 
 def test_bubblewrap_closes_the_answer_in(tmp_path: Path):
-    if not has_bubblewrap():
-        pytest.skip("needs bubblewrap (bwrap) and a kernel that lets it work")
+    if why := why_no_bubblewrap():
+        pytest.skip(why)
     target = tmp_path / "precious"
     target.write_text("x")
     path = json.dumps(str(target))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import pickle
 import shutil
 import signal
@@ -14,15 +13,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Timer
 from typing import Any
 
-import matplotlib
 import psutil
 
 from n2n_lib.course.check.exercise import Exercise, tensors_in
 from n2n_lib.course.check.judge import Verdict, judge_calls
+from n2n_lib.course.grading.fence import HOME, command, environment, why_no_bubblewrap
 from n2n_lib.course.grading.grades import Piece
 from n2n_lib.course.grading.wire import (
     LARGEST,
@@ -37,19 +35,10 @@ from n2n_lib.course.grading.wire import (
 )
 from n2n_lib.course.grading.worker import FORKS
 
-BUBBLEWRAP = [
-    *("bwrap", "--unshare-all", "--die-with-parent", "--new-session"),
-    *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
-]
-"""No network, no other process to be seen, no file that can be changed."""
-
 NONSENSE = "its process sent something that is no answer"
 
 LARGEST_CODE = 200_000
 """Characters that are run for one answer, at most; a whole lesson has up to 60 000."""
-
-KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT")
-"""What a worker sees of the environment: nothing that may hold a password."""
 
 
 class NoAnswer(BaseException):
@@ -57,13 +46,6 @@ class NoAnswer(BaseException):
 
     No Exception, which a check would take for one that the student's function raised.
     """
-
-
-def has_bubblewrap() -> bool:
-    """Whether workers can be closed in by the kernel here."""
-    if shutil.which("bwrap") is None:
-        return False
-    return subprocess.run([*BUBBLEWRAP, "true"], capture_output=True).returncode == 0
 
 
 class Worker:
@@ -128,27 +110,29 @@ class Worker:
             _kill(process)
             process.stdin.close()
             process.stdout.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> None:
         self._late = False
         if self._process is not None:
             return
-        self._folder = tempfile.mkdtemp(prefix="n2n-grade-")
-        command = [sys.executable, "-m", "n2n_lib.course.grading.worker"]
+        # Behind the fence there is a folder already; so nothing is left if all this is killed.
+        self._folder = None if self.closed else tempfile.mkdtemp(prefix="n2n-grade-")
+        words = [sys.executable, "-m", "n2n_lib.course.grading.worker"]
         self._process = subprocess.Popen(
-            [*BUBBLEWRAP, "--chdir", self._folder, *command] if self.closed else command,
+            command(words, closed=self.closed),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
             cwd=self._folder,
-            env=_environment(self._folder),
+            env=environment(self._folder or HOME),
             start_new_session=True,
         )
         if not receive(self._process.stdout):  # it is said once PyTorch is loaded
             self.stop()
-            raise OSError(f"expected a process for answers to start, got none from {command}")
+            raise OSError(f"expected a process for answers to start, got none from {words}")
 
     def _stop_late(self) -> None:
         self._late = True
@@ -160,6 +144,8 @@ class Worker:
             "function": name,
             "use": exercise.use,  # pickled, that is by its name
             "megabytes": self.megabytes,
+            "seconds": self.seconds,
+            "closed": self.closed,
         }
         answer = self._ask(request, "ready", "undefined", "error")
         if answer.undefined is not UNSET:
@@ -240,27 +226,12 @@ class Limits:
 
     seconds: float = 60
     megabytes: int = 2048
-    closed: bool = field(default_factory=has_bubblewrap)
+    closed: bool = field(default_factory=lambda: not why_no_bubblewrap())
     student_seconds: float = 600
 
     def worker(self) -> Worker:
         """Return a worker with these limits."""
         return Worker(self.seconds, self.megabytes, closed=self.closed)
-
-
-def _environment(folder: str) -> dict[str, str]:
-    """Return the environment of a worker: a home of its own, one thread, this library."""
-    library = str(Path(__file__).resolve().parents[3])
-    paths = [library, *filter(None, [os.environ.get("PYTHONPATH")])]
-    single = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {
-        **{name: os.environ[name] for name in KEPT if name in os.environ},
-        **dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), folder),
-        **dict.fromkeys(single, "1"),
-        "MPLCONFIGDIR": matplotlib.get_cachedir(),  # else every worker would look for fonts
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
 
 
 def kill_tree(pid: int) -> None:

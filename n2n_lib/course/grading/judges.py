@@ -28,6 +28,7 @@ from n2n_lib.course.grading.journal import from_line, to_line
 from n2n_lib.course.grading.judge import Limits, kill_tree
 from n2n_lib.course.grading.layouts import HandedIn
 from n2n_lib.course.grading.marking import grade_submission
+from n2n_lib.course.grading.rights import hide_memory
 from n2n_lib.course.grading.submissions import read_submission
 from n2n_lib.course.grading.tasks import Assignment, read_assignments
 
@@ -186,6 +187,7 @@ def _begin(
         import resource
 
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: die with the parent
+        hide_memory()
         _at_start = _taken()
         _, hard = resource.getrlimit(resource.RLIMIT_AS)  # left as it is, for the workers
         resource.setrlimit(resource.RLIMIT_AS, (_at_start + MEMORY, hard))

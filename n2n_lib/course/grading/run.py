@@ -87,49 +87,18 @@ def grade(
 
 def _grades(students: Sequence[HandedIn], judges: Judges, journal: Journal) -> Iterator[Grade]:
     """Yield the grades as they are ready, those of unchanged submissions from the journal."""
-<<<<<<< HEAD
     for student, done in judges.grade(students, journal.digests):
         if done is None:
             done = replace(journal.get(student.name), ids=student.ids)
         elif done.digest:  # what could not be graded is tried again by the next run
             journal.add(done)
         yield done
-=======
-    stop, workers = Event(), set()
-
-    def one(student: HandedIn) -> Grade:
-        submission = read_submission(student, assignments)
-        if known := journal.get(submission):
-            return known
-        with limits.worker() as worker:
-            workers.add(worker)
-            return grade_submission(submission, assignments, worker, stop.is_set)
-
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            for future in as_completed([pool.submit(one, student) for student in students]):
-                done = future.result()
-                journal.add(done)
-                yield done
-        finally:
-            stop.set()
-            for worker in list(workers):  # at work only if the run is interrupted
-                worker.interrupt()
-            pool.shutdown(cancel_futures=True)
->>>>>>> layouts
 
 
 def _check_solutions(assignments: Sequence[Assignment], judges: Judges) -> None:
     """Raise unless the instructor's own solutions get all points."""
     folder = assignments[0].path.parent
-<<<<<<< HEAD
     ((_, own),) = judges.grade([HandedIn(folder.name, (folder,))])
-=======
-    own = HandedIn(folder.name, (folder,))
-    solutions = read_submission(own, assignments)
-    with limits.worker() as worker:
-        own = grade_submission(solutions, assignments, worker)
->>>>>>> layouts
     wrong = {column: mark for column, mark in own.marks.items() if mark.points != mark.maximum}
     if wrong:
         column, mark = next(iter(wrong.items()))
