@@ -52,7 +52,7 @@ def test_a_page_shows_everything_as_text(tmp_path: Path):
     mark = Mark(0, 1, "wrong", EVIL, EVIL, EVIL, [Piece("exercise", 0, 1, EVIL)], [EVIL], EVIL)
     done = Grade(EVIL, "", {"03/x": mark}, [EVIL], comment=EVIL)
     tree = feedback(tmp_path, done)
-    assert "".join(tree.itertext()).count(EVIL) == 10
+    assert "".join(tree.itertext()).count(EVIL) == 11
     tree = page(write_class_page(tmp_path / "index.html", [done], [EVIL]))
     assert "".join(tree.itertext()).count(EVIL) == 6
 
