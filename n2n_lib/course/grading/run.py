@@ -64,7 +64,8 @@ def grade(
     """
     assignments, found = read_assignments(source, lessons), find_class(submissions)
     limits, out = limits or Limits(), outputs.out
-    outputs.prepare()
+    columns = [task.column for assignment in assignments for task in assignment.tasks]
+    outputs.prepare(submissions, columns, found.students)
     try:
         with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
             _check_solutions(assignments, limits)
@@ -74,7 +75,7 @@ def grade(
                 for done in _each(found.students, assignments, limits, jobs, journal):
                     grades.append(done)
                     bar.update()
-            return outputs.write(grades)
+            return outputs.write(grades, found.unknown)
     except Timeout:
         raise ValueError(f"expected no other run to write to {out}, found one at work") from None
 
