@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from n2n_lib.course.grading.grades import Grade
+    from n2n_lib.course.grading.outputs import Outputs
 
 
 class Fence(str, Enum):
@@ -84,6 +85,7 @@ def grade(
     from n2n_lib.course.grading import run
     from n2n_lib.course.grading.judge import has_bubblewrap
     from n2n_lib.course.grading.outputs import Outputs
+    from n2n_lib.course.grading.summary import summary
 
     check_at_least(timeout, "--timeout", 1)
     check_at_least(student_timeout, "--student-timeout", 1)
@@ -97,33 +99,38 @@ def grade(
         console.print(
             "Answers run without bubblewrap (bwrap): only Python keeps them off network and files."
         )
+    outputs = Outputs(out, feedback, roster, overrides, moodle, canvas)
     grades = run.grade(
         submissions,
-        Outputs(out, feedback, roster, overrides, moodle, canvas),
+        outputs,
         source=source,
         lessons=[each.strip() for each in lessons.split(",")] if lessons else (),
         limits=limits,
         jobs=jobs,
         progress=not quiet,
     )
-    _print_grades(console, grades, out)
+    _print_grades(console, grades, outputs)
     if json_output:
-        students = {each.student: {"total": each.total, "remarks": each.remarks} for each in grades}
         print(
             json.dumps(
                 {"out": str(out), "maximum": grades[0].maximum, "closed_in": limits.closed}
-                | {"students": students}
+                | summary(grades, outputs)
             )
         )
 
 
-def _print_grades(console: Console, grades: Sequence[Grade], out: Path) -> None:
+def _print_grades(console: Console, grades: Sequence[Grade], outputs: Outputs) -> None:
     from rich.table import Table
 
-    table = Table(caption=f"of {grades[0].maximum:g} points; written to {out}")
+    from n2n_lib.course.grading.sheets import shown, visible
+    from n2n_lib.course.grading.summary import summary_lines
+
+    table = Table(caption=f"of {shown(grades[0].maximum)} points; written to {outputs.out}")
     table.add_column("student")
     table.add_column("points", justify="right")
     table.add_column("remarks", justify="right")
     for each in grades:
-        table.add_row(each.student, f"{each.total:g}", str(len(each.remarks) or ""))
+        table.add_row(visible(each.student), shown(each.total), str(len(each.remarks) or ""))
     console.print(table)
+    for line in summary_lines(grades, outputs):
+        console.print(line, highlight=False)

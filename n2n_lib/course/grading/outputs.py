@@ -98,8 +98,6 @@ class Outputs:
         found = self._class([(grade.student, grade.ids) for grade in grades])
         done = _completed(grades, found)
         self.lines[:] = [*found.lines]
-        if unknown:
-            self.lines.append(f"belongs to no student: {listed(list(unknown))}")
         if late := [each.student for each in done if each.ids.get("late")]:
             self.lines.append(f"marked as late where they were handed in: {listed(late)}")
         corrections, changes = self._corrections(found, done[0].marks)

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from n2n_lib.course.grading.grades import Grade
 from n2n_lib.course.grading.roster import IDENTITIES, name_keys
-from n2n_lib.course.grading.sheets import inert, number, read_sheet, shown, visible, write_sheet
+from n2n_lib.course.grading.sheets import (
+    inert,
+    number,
+    plain,
+    read_sheet,
+    shown,
+    visible,
+    write_sheet,
+)
 
 COLUMNS = ("student", "exercise", "points", "comment")
 
@@ -71,9 +79,7 @@ def read_overrides(path: Path, columns: Collection[str]) -> list[Override]:
     names = {name.casefold(): name for name in sheet.header}
     missing = [name for name in COLUMNS[:3] if name not in names]
     if missing:
-        raise ValueError(
-            f"expected columns {', '.join(COLUMNS)} in {path}, got {', '.join(sheet.header)}"
-        )
+        raise ValueError(f"expected columns {', '.join(COLUMNS)} in {path}, got {sheet.names}")
     overrides = []
     for line, record in sheet.records():
         cells = [record.get(names.get(name, name), "") for name in COLUMNS]
@@ -112,20 +118,22 @@ def find_student(text: str, students: Iterable[tuple[str, dict[str, str]]]) -> s
         Names and ids of all.
     """
     students = list(students)
-    plain = text.strip()
-    exact = [name for name, _ in students if plain in (name, visible(name), inert(name))]
+    text = text.strip()
+    exact = [name for name, _ in students if text in (name, visible(name), inert(name))]
     by_id = [
         name
         for name, ids in students
-        if any(plain.casefold() == ids.get(kind, "").casefold() for kind in IDENTITIES)
+        if any(text.casefold() == ids.get(kind, "").casefold() for kind in IDENTITIES)
     ]
-    keys = name_keys(plain)
+    keys = name_keys(text)
     by_name = [
         name
         for name, ids in students
         if not keys.isdisjoint(name_keys(name) | name_keys(ids.get("name", "")))
     ]
-    for found in (exact, by_id, by_name):
+    # Spreadsheets take the zeros off the front of a number.
+    by_number = [name for name, _ in students if _same_number(name, text)]
+    for found in (exact, by_id, by_name, by_number):
         if found:
             return found[0] if len(found) == 1 else None
     return None
@@ -174,7 +182,7 @@ def apply(overrides: Sequence[Override], grades: Sequence[Grade]) -> None:
 def _read(
     student: str, exercise: str, points: str, comment: str, line: int, columns: Collection[str]
 ) -> Override:
-    student, comment = visible(student), visible(comment)
+    student, comment = visible(student), plain(visible(comment))
     if not student:
         raise ValueError("expected a student, got none")
     if exercise.casefold() in WHOLE:
@@ -196,6 +204,10 @@ def _points(text: str) -> float:
         return number(text)
     except ValueError:
         raise ValueError(f"expected points as a number, got {text!r}") from None
+
+
+def _same_number(one: str, other: str) -> bool:
+    return one.isdecimal() and other.isdecimal() and one.lstrip("0") == other.lstrip("0")
 
 
 def _correct(grade: Grade, each: Override) -> None:

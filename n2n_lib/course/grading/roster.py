@@ -7,14 +7,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from n2n_lib.course.grading.sheets import read_sheet, visible
 
 _COLUMNS = {
-    "id": "id|idnumber|idnummer|studentid|studentnumber|studentno|matriculationnumber|matriculation|matrikel"
-    "|matrikelnummer|matrnr|number|personnumber",
+    "id": "id|idnumber|idnummer|studentid|studentnumber|studentno|matriculationnumber"
+    "|matriculation|matrikel|matrikelnummer|matrnr|number|personnumber",
     "email": "email|emailaddress|mail|mailaddress|emailadresse|adresseemail",
     "login": "login|username|userid|user|sislogin|sisloginid|loginid|benutzername|account",
     "sis": "sisuserid|sisid",
@@ -89,7 +89,7 @@ def read_roster(path: str | Path) -> list[Entry]:
     kinds = _kinds(sheet.header)
     if not set(kinds.values()) - {"section"}:
         raise ValueError(
-            f"expected columns such as id, email and name in {path}, got {', '.join(sheet.header)}"
+            f"expected columns such as id, email and name in {path}, got {sheet.names}"
         )
     entries = []
     for line, record in sheet.records():
@@ -210,7 +210,7 @@ def _unique(entry: Entry, taken: Iterable[str]) -> str:
     return unique
 
 
-@lru_cache(maxsize=None)
+@cache
 def name_keys(name: str) -> frozenset[str]:
     """Return all that a name may be written as, without spaces, case, accents and signs.
 
@@ -299,10 +299,13 @@ def _by_name(name: str, ids: dict[str, str], entry: Entry) -> bool:
     return not name_keys(said).isdisjoint(name_keys(entry.ids.get("name", "")))
 
 
+_LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe"})
+"""Letters that Unicode does not take apart."""
+
+
 def _without_accents(text: str) -> str:
-    text = text.translate({ord("ł"): "l", ord("Ł"): "L", ord("ø"): "o", ord("Ø"): "O",
-                           ord("đ"): "d", ord("ı"): "i", ord("æ"): "ae", ord("Æ"): "Ae"})  # fmt: skip
-    split = unicodedata.normalize("NFKD", text.casefold())
+    text = text.casefold().translate(_LETTERS)
+    split = unicodedata.normalize("NFKD", text)
     return "".join(c for c in split if not unicodedata.combining(c))
 
 

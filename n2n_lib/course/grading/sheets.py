@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ LARGEST = 16 * 2**20
 
 _SEPARATORS = ",;\t"
 
-_FORMULA = re.compile(r"""((?:^|;)[\s"]*)(?=[=+\-@＝＋－﹣﹢﹦＠﹫])""")
+_START = r"""((?:^|;)[\s"]*)"""
+
+_SIGNS = r"[=+\-@＝＋－﹣﹢﹦＠﹫]"
+
+_FORMULA = re.compile(rf"{_START}(?={_SIGNS})")
 """Where a spreadsheet that separates at ``,`` or at ``;`` could see the beginning of a formula."""
 
 
@@ -39,6 +44,11 @@ class Sheet:
     path: Path
     header: tuple[str, ...]
     rows: tuple[tuple[int, tuple[str, ...]], ...]
+
+    @property
+    def names(self) -> str:
+        """The columns, for a message."""
+        return textwrap.shorten(visible(", ".join(self.header)), 200, placeholder=" ...")
 
     def records(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield the line and the cells by column of each row; of equal columns the first counts."""
@@ -113,6 +123,11 @@ def sheet_bytes(
 def inert(text: str) -> str:
     """Make a text visible in a table, and keep a spreadsheet from taking it for a formula."""
     return _FORMULA.sub(r"\1'", visible(text))
+
+
+def plain(text: str) -> str:
+    """Return the text of which `inert` made another."""
+    return re.sub(rf"{_START}'(?={_SIGNS})", r"\1", text)
 
 
 def visible(text: str) -> str:
