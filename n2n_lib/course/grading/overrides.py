@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,36 +108,43 @@ def append_overrides(path: Path, added: Sequence[Override]) -> None:
     write_sheet(path, header, rows)
 
 
-def find_student(text: str, students: Iterable[tuple[str, dict[str, str]]]) -> str | None:
-    """Return the name of the one student that a text names: as shown, by an id, or by the name.
+class Students:
+    """Find students of a class by what an instructor writes of them.
 
     Parameters
     ----------
-    text : str
-        A name, as it stands in the table, an id or an e-mail address.
     students : iterable of (str, dict of str to str)
         Names and ids of all.
     """
-    students = list(students)
-    text = text.strip()
-    exact = [name for name, _ in students if text in (name, visible(name), inert(name))]
-    by_id = [
-        name
-        for name, ids in students
-        if any(text.casefold() == ids.get(kind, "").casefold() for kind in IDENTITIES)
-    ]
-    keys = name_keys(text)
-    by_name = [
-        name
-        for name, ids in students
-        if not keys.isdisjoint(name_keys(name) | name_keys(ids.get("name", "")))
-    ]
-    # Spreadsheets take the zeros off the front of a number.
-    by_number = [name for name, _ in students if _same_number(name, text)]
-    for found in (exact, by_id, by_name, by_number):
-        if found:
-            return found[0] if len(found) == 1 else None
-    return None
+
+    def __init__(self, students: Iterable[tuple[str, dict[str, str]]]) -> None:
+        ways = [defaultdict(set) for _ in range(4)]
+        self._by_text, self._by_id, self._by_name, self._by_number = ways
+        for name, ids in students:
+            for text in (name, visible(name), inert(name)):
+                self._by_text[text].add(name)
+            for kind in IDENTITIES:
+                self._by_id[ids.get(kind, "").casefold()].add(name)
+            for key in name_keys(name) | name_keys(ids.get("name", "")):
+                self._by_name[key].add(name)
+            if name.isdecimal():  # spreadsheets take the zeros off the front of a number
+                self._by_number[name.lstrip("0")].add(name)
+
+    def find(self, text: str) -> str | None:
+        """Return the name of the one student that a text means; None for none, or for several.
+
+        Parameters
+        ----------
+        text : str
+            A name, as the table shows it or in another order and spelling, an id or an e-mail
+            address.
+        """
+        text = text.strip()
+        by_name = [self._by_name.get(key, set()) for key in name_keys(text)]
+        ways = [self._by_text.get(text), self._by_id.get(text.casefold()), set().union(*by_name)]
+        ways.append(self._by_number.get(text.lstrip("0")) if text.isdecimal() else None)
+        found = next(filter(None, ways), set()) if text else set()
+        return next(iter(found)) if len(found) == 1 else None
 
 
 def resolve(
@@ -149,9 +157,9 @@ def resolve(
     ValueError
         If somebody is not of the class, or may be two; it names the line.
     """
-    resolved = []
+    known, resolved = Students(students), []
     for each in overrides:
-        name = find_student(each.student, students)
+        name = known.find(each.student)
         if name is None:
             raise ValueError(
                 f"{path}, line {each.line}: expected one student of the class, got {each.student!r}"
@@ -204,10 +212,6 @@ def _points(text: str) -> float:
         return number(text)
     except ValueError:
         raise ValueError(f"expected points as a number, got {text!r}") from None
-
-
-def _same_number(one: str, other: str) -> bool:
-    return one.isdecimal() and other.isdecimal() and one.lstrip("0") == other.lstrip("0")
 
 
 def _correct(grade: Grade, each: Override) -> None:

@@ -284,7 +284,9 @@ def _by_id_in_name(name: str, ids: dict[str, str], entry: Entry) -> bool:
 
 
 def _holds(name: str, identity: str) -> bool:
-    if name.casefold() == identity.casefold():
+    if identity.casefold() not in name.casefold():
+        return False
+    if len(name) == len(identity):
         return True
     # A word such as "anna" or "12" could mean anything; a number with few digits could be a date.
     telling = len(identity) >= 4 and ("@" in identity or any(c.isdigit() for c in identity))

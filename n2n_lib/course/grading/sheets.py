@@ -10,6 +10,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from n2n_lib.support.files import write_atomically
@@ -120,6 +121,7 @@ def sheet_bytes(
     return text.getvalue().encode("utf-8-sig" if mark else "utf-8", errors="replace")
 
 
+@lru_cache(maxsize=10_000)
 def inert(text: str) -> str:
     """Make a text visible in a table, and keep a spreadsheet from taking it for a formula."""
     return _FORMULA.sub(r"\1'", visible(text))
@@ -130,6 +132,7 @@ def plain(text: str) -> str:
     return re.sub(rf"{_START}'(?={_SIGNS})", r"\1", text)
 
 
+@lru_cache(maxsize=10_000)
 def visible(text: str) -> str:
     """Write a text on one line, with what cannot be seen, or turns text around, as an escape."""
     return "".join(_visible(character) for character in text).strip()

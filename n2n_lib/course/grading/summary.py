@@ -13,12 +13,12 @@ MOST_DOUBTFUL = 10
 
 
 def doubtful(grades: Sequence[Grade]) -> list[tuple[str, str]]:
-    """Return student and exercise of each answer that somebody should look at."""
+    """Return student and exercise of each answer that somebody should look at, and has not."""
     return [
         (done.student, column)
         for done in grades
         for column, mark in done.marks.items()
-        if mark.doubtful
+        if mark.doubtful and mark.graded is None
     ]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from n2n_lib.course.grading.grades import Grade
-from n2n_lib.course.grading.overrides import CHANGED, Override, find_student
+from n2n_lib.course.grading.overrides import CHANGED, Override, Students
 from n2n_lib.course.grading.sheets import (
     Sheet,
     inert,
@@ -120,7 +120,8 @@ def read_changes(
         now = read_sheet(path)
         if "student" not in now.header:
             raise ValueError("no column 'student'")
-        found = [_changes(now, read_sheet(copy), students) for copy in copies]
+        known = Students(students)
+        found = [_changes(now, read_sheet(copy), known) for copy in copies]
     except ValueError as error:
         raise ValueError(
             f"expected {path} as it was written, apart from changed points and comments, got "
@@ -143,7 +144,7 @@ def _known(done: Grade, kind: str) -> str:
     return next((done.ids[each] for each in kinds if each in done.ids), "")
 
 
-def _changes(now: Sheet, before: Sheet, students: Sequence[tuple[str, dict[str, str]]]) -> Changes:
+def _changes(now: Sheet, before: Sheet, students: Students) -> Changes:
     """Compare a table with its copy, row by row."""
     changes, seen = Changes(), set()
     copied = {record.get("student", ""): record for _, record in before.records()}
@@ -153,7 +154,7 @@ def _changes(now: Sheet, before: Sheet, students: Sequence[tuple[str, dict[str, 
     for line, record in now.records():
         shown_name = _row_of(record["student"], copied)
         old = copied.get(shown_name)
-        student = find_student(shown_name, students)
+        student = students.find(shown_name)
         if shown_name in seen:
             raise ValueError(f"two rows of {shown_name!r}, the second on line {line}")
         if old is None and student is None:
@@ -193,7 +194,9 @@ def _row_of(text: str, copied: Mapping[str, dict[str, str]]) -> str:
     return near[0] if len(near) == 1 else text
 
 
-def _row_changes(student: str, record: dict[str, str], old: dict[str, str] | None):
+def _row_changes(
+    student: str, record: dict[str, str], old: dict[str, str] | None
+) -> Iterator[Override]:
     """Yield what differs in a row, as corrections; `old` is None for a row that was added."""
     new_row, old = old is None, old or {}
     for column in filter(_EXERCISE.fullmatch, record):
