@@ -20,12 +20,15 @@ class Piece:
         Of the cell, where the lines begin; the first is 1.
     source : str
         The lines.
+    place : int, optional
+        Number of the cell in the student's own notebook, as they count: the first code cell is 1.
     """
 
     origin: str
     cell: int
     line: int
     source: str
+    place: int | None = None
 
 
 @dataclass
@@ -65,8 +68,8 @@ class Mark:
 
     @property
     def doubtful(self) -> bool:
-        """Whether somebody should look at it: no points, though something was written."""
-        return self.points == 0 and self.result == "no result"
+        """Whether somebody should look at it, and has not: no points for something written."""
+        return self.points == 0 and self.result == "no result" and self.graded is None
 
 
 @dataclass

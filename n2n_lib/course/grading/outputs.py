@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from n2n_lib.course.grading.gradebooks import Export, write_canvas, write_moodle
@@ -17,11 +18,11 @@ from n2n_lib.course.grading.overrides import (
     read_overrides,
     resolve,
 )
-from n2n_lib.course.grading.pages import write_feedback
+from n2n_lib.course.grading.pages import INDEX, page_names, write_class_page, write_feedback
 from n2n_lib.course.grading.roster import Class, join, listed, read_roster
 from n2n_lib.course.grading.sheets import visible
 from n2n_lib.course.grading.table import Changes, read_changes, write_csv
-from n2n_lib.support.files import file_names, make_writable
+from n2n_lib.support.files import make_writable
 
 
 @dataclass(frozen=True)
@@ -140,13 +141,13 @@ class Outputs:
         """Write the pages; one that cannot be written costs nobody else's."""
         if self.feedback is None:
             return
-        names = file_names([each.student for each in done], taken=["index"])
-        failed = []
+        names, when, failed = page_names(done), datetime.now(), []
         for each in done:
             try:
-                write_feedback(self.feedback / f"{names[each.student]}.html", each)
+                write_feedback(self.feedback / names[each.student], each, when=when)
             except Exception as error:
                 failed.append(f"{each.student} ({error})")
+        write_class_page(self.feedback / INDEX, done, unknown, when)
         if failed:
             self.lines.append(f"no page could be written for {listed(failed)}")
 

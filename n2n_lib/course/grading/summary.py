@@ -18,7 +18,7 @@ def doubtful(grades: Sequence[Grade]) -> list[tuple[str, str]]:
         (done.student, column)
         for done in grades
         for column, mark in done.marks.items()
-        if mark.doubtful and mark.graded is None
+        if mark.doubtful
     ]
 
 
