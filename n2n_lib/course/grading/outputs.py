@@ -111,12 +111,12 @@ class Outputs:
         if changes.lost:
             self.lines.append(f"changed in {self.out.name}, not kept: {listed(changes.lost)}")
         apply(corrections + changes.overrides, done)
+        write_csv(self.out, done, changes.extras)  # first: whatever fails below, it is there
         self._write_pages(done, unknown)
         if self.moodle is not None:
             self._exported("Moodle", write_moodle(self.moodle, done))
         if self.canvas is not None:
             self._exported("Canvas", write_canvas(self.canvas, done))
-        write_csv(self.out, done, changes.extras)
         self.lines[:] = map(visible, self.lines)
         return done
 
@@ -147,7 +147,10 @@ class Outputs:
                 write_feedback(self.feedback / names[each.student], each, when=when)
             except Exception as error:
                 failed.append(f"{each.student} ({error})")
-        write_class_page(self.feedback / INDEX, done, unknown, when)
+        try:
+            write_class_page(self.feedback / INDEX, done, unknown, when)
+        except Exception as error:
+            failed.append(f"the class ({error})")
         if failed:
             self.lines.append(f"no page could be written for {listed(failed)}")
 
