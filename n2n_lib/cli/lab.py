@@ -68,9 +68,11 @@ def _with_solutions(folder: Path | None) -> Path:
 def _edition(folder: Path | None) -> Path:
     """Return the folder of a student edition, which is made where there is none."""
     from n2n_lib.course.lessons import EDITION
+    from n2n_lib.course.notebooks import PACKAGE
 
-    if folder is None:
-        folder = Path() if Path(EDITION).is_file() else Path("lessons")
+    if folder is None:  # the second is a folder that was handed out with the library in it
+        present = (place for place in (Path(), PACKAGE.parent) if (place / EDITION).is_file())
+        folder = next(present, Path("lessons"))
     if not (folder / EDITION).is_file():
         from n2n_lib.course.edition import make_edition
 
