@@ -45,16 +45,23 @@ def lab(
     else:
         folder = _edition(folder)
     typer.echo(f"JupyterLab on {folder.resolve()}; Ctrl-C twice ends it")
-    words = [sys.executable, "-m", "jupyterlab", *([] if browser else ["--no-browser"])]
-    try:
-        code = subprocess.call(words, cwd=folder)
-    except KeyboardInterrupt:  # JupyterLab got it, too, and has asked whether to stop
-        code = 0
+    options = [] if browser else ["--no-browser"]
+    code = _run([sys.executable, "-m", "jupyterlab", str(folder.resolve()), *options])
     if code:
         raise UsageError(
             f"JupyterLab ended with exit code {code}; what it said stands above, and n2n doctor "
             "looks for the reason"
         )
+
+
+def _run(words: list[str]) -> int:
+    """Run a program to its end. Ctrl-C is for the program, which gets it, too, and asks back."""
+    with subprocess.Popen(words) as program:
+        while True:
+            try:
+                return program.wait()
+            except KeyboardInterrupt:
+                continue
 
 
 def _with_solutions(folder: Path | None) -> Path:

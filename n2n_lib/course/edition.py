@@ -29,7 +29,14 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from n2n_lib.course import first_cell
 from n2n_lib.course.lessons import EDITION, SUCCESSORS, stem_of
-from n2n_lib.course.notebooks import INSTALLED, METADATA, PACKAGE, VIEW_STATE, find_lessons, read_lesson
+from n2n_lib.course.notebooks import (
+    INSTALLED,
+    METADATA,
+    PACKAGE,
+    VIEW_STATE,
+    find_lessons,
+    read_lesson,
+)
 from n2n_lib.support import files
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"

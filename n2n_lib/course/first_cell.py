@@ -19,12 +19,12 @@ from nbformat.v4 import new_code_cell
 
 from n2n_lib.course.lessons import NAMES
 
-CELL = '''\
+CELL = """\
 from importlib.util import find_spec
 
 if not find_spec("n2n_lib"):  # a machine without the library, such as Colab or Kaggle
     %pip install -q "{source}"
-'''
+"""
 """It does and prints nothing where the library is there."""
 
 ADDRESS = re.compile(r"(git\+)?(https|ssh|file)://[^\s\"'\\${}`]+")

@@ -102,7 +102,8 @@ def own_lessons() -> list[Path]:
     lessons = find_lessons()
     if lessons[0].parent != INSTALLED:
         return lessons
-    folder = make_writable("notebooks")
+    folder = Path("notebooks")
+    make_writable(folder)
     for path in sorted(INSTALLED.iterdir()):
         if path.is_file() and not (folder / path.name).exists():
             content = path.read_bytes()

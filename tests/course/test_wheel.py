@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,12 +11,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from test_doctor import environment
 
-from n2n_lib.course.edition import BESIDE
+from n2n_lib.course.edition import BESIDE, make_edition
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -33,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if path.is_file() and path.suffix != ".pyc":
             target = source / path.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, target) if path.suffix == ".pth" else target.write_bytes(path.read_bytes())
+            shutil.copy(path, target)
     backend = "from setuptools import build_meta as b; print(b.build_{}({!r}))"
     call([sys.executable, "-c", backend.format("sdist", str(folder))], source)
     (packed,) = folder.glob("*.tar.gz")
@@ -105,11 +104,51 @@ def test_installed_lessons_are_copied_before_they_are_run(
 # ---------------------------------------------------------------------- the first cell
 
 
-def run_first_cells(edition: Path, site: Path) -> nbformat.NotebookNode:
-    """Run the cells of lesson 03 up to its first import, where the library is not installed."""
-    lesson = nbformat.read(edition / "03_gradients.ipynb", as_version=4)
-    place = next(n for n, cell in enumerate(lesson.cells) if "import n2n_lib" in cell.source
-                 or "from n2n_lib" in cell.source)
-    lesson.cells = lesson.cells[: place + 1]
-    # -S and a folder of packages of its own: the environment of these tests, without n2n_lib.
-    return lesson
+@pytest.mark.skipif(os.name == "nt", reason="needs symbolic links")
+def test_the_first_cell_installs_where_the_library_is_missing(wheel: Path, tmp_path: Path):
+    """As on a class server with PyTorch and Jupyter: nothing is fetched, nothing is replaced."""
+    make_edition(tmp_path / "edition", install_from=str(wheel))
+    assert (tmp_path / "edition" / wheel.name).read_bytes() == wheel.read_bytes()
+    python, packages = environment(tmp_path / "env", without=("n2n-lib",))
+    for left in packages.glob("*n2n_lib*"):
+        left.unlink()
+    lesson = nbformat.read(tmp_path / "edition" / "03_gradients.ipynb", as_version=4)
+    codes = [cell.source for cell in lesson.cells if cell.cell_type == "code"]
+    first = codes[0].replace("%pip install", "%pip install --no-index")
+    program = tmp_path / "cells.py"
+    program.write_text(
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        f"for source in {[first, codes[1], first]!r}:\n"
+        "    print('cell')\n"
+        "    shell.run_cell(source).raise_error()\n"
+        "import n2n_lib; print(n2n_lib.__file__)\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env |= {"IPYTHONDIR": str(tmp_path / "ipython"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    out = call([str(python), str(program)], tmp_path / "edition", env)
+    assert out.splitlines()[-3:-1] == ["cell", "cell"]  # where it is there, it prints nothing
+    assert out.splitlines()[-1] == str(packages / "n2n_lib" / "__init__.py")
+    assert not (packages / "torch").is_dir() or (packages / "torch").is_symlink()
+
+
+def test_the_first_cell_and_what_it_may_install_from(tmp_path: Path):
+    source = "git+https://example.org/course/n2n.git@v1#egg=n2n-lib"
+    make_edition(tmp_path / "edition", install_from=source)
+    for path in sorted((tmp_path / "edition").glob("*.ipynb")):
+        lesson = nbformat.read(path, as_version=4)
+        first = next(cell for cell in lesson.cells if cell.cell_type == "code")
+        assert first.id == "install" and f'%pip install -q "{source}"' in first.source
+        assert len(first.source.splitlines()) <= 25
+    exec(first.source.replace("%pip", "assert not"), {})  # it is here: the line is not reached
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["", "n2n-lib", "nowhere.whl", "-e .", "http://example.org/n", 'https://a"; rm -rf ~; "']
+    + ["https://a/$(id)", "https://a/`id`", "https://a b", "/etc/passwd", "https://a\nimport os"],
+)
+def test_what_it_may_not_install_from(source: str, tmp_path: Path):
+    with pytest.raises(ValueError, match="expected a wheel n2n_lib-.*or an address"):
+        make_edition(tmp_path / "edition", install_from=source)
+    assert not (tmp_path / "edition").exists()
