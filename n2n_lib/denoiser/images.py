@@ -381,6 +381,16 @@ def check_images(images: Tensor, name: str) -> Tensor:
     return images
 
 
+def warn_of_unit(images: Tensor, name: str) -> None:
+    """Warn of floats that look like images 0-1 where 0-255 are expected: nearly black pictures."""
+    if images.is_floating_point() and 0 < images.max() <= 1:
+        warnings.warn(
+            f"expected {name} in 0-255, got values up to {images.max().item():.3g}, which is "
+            "nearly black; images in 0-1 are multiplied by 255 first",
+            stacklevel=3,
+        )
+
+
 def check_pairs(first: Tensor, second: Tensor, first_name: str, second_name: str) -> None:
     """Raise TypeError or ValueError unless both are batches of images and of one shape."""
     for images, name in ((first, first_name), (second, second_name)):
