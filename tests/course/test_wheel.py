@@ -13,6 +13,7 @@ import nbformat
 import pytest
 from test_doctor import environment
 
+from n2n_lib.course import first_cell
 from n2n_lib.course.edition import BESIDE, make_edition
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,7 +141,6 @@ def test_the_first_cell_and_what_it_may_install_from(tmp_path: Path):
         first = next(cell for cell in lesson.cells if cell.cell_type == "code")
         assert first.id == "install" and f'%pip install -q "{source}"' in first.source
         assert len(first.source.splitlines()) <= 25
-    exec(first.source.replace("%pip", "assert not"), {})  # it is here: the line is not reached
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,6 @@ def test_the_first_cell_and_what_it_may_install_from(tmp_path: Path):
     ["", "n2n-lib", "nowhere.whl", "-e .", "http://example.org/n", 'https://a"; rm -rf ~; "']
     + ["https://a/$(id)", "https://a/`id`", "https://a b", "/etc/passwd", "https://a\nimport os"],
 )
-def test_what_it_may_not_install_from(source: str, tmp_path: Path):
+def test_what_it_may_not_install_from(source: str):
     with pytest.raises(ValueError, match="expected a wheel n2n_lib-.*or an address"):
-        make_edition(tmp_path / "edition", install_from=source)
-    assert not (tmp_path / "edition").exists()
+        first_cell.installing({}, source)
