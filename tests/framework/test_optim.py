@@ -507,7 +507,7 @@ def test_parameters_are_no_network(rule: type):
 @pytest.mark.parametrize("loss", [MSELoss, L1Loss])
 def test_a_loss_is_linked_to_a_network_or_to_none(loss: type):
     assert loss().model is None
-    for value in ("sum", [], torch.zeros(1)):
+    for value in ("sum", []):
         with pytest.raises(TypeError, match=f"{loss.__name__} expected the network itself"):
             loss(value)
     with pytest.raises(TypeError, match="reduction"):
