@@ -11,6 +11,7 @@ from pathlib import Path
 
 from n2n_lib.course import check
 from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.edition import REGION
 from n2n_lib.course.needed import needed
 from n2n_lib.course.notebooks import LessonError, find_lessons
 
@@ -39,6 +40,8 @@ class Task:
         The cell with the check.
     check_metadata : dict
         What nbgrader knows of it.
+    stub : str
+        The exercise's cell without its solution.
     """
 
     column: str
@@ -51,6 +54,7 @@ class Task:
     before: tuple[str, ...]
     check_source: str
     check_metadata: dict
+    stub: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def _read(path: Path) -> Assignment:
         tasks, before, exercise = [], [], None
         for cell, tags in zip(code, kinds, strict=True):
             if "exercise" in tags:
-                exercise = cell["id"]
+                exercise = cell
             elif "check" in tags:
                 tasks.append(_task(path.stem, exercise, cell, before))
             else:
@@ -125,7 +129,7 @@ def _read(path: Path) -> Assignment:
     return Assignment(path, tuple(tasks))
 
 
-def _task(lesson: str, exercise: str | None, cell: dict, before: Sequence[str]) -> Task:
+def _task(lesson: str, exercise: dict | None, cell: dict, before: Sequence[str]) -> Task:
     """Read a check cell, whose last statement is ``check.NAME(FUNCTION)``."""
     source = source_of(cell)
     statement = ast.parse(source).body[-1]
@@ -135,8 +139,8 @@ def _task(lesson: str, exercise: str | None, cell: dict, before: Sequence[str]) 
     if needed(before, function):
         raise ValueError(f"expected {function} to be left to the student, it is defined before")
     return Task(
-        column=f"{lesson[:2]}/{exercise}",
-        cell=exercise,
+        column=f"{lesson[:2]}/{exercise['id']}",
+        cell=exercise["id"],
         check_cell=cell["id"],
         title=check.EXERCISES[name].title,
         function=function,
@@ -145,6 +149,7 @@ def _task(lesson: str, exercise: str | None, cell: dict, before: Sequence[str]) 
         before=tuple(before),
         check_source=source,
         check_metadata=cell["metadata"]["nbgrader"],
+        stub=REGION.sub(r"\1raise NotImplementedError", source_of(exercise)),
     )
 
 
