@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from n2n_lib.cli import bench, denoise, doctor, evaluate, grade, notebooks, student, train
+from n2n_lib.cli import bench, denoise, doctor, evaluate, grade, lab, notebooks, student, train
 
 app = typer.Typer(
     name="n2n",
@@ -25,6 +25,7 @@ app.command()(evaluate.evaluate)
 app.command()(notebooks.notebooks)
 app.command()(grade.grade)
 app.command()(student.student)
+app.command()(lab.lab)
 app.command()(doctor.doctor)
 app.command()(bench.bench)
 

@@ -63,6 +63,7 @@ def denoise(
     from n2n_lib.cli.inputs import adapted_model, check_blocks, load_model, noisy_and_clean
     from n2n_lib.denoiser import plots
     from n2n_lib.denoiser.classical import estimate_sigma
+    from n2n_lib.denoiser.embedded import read_embedded
     from n2n_lib.denoiser.images import find_images, load_image, save_image, to_unit
     from n2n_lib.support import files
     from n2n_lib.support.memory import keep_freed
@@ -98,10 +99,12 @@ def denoise(
         adapted = adapted_model(denoiser, noisy, level, adapt)
         cleaned = adapted.predict(noisy, sigma=level, ensemble=ensemble)
         target = out / f"{path.stem}-denoised.png"
-        save_image(cleaned, target)
+        embedded = read_embedded(path)
+        save_image(cleaned, target, profile=embedded.profile)
         shown = plots.show_images([noisy, cleaned], ["before", "after"], height=4.0)
         if clean is not None:
             shown = plots.show_denoising(noisy, cleaned, clean, height=4.0)
         plots.save_figure(shown, out / f"{path.stem}-comparison.png")
-        told = f" (noise of {level:.1f} grey levels)" if level and knows_levels else ""
-        print(f"{path} -> {target}{told}")
+        told = [f"noise of {level:.1f} grey levels"] if level and knows_levels else []
+        told += embedded.remarks
+        print(f"{path} -> {target}" + (f" ({'; '.join(told)})" if told else ""))

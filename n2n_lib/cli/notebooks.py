@@ -16,8 +16,12 @@ def notebooks(
     ] = None,
     timeout: Annotated[int, typer.Option(help="Seconds that one cell may take.")] = 600,
 ) -> None:
-    """Re-execute the lessons and save them with fresh outputs."""
-    from n2n_lib.course.notebooks import execute, find_lessons
+    """Re-execute the lessons and save them with fresh outputs.
+
+    Without a clone of the project, the lessons of the installed package are copied to the folder
+    notebooks first.
+    """
+    from n2n_lib.course.notebooks import execute, own_lessons
 
     check_at_least(timeout, "--timeout", 1)
-    execute(paths or find_lessons(), timeout=timeout)
+    execute(paths or own_lessons(), timeout=timeout)

@@ -33,6 +33,14 @@ def student(
             "out by itself.",
         ),
     ] = False,
+    install_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Begin each lesson with a cell that installs the library where it is missing, as "
+            "in Colab: a wheel (it is put beside the lessons), or an address that pip takes.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the lessons without their solutions, for students; or update such a folder.
@@ -44,7 +52,7 @@ def student(
     from n2n_lib.cli.console import make_console
     from n2n_lib.course.edition import make_edition
 
-    changes = make_edition(folder, source, library=library)
+    changes = make_edition(folder, source, library=library, install_from=install_from)
     _print_edition(make_console(stderr=as_json), changes, folder)
     if as_json:
         print(json.dumps(asdict(changes)))

@@ -34,10 +34,6 @@ from n2n_lib.cli.options import (
 if TYPE_CHECKING:
     from n2n_lib.denoiser.model import Model
 
-LEARNING_RATES = {"sgd": 4.0, "momentum": 0.4, "nesterov": 0.4, "adagrad": 1e-2, "adam": 1e-3}
-"""Highest learning rate where none is given, for the report's network."""
-
-
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 """Precisions, by PyTorch's names."""
 
@@ -61,7 +57,10 @@ def train(
     optimiser: Annotated[str, typer.Option(help=f"One of {', '.join(OPTIMISERS)}.")] = "sgd",
     lr: Annotated[
         float | None,
-        typer.Option(help="Highest learning rate.", show_default="4 for sgd, see docs/using.md"),
+        typer.Option(
+            help="Highest learning rate.",
+            show_default="4 for sgd, 0.04 with --start, see docs/using.md",
+        ),
     ] = None,
     schedule: Annotated[
         str,
@@ -173,12 +172,13 @@ def train(
     use_threads(threads)
     level = noise_level(noise, None if sigma is None else read_number_or_range(sigma, "--sigma"))
     task = Task(noise.value, patch, level or 25.0, read_range(scale, "--scale"), jitter)
+    rate = _learning_rate(lr, optimiser, network, start)
     recipe = Recipe(
         num_pairs=pairs,
         num_epochs=epochs,
         num_steps=steps,
         batch_size=batch,
-        lr=_learning_rate(lr, optimiser),
+        lr=rate,
         optimiser=optimiser,
         schedule=schedule,
         ema=ema,
@@ -214,12 +214,12 @@ def train(
         print(json.dumps(done.results))
 
 
-def _learning_rate(lr: float | None, optimiser: str) -> float:
-    """Return the highest learning rate; where none is given, one that suits the optimiser."""
-    from n2n_lib.framework.optim import find_optimiser
+def _learning_rate(lr: float | None, optimiser: str, network: str, start: str | None) -> float:
+    """Return the highest learning rate; where none is given, one that suits the training."""
+    from n2n_lib.denoiser.rates import default_rate
 
-    find_optimiser(optimiser)
-    lr = LEARNING_RATES[optimiser] if lr is None else lr
+    suitable = default_rate(optimiser, network, trained=start is not None)
+    lr = suitable if lr is None else lr
     check_positive(lr, "--lr")
     return lr
 

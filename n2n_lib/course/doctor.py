@@ -60,6 +60,9 @@ TIME_LIMIT = 180
 MEMORY_NEEDED, DISK_NEEDED = 2.5, 1.0
 """Gigabytes that should be free: of memory the lesson on training takes 2.0 at its peak."""
 
+CGROUP = "/sys/fs/cgroup"
+"""Where Linux shows the limits of the container that one is in."""
+
 TOO_LITTLE = 0.2
 """Share of these below which nothing works any more."""
 
@@ -156,6 +159,7 @@ def check() -> Iterator[Finding]:
         partial(check_probe, "gradient", "torch"),
         partial(check_probe, "figure", "matplotlib"),
         check_weights,
+        check_lessons,
     ]
     # Probes spend their time reading from the disk: two at a time. Findings come in their order.
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -280,6 +284,16 @@ def _load_weights() -> str:
     return ", ".join(PRETRAINED)
 
 
+def _find_lessons() -> str:
+    from n2n_lib.course.lessons import EDITION
+    from n2n_lib.course.notebooks import PACKAGE, find_lessons
+
+    if Path(PACKAGE.parent, EDITION).is_file():  # handed out with the library, and needs no others
+        return f"the student edition in {PACKAGE.parent}"
+    lessons = find_lessons()
+    return f"{len(lessons)} in {lessons[0].parent}"
+
+
 PROBES: dict[str, Callable[[], Any]] = {
     "threads": _count_threads,
     "memory": _measure_memory,
@@ -289,6 +303,7 @@ PROBES: dict[str, Callable[[], Any]] = {
     "gradient": compare_gradients,
     "figure": _draw_figure,
     "weights": _load_weights,
+    "lessons": _find_lessons,
 }
 
 
@@ -330,11 +345,37 @@ def check_threads() -> Finding:
         return Finding("threads", FAULT, error, remedy(error, "torch"))
     # A container or a class server may give a program fewer processors than there are.
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = f"torch uses {threads}, processors {usable}"
+    found, quota = f"torch uses {threads}, processors {usable}", processor_quota()
+    if quota is not None:
+        found += f", of which a quota lets it use {quota:g}"
+        usable = min(usable or threads, max(1, int(quota)))
     if threads > (usable or threads):
         mend = f"set the environment variable OMP_NUM_THREADS to {usable}, and start again"
         return Finding("threads", WARNING, f"{found}: too many are slow", mend)
     return Finding("threads", OK, found)
+
+
+def processor_quota() -> float | None:
+    """Return how many processors' time a container may take, None if that is not limited.
+
+    A class server often limits the time and leaves all processors in sight; PyTorch counts those.
+    The file is that of Linux' control groups, version 2 and then 1.
+    """
+    try:
+        with open(CGROUP + "/cpu.max") as file:
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        try:
+            with open(CGROUP + "/cpu/cpu.cfs_quota_us") as file:
+                quota = file.read().strip()
+            with open(CGROUP + "/cpu/cpu.cfs_period_us") as file:
+                period = file.read().strip()
+        except (OSError, ValueError):
+            return None
+    try:
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (ValueError, ZeroDivisionError):  # "max": no limit
+        return None
 
 
 def check_memory() -> Finding:
@@ -443,10 +484,26 @@ def check_weights() -> Finding:
     found, error = probe("weights")
     if not error:
         return Finding("shipped weights", OK, found)
-    mend = _quote("git", "-C", _folder(), "checkout", "--", "n2n_lib/weights")
+    mend = _restore("n2n_lib/denoiser/weights")
     if error.startswith("ModuleNotFoundError"):
         mend = PACKAGE_FIRST
     return Finding("shipped weights", FAULT, error, mend)
+
+
+def check_lessons() -> Finding:
+    """Find the lessons that ``n2n student`` and ``n2n lab`` write from."""
+    found, error = probe("lessons")
+    if not error:
+        return Finding("lessons", OK, found)
+    mend = PACKAGE_FIRST if error.startswith("ModuleNotFoundError") else _restore("notebooks")
+    return Finding("lessons", FAULT, error, mend)
+
+
+def _restore(name: str) -> str:
+    """Return the command that brings back a part of the project."""
+    if Path(_folder(), ".git").exists():
+        return _quote("git", "-C", _folder(), "checkout", "--", name)
+    return "install n2n_lib again, from where you got it, with pip's option --force-reinstall"
 
 
 # ------------------------------------------------------------------------------ versions

@@ -27,9 +27,16 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from n2n_lib.course.check.record import EDITION
-from n2n_lib.course.lessons import SUCCESSORS, stem_of
-from n2n_lib.course.notebooks import METADATA, VIEW_STATE, find_lessons, read_lesson
+from n2n_lib.course import first_cell
+from n2n_lib.course.lessons import EDITION, SUCCESSORS, stem_of
+from n2n_lib.course.notebooks import (
+    INSTALLED,
+    METADATA,
+    PACKAGE,
+    VIEW_STATE,
+    find_lessons,
+    read_lesson,
+)
 from n2n_lib.support import files
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -83,7 +90,11 @@ class Changes:
 
 
 def make_edition(
-    folder: str | os.PathLike, source: str | os.PathLike | None = None, *, library: bool = False
+    folder: str | os.PathLike,
+    source: str | os.PathLike | None = None,
+    *,
+    library: bool = False,
+    install_from: str | None = None,
 ) -> Changes:
     """Write the student edition of the lessons, or update one.
 
@@ -95,7 +106,10 @@ def make_edition(
         The folder of the instructor's lessons. Default: see `notebooks.find_lessons`.
     library : bool
         Whether to write `n2n_lib` and what it is installed with, too, so that the folder can be
-        handed out by itself. Both are looked for beside `source`.
+        handed out by itself. Both are looked for beside `source`; lessons of an installed package
+        bring that package along.
+    install_from : str, optional
+        What the first cell of each lesson installs where the library is missing, see `first_cell`.
 
     Returns
     -------
@@ -119,6 +133,8 @@ def make_edition(
         raise ValueError(f"expected another folder than that of the lessons, got {folder}")
     contents = {path.name: _notebook(student_version(path)) for path in lessons}
     contents |= _files_beside(source, library)
+    if install_from is not None:
+        contents |= first_cell.installing(contents, install_from)
     manifest = _read_manifest(folder / EDITION)
     files.make_writable(folder)
     changes = Changes()
@@ -207,14 +223,13 @@ def _notebook(lesson: NotebookNode) -> bytes:
 def _files_beside(source: Path, library: bool) -> dict[str, bytes]:
     """Return the other files of the edition by their names in it."""
     root = source.resolve().parent
-    found = [root / name for name in BESIDE] + [
-        path
-        for path in sorted((root / "n2n_lib").rglob("*"))
-        if path.is_file() and path.suffix in (".py", ".pth")
-    ]
-    if library and not (root / "n2n_lib" / "__init__.py").is_file():
+    package = PACKAGE if source.resolve() == INSTALLED else root / "n2n_lib"
+    if library and not (package / "__init__.py").is_file():
         raise ValueError(f"expected n2n_lib beside the lessons, found none in {root}")
-    names = {path.relative_to(root).as_posix(): path for path in found} if library else {}
+    names = {name: root / name for name in BESIDE} if library else {}
+    for path in sorted(package.rglob("*")) if library else ():
+        if path.is_file() and path.suffix in (".py", ".pth"):
+            names[path.relative_to(package.parent).as_posix()] = path
     if (source / "README.md").is_file():
         names["README.md"] = source / "README.md"
     return {name: path.read_bytes() for name, path in names.items() if path.is_file()}

@@ -32,6 +32,9 @@ TOPICS = LESSONS + ELECTIVES
 NAMES = re.compile(r"(?P<label>[0-9]{2}|E[0-9])_(?P<topic>\w+)")
 """How the notebook of a lesson is called, without its ending; sorting them gives their order."""
 
+EDITION = ".edition.json"
+"""What ``n2n student`` writes beside its lessons; only where it lies is progress kept."""
+
 SUCCESSORS = {
     "01_noise2noise": ("two_noisy_copies", "photographs"),
     "02_gradients": ("gradients",),

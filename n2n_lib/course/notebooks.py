@@ -19,8 +19,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from n2n_lib.course.lessons import NAMES
-from n2n_lib.support.files import brief, write_atomically
+from n2n_lib.course.lessons import EDITION, NAMES
+from n2n_lib.support.files import brief, make_writable, write_atomically
 
 METADATA = {
     "kernelspec": {
@@ -49,6 +49,15 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """The terminal colours in a traceback of IPython."""
 
 
+PACKAGE = Path(__file__).resolve().parents[1]
+
+BESIDE_PACKAGE = PACKAGE.parent / "notebooks"
+"""The lessons of a clone."""
+
+INSTALLED = PACKAGE / "project" / "notebooks"
+"""The lessons in an installed package, where ``setup.py`` puts them; a clone has no such folder."""
+
+
 class LessonError(ValueError):
     """A lesson cannot be read or run, or shows what it must not; its file is as it was."""
 
@@ -59,19 +68,47 @@ def find_lessons(folder: str | os.PathLike | None = None) -> list[Path]:
     Parameters
     ----------
     folder : path-like, optional
-        Default: ``notebooks`` beside the package, or else in the current folder.
+        Default: the first of these that holds lessons with their solutions:
+
+        1. ``notebooks`` beside the package: a clone, or an editable install of one;
+        2. ``notebooks`` in the current folder: lessons of one's own, see `own_lessons`;
+        3. the lessons inside an installed package, `INSTALLED`.
 
     Raises
     ------
     ValueError
         If there is no such folder.
     """
-    if folder is None:
-        beside = Path(__file__).resolve().parents[2] / "notebooks"
-        folder = beside if beside.is_dir() else Path("notebooks")
-    if not Path(folder).is_dir():
-        raise ValueError(f"expected a folder of lessons, got {folder}")
-    return sorted(path for path in Path(folder).glob("*.ipynb") if NAMES.fullmatch(path.stem))
+    if folder is not None:
+        if not Path(folder).is_dir():
+            raise ValueError(f"expected a folder of lessons, got {folder}")
+        return _lessons_in(Path(folder))
+    for place in (BESIDE_PACKAGE, Path("notebooks"), INSTALLED):
+        if not (place / EDITION).is_file() and (lessons := _lessons_in(place)):
+            return lessons
+    raise ValueError("expected lessons in the folder notebooks, found none: install n2n_lib anew")
+
+
+def _lessons_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.ipynb") if NAMES.fullmatch(path.stem))
+
+
+def own_lessons() -> list[Path]:
+    """Return lessons that may be changed: where there are only the installed ones, copies of them.
+
+    The copies, and what lies beside the lessons, go to ``notebooks`` in the current folder; no
+    file that is there already is touched.
+    """
+    lessons = find_lessons()
+    if lessons[0].parent != INSTALLED:
+        return lessons
+    folder = Path("notebooks")
+    make_writable(folder)
+    for path in sorted(INSTALLED.iterdir()):
+        if path.is_file() and not (folder / path.name).exists():
+            content = path.read_bytes()
+            write_atomically(folder / path.name, lambda file, content=content: file.write(content))
+    return find_lessons(folder)
 
 
 def execute(

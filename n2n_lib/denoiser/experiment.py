@@ -17,6 +17,7 @@ from torch import Tensor
 from n2n_lib.denoiser import linear, plots
 from n2n_lib.denoiser.evaluation import OURS, Score, evaluate, summary
 from n2n_lib.denoiser.images import to_unit
+from n2n_lib.denoiser.metrics import psnr
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.recipe import Recipe
 from n2n_lib.denoiser.sampling import Task
@@ -28,6 +29,10 @@ from n2n_lib.support import files
 
 CHECKPOINT, MODEL, RESULTS = "checkpoint.pth", "model.pth", "results.json"
 CURVES, PICTURE = "curves.png", "denoised.png"
+
+
+WORSE = 0.05
+"""Decibels that a training may lose before it is said: less is chance."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,7 @@ def run(
         say(f"{batches.count} noisy pairs from {source.description}, {threads} threads.")
     else:
         say(f"Fresh pairs for {recipe.num_steps} steps, {threads} threads.")
+    before = _quality(model, noisy, clean) if model.pretrained and group.leads else None
     watch = Watch((noisy, clean), held_out, out / CHECKPOINT, resume, progress)
     with _weights_kept(model, out / MODEL):
         history = model.fit(batches, recipe, watch)
@@ -121,6 +127,11 @@ def run(
     trained = sum(history.seconds)
     say(f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ...")
     scores = evaluate(noisy, clean, ways, sigma=task.level)
+    if before is not None and (after := _quality(model, noisy, clean)) < before - WORSE:
+        say(
+            f"The start was better: {before:.2f} dB, now {after:.2f} dB on validation images. "
+            f"Try a lower --lr than {recipe.lr:g}."
+        )
     _draw(model, scores, noisy, clean, out)
     results = summary(scores) | {
         "seconds": round(trained, 3),
@@ -143,6 +154,12 @@ def run(
     content = json.dumps(results, indent=2).encode()
     files.write_atomically(out / RESULTS, lambda file: file.write(content))
     return Outcome(scores, len(noisy), results)
+
+
+def _quality(model: Model, noisy: Tensor, clean: Tensor) -> float:
+    """Return the PSNR on a few validation images, to tell whether a training was worth it."""
+    few = slice(0, 100)
+    return psnr(model.predict(noisy[few]).float(), clean[few].float(), peak=255)
 
 
 def _batches(source: Source, task: Task, recipe: Recipe) -> Batches:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from n2n_lib.support import files
@@ -24,7 +24,7 @@ from n2n_lib.support import files
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 """What `load_images` takes for an image. Of an animation, the first frame counts."""
 
-_IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 """What `load_image` lets Pillow try: others start programs (EPS) or are rarely looked after."""
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it may write to stderr by itself
@@ -162,7 +162,8 @@ def load_image(path: str | os.PathLike) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_IMAGE_FORMATS) as image, _quiet_libtiff(image.format):
+            with Image.open(path, formats=IMAGE_FORMATS) as image, _quiet_libtiff(image.format):
+                negative = image.mode.startswith("I") and _white_is_zero(image)
                 pixels = np.array(_as_rgb(ImageOps.exif_transpose(image)))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
@@ -175,11 +176,18 @@ def load_image(path: str | os.PathLike) -> Tensor:
             f"expected an image of 8 or 16 bits, got floating point: {path}"
         ) from error
     except Exception as error:  # Pillow's decoders fail on damaged files in many ways
-        formats = ", ".join(_IMAGE_FORMATS)
+        formats = ", ".join(IMAGE_FORMATS)
         raise ValueError(
             f"expected an image, got an unreadable file: {path} (what can be read: {formats})"
         ) from error
+    if negative:
+        pixels = 255 - pixels
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Whether a TIFF counts from white to black; Pillow turns that around for 8 bits alone."""
+    return getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
 
 
 @contextmanager
@@ -216,7 +224,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def save_image(image: Tensor, path: str | os.PathLike) -> None:
+def save_image(image: Tensor, path: str | os.PathLike, *, profile: bytes | None = None) -> None:
     """Save one image; the suffix of the path says in which format.
 
     The file appears whole or not at all: it is written beside its place and then moved there.
@@ -228,6 +236,9 @@ def save_image(image: Tensor, path: str | os.PathLike) -> None:
     path : str or path-like
         Where to, ending in one of `IMAGE_SUFFIXES` but ``.gif``. JPEG loses detail; a file that
         is there already is replaced.
+    profile : bytes, optional
+        Colour profile (ICC) in which the values are meant, see `embedded.read_embedded`. BMP holds
+        none. Default: none, which is read as sRGB.
 
     Raises
     ------
@@ -245,7 +256,9 @@ def save_image(image: Tensor, path: str | os.PathLike) -> None:
     if suffix not in _SAVE_OPTIONS:
         raise ValueError(f"expected a path ending in {', '.join(_SAVE_OPTIONS)}, got {path}")
     pixels = to_uint8(to_unit(image)).cpu().permute(1, 2, 0).contiguous().numpy()
-    picture, options = Image.fromarray(pixels), _SAVE_OPTIONS[suffix]
+    picture, options = Image.fromarray(pixels), dict(_SAVE_OPTIONS[suffix])
+    if profile is not None:
+        options["icc_profile"] = profile
     files.write_atomically(path, lambda file: picture.save(file, **options))
 
 
@@ -366,6 +379,16 @@ def check_images(images: Tensor, name: str) -> Tensor:
         bad = images[~torch.isfinite(images)][0].item()
         raise ValueError(f"expected {name} with finite values, got {bad}")
     return images
+
+
+def warn_of_unit(images: Tensor, name: str) -> None:
+    """Warn of floats that look like images 0-1 where 0-255 are expected: nearly black pictures."""
+    if images.is_floating_point() and 0 < images.max() <= 1:
+        warnings.warn(
+            f"expected {name} in 0-255, got values up to {images.max().item():.3g}, which is "
+            "nearly black; images in 0-1 are multiplied by 255 first",
+            stacklevel=3,
+        )
 
 
 def check_pairs(first: Tensor, second: Tensor, first_name: str, second_name: str) -> None:

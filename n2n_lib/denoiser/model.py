@@ -13,6 +13,7 @@ from torch import Tensor
 
 from n2n_lib.denoiser.checkpoint import PRETRAINED, WEIGHTS
 from n2n_lib.denoiser.images import check_images
+from n2n_lib.denoiser.rates import default_rate
 from n2n_lib.denoiser.recipe import History, Recipe
 from n2n_lib.denoiser.saving import SavableDenoiser
 from n2n_lib.denoiser.stream import BatchStream, RecorruptedStream
@@ -58,6 +59,8 @@ class Model(SavableDenoiser):
         The network itself.
     history : History
         What happened during the last training.
+    pretrained : bool
+        Whether the weights come from a file.
     sigma : float or None
         The one level of gaussian noise, in grey levels of 255, that the network was trained at, if
         there was one: see `predict`. Saved and loaded with the weights.
@@ -109,7 +112,7 @@ class Model(SavableDenoiser):
         num_epochs: int = 8,
         *,
         batch_size: int = 16,
-        lr: float = 4.0,
+        lr: float | None = None,
         optimiser: str = "sgd",
         schedule: str = "cosine",
         ema: float = 0.0,
@@ -134,8 +137,10 @@ class Model(SavableDenoiser):
             How often every pair is seen.
         batch_size : int
             Pairs per step; the last batch of an epoch may be smaller.
-        lr : float
-            Highest learning rate. The default suits plain SGD; Adam wants about 1e-3.
+        lr : float, optional
+            Highest learning rate. By default one that suits the optimiser, the network, and
+            whether its weights were loaded, see `rates.default_rate`: 4 with SGD for the report's
+            network, 0.04 for weights that were trained before.
         optimiser : str
             A name out of ``optim.OPTIMISERS``.
         schedule : str
@@ -186,6 +191,8 @@ class Model(SavableDenoiser):
         Lehtinen et al. (2018), Noise2Noise: with zero-mean noise, the noisy target moves the
         minimum of the mean squared error no further than the finite number of pairs does.
         """
+        if lr is None:
+            lr = default_rate(optimiser, self.network_name, trained=self.pretrained)
         recipe = Recipe(
             num_epochs=num_epochs,
             batch_size=batch_size,

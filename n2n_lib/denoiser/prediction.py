@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad  # noqa: TID251 (a function, not a module)
 
-from n2n_lib.denoiser.images import check_images, to_unit
+from n2n_lib.denoiser.images import check_images, to_unit, warn_of_unit
 from n2n_lib.denoiser.networks import CUSTOM, find_network
 from n2n_lib.framework.module import Module
 from n2n_lib.support.arguments import check_number
@@ -117,6 +117,7 @@ class Denoiser:
         Timofte, Rothe and Van Gool (2016), Seven ways to improve example-based super resolution.
         """
         images = check_images(test_input, "test_input")
+        warn_of_unit(images, "test_input")
         batch = images if images.dim() == 4 else images.unsqueeze(0)
         if sigma is not None:
             check_number("sigma", sigma, above=0)

@@ -22,6 +22,7 @@ class SavableDenoiser(Denoiser):
     def __init__(self, network: str | Module = "report", *, seed: int = 0, **arguments) -> None:
         super().__init__(network, seed=seed, **arguments)
         self.history = History()
+        self.pretrained = False
 
     def save_model(self, path: str | os.PathLike) -> Path:
         """Write the weights and the name and arguments of the network, atomically.
@@ -75,7 +76,7 @@ class SavableDenoiser(Denoiser):
         saved, network = read_model(path)
         model = cls(network)
         model._hold(network, saved.network, saved.arguments)
-        model.sigma = saved.sigma
+        model.sigma, model.pretrained = saved.sigma, True
         return model
 
     def load_pretrained_model(self, path: str | os.PathLike | None = None) -> None:
@@ -102,4 +103,4 @@ class SavableDenoiser(Denoiser):
             network.to(self.example.device)
             self.history = History()
         self._hold(network, saved.network, saved.arguments)
-        self.sigma = saved.sigma
+        self.sigma, self.pretrained = saved.sigma, True

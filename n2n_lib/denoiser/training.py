@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from n2n_lib.denoiser.checkpoint import Run, read_checkpoint
-from n2n_lib.denoiser.images import check_noisy_pairs, check_pairs, to_unit
+from n2n_lib.denoiser.images import check_noisy_pairs, check_pairs, to_unit, warn_of_unit
 from n2n_lib.denoiser.metrics import mse, psnr
 from n2n_lib.denoiser.prediction import Denoiser, pad_to_multiple, range_of
 from n2n_lib.denoiser.recipe import History, Recipe
@@ -59,6 +59,7 @@ class DivergedError(RuntimeError):
 def check_training_pairs(train_input: Tensor, train_target: Tensor) -> None:
     """Raise TypeError or ValueError unless both are noisy images of one shape, with other noise."""
     check_noisy_pairs(train_input, train_target, "train_input", "train_target")
+    warn_of_unit(train_input, "train_input")
 
 
 @dataclass

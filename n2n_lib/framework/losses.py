@@ -5,13 +5,15 @@ from __future__ import annotations
 from torch import Tensor
 
 from n2n_lib.framework import kernels
-from n2n_lib.framework.module import Module
+from n2n_lib.framework.module import Module, check_network
 
 
 class _Loss(Module):
     """What the losses share: the link to a network, and the checks of prediction and target."""
 
     def __init__(self, model: Module | None = None) -> None:
+        if model is not None:
+            check_network(model, type(self).__name__, "backward")
         self.model = model
 
     def _check(self, output: Tensor, target: Tensor) -> None:

@@ -258,6 +258,18 @@ class Module:
         return f"{type(self).__name__}({self.extra_repr()})"
 
 
+def check_network(model: object, owner: str, method: str) -> None:
+    """Raise TypeError unless a loss or an optimiser is linked to a network, which has this method.
+
+    ``torch.optim`` wants parameters and ``torch.nn`` no link; here both want the network itself.
+    """
+    if not callable(getattr(model, method, None)):
+        raise TypeError(
+            f"{owner} expected the network itself, as in {owner}(network), "
+            f"got {type(model).__name__}"
+        )
+
+
 def as_batch(
     x: Tensor, module: Module, channels: int | None = None, dtype: torch.dtype | None = None
 ) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from n2n_lib.framework import kernels
-from n2n_lib.framework.module import Module
+from n2n_lib.framework.module import Module, check_network
 from n2n_lib.framework.schedules import constant, cosine  # noqa: F401 (older editions look here)
 from n2n_lib.support.arguments import check_number
 
@@ -41,7 +41,8 @@ class Optimiser:
     Raises
     ------
     TypeError, ValueError
-        If `lr` is not a finite positive number that fits into float32.
+        If `model` is no network (`param()` is a list of tensors), or `lr` is not a finite positive
+        number that fits into float32.
     """
 
     _settings: tuple[str, ...] = ("lr",)
@@ -51,6 +52,7 @@ class Optimiser:
     """Names under which the rule remembers tensors, once it has counted a step."""
 
     def __init__(self, model: Module, lr: float) -> None:
+        check_network(model, type(self).__name__, "param")
         self.model, self.lr = model, check_number("learning rate", lr, above=0)
         if lr > torch.finfo(torch.float32).max:
             raise ValueError(f"expected a learning rate within torch.float32, got {lr}")

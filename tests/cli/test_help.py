@@ -22,7 +22,8 @@ OPTIONS = {
     "evaluate": "--model --data --against --noise --sigma --block --ensemble --adapt --seed"
     " --figure --json",
     "notebooks": "--timeout",
-    "student": "DEST --source --library --json",
+    "student": "DEST --source --library --install-from --json",
+    "lab": "FOLDER --instructor --no-browser",
     "doctor": "--json",
     "bench": "--seconds --cases --json --plot --threads",
     "grade": "--out --source --feedback --timeout --memory --jobs --json --quiet",

@@ -22,8 +22,9 @@ from test_packaging import REQUIRED, ROOT, pins
 from typer.testing import CliRunner
 
 from n2n_lib import cli
-from n2n_lib.course import doctor
+from n2n_lib.course import doctor, notebooks
 from n2n_lib.course.doctor import FAULT, OK, WARNING, Finding
+from n2n_lib.course.lessons import EDITION
 from n2n_lib.framework import conv
 
 LIBRARIES = [Path(p) for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
@@ -85,7 +86,7 @@ def test_what_is_looked_at(whole: Diagnosis):
     packages = [r.name for r in requires if r.marker is None]
     assert {"torch", "typer", "nbval"} <= set(packages)
     rest = "threads, memory, disk, current folder, temporary folder, Jupyter's folder, "
-    rest += "matplotlib's folder, Jupyter kernel, gradient, figure, shipped weights"
+    rest += "matplotlib's folder, Jupyter kernel, gradient, figure, shipped weights, lessons"
     assert list(whole.findings) == ["Python", *packages, *rest.split(", ")]
     assert whole.findings["torch"].found == importlib.metadata.version("torch")
     assert "1 + 1 is 2" in whole.findings["Jupyter kernel"].found
@@ -253,6 +254,54 @@ def test_threads(monkeypatch: pytest.MonkeyPatch):
     answers(monkeypatch, 10_000)
     finding = doctor.check_threads()
     assert finding.status == WARNING and "OMP_NUM_THREADS" in finding.mend
+
+
+@pytest.mark.parametrize(
+    "files, quota",
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "odd\n"}, None),
+        ({"cpu.max": "1 0\n"}, None),
+        ({}, None),
+    ],
+)
+def test_a_quota_of_processors(
+    files: dict[str, str], quota: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(doctor, "CGROUP", str(tmp_path))
+    assert doctor.processor_quota() == quota
+    answers(monkeypatch, 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    finding = doctor.check_threads()
+    if quota is None:
+        assert finding.status == OK and "quota" not in finding.found
+    else:
+        assert finding.status == WARNING and f"a quota lets it use {quota}" in finding.found
+        assert "OMP_NUM_THREADS to 1," in finding.mend
+
+
+def test_lessons_are_missed_and_a_folder_handed_out_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "probe", lambda name: (doctor.PROBES[name](), ""))
+    assert doctor.check_lessons().status == OK
+    package = tmp_path / "n2n_lib"
+    monkeypatch.setattr(notebooks, "PACKAGE", package)
+    monkeypatch.setattr(notebooks, "BESIDE_PACKAGE", tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="expected lessons in the folder notebooks"):
+        doctor.check_lessons()
+    (tmp_path / EDITION).touch()
+    assert doctor.check_lessons().found == f"the student edition in {tmp_path}"
+    answers(monkeypatch, None, "ValueError: expected lessons")
+    missing = doctor.check_lessons()
+    assert missing.status == FAULT and missing.mend
 
 
 @pytest.mark.parametrize("free, status", [(5, OK), (2.5, OK), (2.4, WARNING), (0.3, FAULT)])

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from n2n_lib.framework.activations import ReLU
 from n2n_lib.framework.containers import Sequential
 from n2n_lib.framework.conv import Conv2d
-from n2n_lib.framework.losses import MSELoss
+from n2n_lib.framework.losses import L1Loss, MSELoss
 from n2n_lib.framework.optim import (
     OPTIMISERS,
     SGD,
@@ -494,3 +494,21 @@ def test_optimisers_by_name() -> None:
 def test_an_optimiser_must_define_step() -> None:
     with pytest.raises(NotImplementedError, match="Optimiser does not define step"):
         Optimiser(ReLU(), 0.1).step()
+
+
+@pytest.mark.parametrize("rule", [SGD, AdaGrad, Adam])
+def test_parameters_are_no_network(rule: type):
+    network = Sequential(Conv2d(1, 1, 1))
+    for value in (network.param(), iter(network.param()), "sgd", torch.zeros(1), None):
+        with pytest.raises(TypeError, match=f"{rule.__name__} expected the network itself, .* got"):
+            rule(value, 0.1)
+
+
+@pytest.mark.parametrize("loss", [MSELoss, L1Loss])
+def test_a_loss_is_linked_to_a_network_or_to_none(loss: type):
+    assert loss().model is None
+    for value in ("sum", []):
+        with pytest.raises(TypeError, match=f"{loss.__name__} expected the network itself"):
+            loss(value)
+    with pytest.raises(TypeError, match="reduction"):
+        loss(reduction="sum")

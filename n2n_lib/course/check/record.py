@@ -17,11 +17,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from n2n_lib.course.lessons import NAMES
+from n2n_lib.course.lessons import EDITION, NAMES
 from n2n_lib.support.files import write_atomically
-
-EDITION = ".edition.json"
-"""What ``n2n student`` writes beside its lessons; only where it lies is progress kept."""
 
 PROGRESS = "progress.json"
 

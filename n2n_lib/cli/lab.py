@@ -1,0 +1,88 @@
+"""``n2n lab``: open the lessons in JupyterLab."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from n2n_lib.cli.options import UsageError
+
+
+def lab(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]",
+            help="Folder of the lessons; made if missing.",
+            show_default="this one if it is an edition, else lessons",
+        ),
+    ] = None,
+    instructor: Annotated[
+        bool, typer.Option("--instructor", help="Open the lessons with their solutions.")
+    ] = False,
+    browser: Annotated[
+        bool, typer.Option(help="Open a browser; without, JupyterLab prints an address.")
+    ] = True,
+) -> None:
+    """Open the lessons in JupyterLab, for you to fill in.
+
+    Where there are none, a student edition is written first; one that is there is opened as it is.
+    With --instructor and without a clone of the project, the solutions are copied to the folder
+    notebooks.
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise UsageError(
+            "JupyterLab is not installed in the Python of this command: "
+            f"{sys.executable} -m pip install jupyterlab"
+        )
+    if instructor:
+        folder = _with_solutions(folder)
+    else:
+        folder = _edition(folder)
+    typer.echo(f"JupyterLab on {folder.resolve()}; Ctrl-C twice ends it")
+    options = [] if browser else ["--no-browser"]
+    code = _run([sys.executable, "-m", "jupyterlab", str(folder.resolve()), *options])
+    if code:
+        raise UsageError(
+            f"JupyterLab ended with exit code {code}; what it said stands above, and n2n doctor "
+            "looks for the reason"
+        )
+
+
+def _run(words: list[str]) -> int:
+    """Run a program to its end. Ctrl-C is for the program, which gets it, too, and asks back."""
+    with subprocess.Popen(words) as program:
+        while True:
+            try:
+                return program.wait()
+            except KeyboardInterrupt:
+                continue
+
+
+def _with_solutions(folder: Path | None) -> Path:
+    from n2n_lib.course.notebooks import own_lessons
+
+    if folder is not None:
+        raise UsageError(f"expected --instructor or a folder, got both (folder {folder})")
+    return own_lessons()[0].parent
+
+
+def _edition(folder: Path | None) -> Path:
+    """Return the folder of a student edition, which is made where there is none."""
+    from n2n_lib.course.lessons import EDITION
+    from n2n_lib.course.notebooks import PACKAGE
+
+    if folder is None:  # the second is a folder that was handed out with the library in it
+        present = (place for place in (Path(), PACKAGE.parent) if (place / EDITION).is_file())
+        folder = next(present, Path("lessons"))
+    if not (folder / EDITION).is_file():
+        from n2n_lib.course.edition import make_edition
+
+        make_edition(folder)
+        typer.echo(f"Student edition written to {folder}")
+    return folder
