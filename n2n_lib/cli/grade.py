@@ -102,7 +102,7 @@ def grade(
     if around.closed:
         console.print(str(around), highlight=False)
     else:
-        make_console(stderr=True).print(f"[yellow]{around}[/]", highlight=False)
+        make_console(stderr=True).print(str(around), style="yellow", highlight=False)
     found: list[Found] = []
 
     def report(what: Found) -> None:
