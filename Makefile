@@ -9,8 +9,8 @@ BOOK := .venv/.book
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=600 \
 	--nbval-sanitize-with notebooks/nbval_sanitize.cfg
 
-.PHONY: help setup train test student lab lab-instructor notebooks html book book-student \
-	book-check weights bench mutants fuzz kills lint clean
+.PHONY: help setup train test student student-zip lab lab-instructor notebooks html book \
+	book-student book-check weights bench mutants fuzz kills lint clean
 .NOTPARALLEL:
 
 help: ## say what can be made (ARGS="..." is handed to n2n: make train ARGS="--pairs 1000")
@@ -42,6 +42,9 @@ test: $(STAMP) ## run the unit tests, and beside them the lessons under nbval
 
 student: $(STAMP) ## write the lessons without solutions to student/, or update them there
 	@$(BIN)/n2n student $(STUDENT) $(ARGS)
+
+student-zip: $(STAMP) ## write a fresh student edition to hand out, n2n-lessons.zip
+	@$(BIN)/n2n student n2n-lessons.zip $(ARGS)
 
 lab: $(STAMP) ## open the student edition in JupyterLab
 	@test -d $(STUDENT) || $(BIN)/n2n student $(STUDENT)

@@ -35,8 +35,8 @@ ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 TARGETS = (
-    "setup train test student lab lab-instructor notebooks html book book-student book-check"
-    " weights bench mutants fuzz kills lint help clean"
+    "setup train test student student-zip lab lab-instructor notebooks html book book-student"
+    " book-check weights bench mutants fuzz kills lint help clean"
 ).split()
 
 CONDA_NAMES = {canonicalize_name(name): other for name, other in doctor.CONDA_NAMES.items()}
@@ -353,6 +353,7 @@ def test_a_setup_that_failed_is_done_again(project: Path, step: str):
         ("notebooks", "n2n notebooks --pairs 1000"),
         ("bench", "n2n bench --pairs 1000"),
         ("student", "n2n student student --pairs 1000"),
+        ("student-zip", "n2n student n2n-lessons.zip --pairs 1000"),
         ("lab-instructor", "jupyter lab notebooks"),
         ("mutants", "python -m tools.mutations --pairs 1000"),
         ("fuzz", "python -m tools.fuzz --pairs 1000"),

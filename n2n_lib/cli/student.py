@@ -19,11 +19,20 @@ if TYPE_CHECKING:
 
 def student(
     folder: Annotated[
-        Path, typer.Argument(metavar="DEST", help="Folder of the edition; made if missing.")
+        Path,
+        typer.Argument(
+            metavar="DEST",
+            help="Folder of the edition, made if missing; or a file NAME.zip to hand out, always "
+            "written afresh and with the library.",
+        ),
     ],
     source: Annotated[
         Path | None,
-        typer.Option(help="Folder of the instructor's lessons.", show_default="notebooks"),
+        typer.Option(
+            help="Folder of the instructor's lessons, or of a student edition as it was handed "
+            "out.",
+            show_default="notebooks, else the edition in the current folder",
+        ),
     ] = None,
     library: Annotated[
         bool,
@@ -48,11 +57,17 @@ def student(
     What a student has worked in is never overwritten. If it has a newer version, this is written
     beside it: 04_convolution.new.ipynb beside 04_convolution.ipynb. To get a lesson afresh, rename
     or delete the file.
+
+    Who has no clone unpacks a newer edition beside the folder with their work, and calls there:
+    python -m n2n_lib student ../FOLDER
     """
     from n2n_lib.cli.console import make_console
-    from n2n_lib.course.edition import make_edition
+    from n2n_lib.course.edition import make_edition, pack_edition
 
-    changes = make_edition(folder, source, library=library, install_from=install_from)
+    if folder.suffix.lower() == ".zip" and not folder.is_dir():
+        changes = pack_edition(folder, source, install_from=install_from)
+    else:
+        changes = make_edition(folder, source, library=library, install_from=install_from)
     _print_edition(make_console(stderr=as_json), changes, folder)
     if as_json:
         print(json.dumps(asdict(changes)))

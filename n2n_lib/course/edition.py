@@ -9,6 +9,9 @@ lesson afresh renames or deletes the file.
 Lessons get new numbers now and then. A notebook of an earlier order, `SUCCESSORS`, goes if nobody
 has worked in it; if somebody has, it stays, and the answers in it are copied into the lessons that
 took its place.
+
+An edition can be made from an edition, too: whoever has it as a zip file and no clone unpacks a
+newer one beside the folder that they work in, and updates that from there.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ import json
 import os
 import re
 import textwrap
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 import nbformat
 from nbformat import NotebookNode
@@ -30,11 +35,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from n2n_lib.course import first_cell
 from n2n_lib.course.lessons import EDITION, SUCCESSORS, stem_of
 from n2n_lib.course.notebooks import (
+    BESIDE_PACKAGE,
     INSTALLED,
     METADATA,
     PACKAGE,
     VIEW_STATE,
     find_lessons,
+    normalise,
     read_lesson,
 )
 from n2n_lib.support import files
@@ -50,6 +57,12 @@ HINT = re.compile(r'Hint: (.*?)\s*"""', re.DOTALL)
 
 BESIDE = ("README.md", "LICENSE", "constraints.txt", "environment.yml", "pyproject.toml")
 """What the library is installed with; README.md is that of the lessons where they have one."""
+
+LIBRARY = "n2n_lib/__init__.py"
+"""The file by which a folder is known to hold the library."""
+
+COMMENT = b"n2n student edition"
+"""What our zip files say of themselves; no other is ever replaced."""
 
 WIDTH = 84  # of a line of a hint in a stub
 
@@ -103,11 +116,14 @@ def make_edition(
     folder : path-like
         Where to; it is made if it does not exist. Files of other names in it are left alone.
     source : path-like, optional
-        The folder of the instructor's lessons. Default: see `notebooks.find_lessons`.
+        The folder of the instructor's lessons, or that of a student edition in which nobody has
+        worked. Default: the lessons of a clone; without one, the edition that the current folder
+        is; else see `notebooks.find_lessons`.
     library : bool
         Whether to write `n2n_lib` and what it is installed with, too, so that the folder can be
-        handed out by itself. Both are looked for beside `source`; lessons of an installed package
-        bring that package along.
+        handed out by itself. Both are looked for beside `source`, or in it if it is an edition;
+        lessons of an installed package bring that package along. A folder that got the library
+        once gets it with every update.
     install_from : str, optional
         What the first cell of each lesson installs where the library is missing, see `first_cell`.
 
@@ -123,19 +139,16 @@ def make_edition(
         file, cannot be written to, or has a manifest that cannot be read. Nothing has been
         written then.
     """
-    lessons = find_lessons(source)
-    if not lessons:
-        raise ValueError(f"expected lessons NN_name.ipynb in {source or 'notebooks'}, found none")
-    folder, source = Path(folder), lessons[0].parent
+    folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"expected a folder for the student edition, got the file {folder}")
-    if folder.resolve() in (source.resolve(), source.resolve().parent):
+    place = _source(source, folder)
+    around = () if (place / EDITION).is_file() else (place.resolve().parent,)
+    if folder.resolve() in (place.resolve(), *around):
         raise ValueError(f"expected another folder than that of the lessons, got {folder}")
-    contents = {path.name: _notebook(student_version(path)) for path in lessons}
-    contents |= _files_beside(source, library)
-    if install_from is not None:
-        contents |= first_cell.installing(contents, install_from)
     manifest = _read_manifest(folder / EDITION)
+    library = library or LIBRARY in manifest and _has_library(place)
+    contents = _contents(place, library, install_from)
     files.make_writable(folder)
     changes = Changes()
     earlier = _earlier(folder, contents, manifest)
@@ -146,6 +159,131 @@ def make_edition(
         _succeed(folder, name, contents, manifest, changes)
         _write_manifest(folder / EDITION, manifest)
     return changes
+
+
+def pack_edition(
+    path: str | os.PathLike,
+    source: str | os.PathLike | None = None,
+    *,
+    install_from: str | None = None,
+) -> Changes:
+    """Write a zip file with a fresh student edition to hand out, the library included.
+
+    Everything in it lies in one folder, which has the file's own name. The same lessons give the
+    same bytes.
+
+    Parameters
+    ----------
+    path : path-like
+        The zip file. One that was written here before is replaced.
+    source, install_from
+        As of `make_edition`.
+
+    Returns
+    -------
+    Changes
+        With the names of all files in `written`.
+
+    Raises
+    ------
+    ValueError
+        As `make_edition`, or if there is a file at `path` that was not written here. Nothing has
+        been written then.
+    """
+    path = Path(path)
+    if os.path.lexists(path) and not _is_packed_edition(path):
+        raise ValueError(f"expected the name of a new file or of an edition's, got {path}")
+    contents = _contents(_source(source, path), True, install_from)
+    manifest = {name: fingerprint(content, name) for name, content in contents.items()}
+    packed = {**contents, EDITION: _manifest(manifest)}
+    files.make_writable(path.parent)
+    files.write_atomically(path, lambda file: _pack(file, path.stem, packed))
+    return Changes(written=list(contents))
+
+
+def _pack(file: BinaryIO, folder: str, contents: dict[str, bytes]) -> None:
+    """Write a zip file in which no time and no order of a file system shows."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.comment = COMMENT
+        for name, content in sorted(contents.items()):
+            member = zipfile.ZipInfo(f"{folder}/{name}")  # its time is that of the first zip files
+            member.create_system = 3  # Unix, wherever it is made: then its rights count
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, content, zipfile.ZIP_DEFLATED)
+
+
+def _is_packed_edition(path: Path) -> bool:
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return archive.comment == COMMENT
+
+
+# ---------------------------------------------------------------------- what it is made from
+
+
+def _source(source: str | os.PathLike | None, target: Path) -> Path:
+    """Return the folder of the lessons, those of an instructor or of a student edition."""
+    here = Path()
+    if source is None and not BESIDE_PACKAGE.is_dir() and (here / EDITION).is_file():
+        if target.resolve() != here.resolve():
+            return here
+    lessons = find_lessons(source)
+    if not lessons:
+        raise ValueError(f"expected lessons NN_name.ipynb in {source or 'notebooks'}, found none")
+    return lessons[0].parent
+
+
+def _contents(source: Path, library: bool, install_from: str | None) -> dict[str, bytes]:
+    """Return the files of an edition by their names in it."""
+    if library and not _has_library(source):
+        place = source if (source / EDITION).is_file() else source.resolve().parent
+        raise ValueError(f"expected n2n_lib beside the lessons, found none in {place}")
+    if (source / EDITION).is_file():
+        contents = _reissued(source, library)
+    else:
+        contents = {path.name: _notebook(student_version(path)) for path in find_lessons(source)}
+        contents |= _files_beside(source, library)
+    if install_from is not None:
+        contents |= first_cell.installing(contents, install_from)
+    return contents
+
+
+def _reissued(source: Path, library: bool) -> dict[str, bytes]:
+    """Return the files of an edition as they were handed out; lessons may have been run."""
+    contents = {}
+    for name, given in _read_manifest(source / EDITION).items():
+        path = source / name
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise ValueError(f"{source / EDITION}: expected files in its folder, got {name}")
+        if not path.is_file() or (_is_of_library(name) and not library):
+            continue  # somebody hands out fewer lessons than there are
+        if _present(path) != given:
+            raise ValueError(
+                f"{path}: expected a file as it was handed out, got one that somebody has changed; "
+                "unpack the edition anew, and update from there"
+            )
+        lesson = name.endswith(".ipynb")
+        contents[name] = _notebook(_unrun(path)) if lesson else path.read_bytes()
+    return contents
+
+
+def _is_of_library(name: str) -> bool:
+    return name.startswith("n2n_lib/") or name in set(BESIDE) - {"README.md"}
+
+
+def _has_library(source: Path) -> bool:
+    if (source / EDITION).is_file():
+        return (source / LIBRARY).is_file()
+    return (_package_beside(source) / "__init__.py").is_file()
+
+
+def _unrun(path: Path) -> NotebookNode:
+    """Return a student's lesson without what running and looking at it left behind."""
+    lesson = read_lesson(path)  # without outputs
+    normalise(lesson)
+    lesson.cells = [c for c in lesson.cells if c.source.strip() or c.get("attachments")]
+    return lesson
 
 
 # ---------------------------------------------------------------------- the lessons
@@ -220,12 +358,13 @@ def _notebook(lesson: NotebookNode) -> bytes:
 # ---------------------------------------------------------------------- what lies beside them
 
 
+def _package_beside(source: Path) -> Path:
+    return PACKAGE if source.resolve() == INSTALLED else source.resolve().parent / "n2n_lib"
+
+
 def _files_beside(source: Path, library: bool) -> dict[str, bytes]:
     """Return the other files of the edition by their names in it."""
-    root = source.resolve().parent
-    package = PACKAGE if source.resolve() == INSTALLED else root / "n2n_lib"
-    if library and not (package / "__init__.py").is_file():
-        raise ValueError(f"expected n2n_lib beside the lessons, found none in {root}")
+    root, package = source.resolve().parent, _package_beside(source)
     names = {name: root / name for name in BESIDE} if library else {}
     for path in sorted(package.rglob("*")) if library else ():
         if path.is_file() and path.suffix in (".py", ".pth"):
@@ -374,5 +513,8 @@ def _read_manifest(path: Path) -> dict[str, str]:
 
 
 def _write_manifest(path: Path, manifest: dict[str, str]) -> None:
-    text = json.dumps({"files": manifest}, indent=1, sort_keys=True) + "\n"
-    files.write_atomically(path, lambda file: file.write(text.encode()))
+    files.write_atomically(path, lambda file: file.write(_manifest(manifest)))
+
+
+def _manifest(manifest: dict[str, str]) -> bytes:
+    return (json.dumps({"files": manifest}, indent=1, sort_keys=True) + "\n").encode()

@@ -73,7 +73,8 @@ def _wheel(source: str) -> dict[str, bytes]:
 
 
 def _begin_with(lesson: NotebookNode, where: str) -> bytes:
-    """Put the cell before the first one with code."""
+    """Put the cell before the first one with code, in place of one that is there already."""
+    lesson.cells = [cell for cell in lesson.cells if cell.id != "install"]
     first = next(n for n, cell in enumerate(lesson.cells) if cell.cell_type == "code")
     cell = new_code_cell(CELL.format(source=where).rstrip(), id="install")
     cell.metadata.deletable = False

@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from commands import tree
 
 import n2n_lib
 from n2n_lib.course.check import record
@@ -55,6 +56,21 @@ def test_an_update_keeps_the_work_and_brings_the_lessons(student: Path, monkeypa
     again = make_edition(student, ROOT / "notebooks")
     assert again.written == again.updated == again.removed == []
     assert SUCCESSOR in again.kept and not again.succeeded
+
+
+def test_a_newer_edition_updates_one_of_long_ago(student: Path, tmp_path: Path):
+    """Without a clone: its source is a folder that was handed out as well."""
+    other = shutil.copytree(student, tmp_path / "other")
+    new = tmp_path / "new"
+    make_edition(new, ROOT / "notebooks", library=True)
+    work = {name: (student / name).read_bytes() for name in (ANSWERED, record.PROGRESS)}
+    report = make_edition(student, new)
+    assert {name: (student / name).read_bytes() for name in work} == work
+    assert report.succeeded == {ANSWERED: [SUCCESSOR]} and report.removed == [RUN]
+    make_edition(other, ROOT / "notebooks")
+    assert tree(student) == tree(other)
+    make_edition(student, new, library=True)
+    assert (student / "n2n_lib" / "__init__.py").is_file()
 
 
 @pytest.mark.parametrize("name", [ANSWERED, RUN])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from inspect import isfunction
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from commands import run
+from commands import assert_one_line, command, run, tree
 from hypothesis import given
 from hypothesis import strategies as st
 from nbformat import NotebookNode
@@ -22,7 +24,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from notebook_files import tags, write
 
 from n2n_lib.course.check import record
-from n2n_lib.course.edition import REGION, fingerprint, make_edition, student_version
+from n2n_lib.course.edition import (
+    REGION,
+    fingerprint,
+    make_edition,
+    pack_edition,
+    student_version,
+)
 from n2n_lib.course.lessons import stem_of
 from n2n_lib.course.notebooks import LessonError, find_lessons
 from n2n_lib.framework.module import Module
@@ -474,6 +482,133 @@ def test_the_folder_can_be_handed_out_by_itself(tmp_path: Path):
     report = make_edition(student, NOTEBOOKS, library=True)
     assert report.kept == ["n2n_lib/framework/conv.py"] and report.beside == {}
     assert (student / "n2n_lib" / "framework" / "conv.py").read_text() == "mine"
+
+
+# ---------------------------------------------------------------------- editions of editions
+
+
+@pytest.fixture(scope="module")
+def handed_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that was handed out by itself, in which nobody has worked."""
+    folder = tmp_path_factory.mktemp("new") / "lessons"
+    make_edition(folder, NOTEBOOKS, library=True)
+    return folder
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_an_edition_of_an_edition_is_that_of_the_lessons(
+    handed_out: Path, tmp_path: Path, library: bool
+):
+    make_edition(tmp_path / "first", NOTEBOOKS, library=library)
+    make_edition(tmp_path / "second", handed_out, library=library)
+    assert tree(tmp_path / "second") == tree(tmp_path / "first")
+
+
+def test_who_has_no_clone_updates_from_the_new_folder(handed_out: Path, tmp_path: Path):
+    """The library of the new folder writes itself and its lessons over the old ones."""
+    mine = tmp_path / "mine"
+    make_edition(mine, NOTEBOOKS, library=True)
+    change(mine / f"{CONVOLUTION}.ipynb", "edit")
+    (mine / "n2n_lib" / "framework" / "conv.py").write_text("mine")
+    old = {f"{stem_of('sgd')}.ipynb": "{}", "n2n_lib/course/edition.py": "old"}  # as we wrote them
+    manifest = json.loads((mine / record.EDITION).read_text())
+    for name, content in old.items():
+        (mine / name).write_text(content)
+        manifest["files"][name] = fingerprint(content.encode(), name)
+    (mine / record.EDITION).write_text(json.dumps(manifest))
+    work = tree(mine)
+    words = command("student", os.path.relpath(mine, handed_out), "--json")
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(words, cwd=handed_out, env=env, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["updated"] == sorted(old) and not report["written"]
+    kept = [f"{CONVOLUTION}.ipynb", "n2n_lib/framework/conv.py"]
+    assert report["kept"] == kept and report["beside"] == {}
+    new = tree(handed_out)
+    for name, content in tree(mine).items():
+        if name != record.EDITION and "__pycache__" not in name:
+            assert content == (work if name in kept else new)[name], name
+
+
+def test_a_lesson_that_was_run_is_handed_on_as_it_was(course, tmp_path: Path):
+    _, student = course
+    before = nbformat.read(student / "01_a.ipynb", as_version=4)
+    change(student / "01_a.ipynb", "run")
+    make_edition(tmp_path / "mine", student)
+    after = nbformat.read(tmp_path / "mine" / "01_a.ipynb", as_version=4)
+    assert after.cells[0].metadata.pop("jupyter"), "how it is shown"
+    assert after == before
+
+
+def test_fewer_lessons_can_be_handed_on(course, tmp_path: Path):
+    source, student = course
+    write(source / "02_b.ipynb", "1")
+    make_edition(student, source)
+    (student / "01_a.ipynb").unlink()
+    assert make_edition(tmp_path / "mine", student).written == ["02_b.ipynb"]
+
+
+def test_what_somebody_worked_in_is_not_handed_on(course, tmp_path: Path):
+    _, student = course
+    change(student / "01_a.ipynb", "edit")
+    with pytest.raises(ValueError, match=r"01_a.ipynb: expected a file as it was handed out"):
+        make_edition(tmp_path / "mine", student)
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("name", ["../01_a.ipynb", "/tmp/01_a.ipynb"])
+def test_an_edition_has_no_files_elsewhere(course, tmp_path: Path, name: str):
+    _, student = course
+    manifest = json.loads((student / record.EDITION).read_text())
+    manifest["files"][name] = "0"
+    (student / record.EDITION).write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match="expected files in its folder, got"):
+        make_edition(tmp_path / "mine", student)
+
+
+def test_the_cell_that_installs_is_there_once(course, tmp_path: Path):
+    source, student = course
+    address = "https://example.org/{}.whl"
+    for folder, place, name in (student, source, "one"), (tmp_path / "mine", student, "two"):
+        make_edition(folder, place, install_from=address.format(name))
+    sources = "".join(cell_sources(tmp_path / "mine" / "01_a.ipynb"))
+    assert sources.count("%pip") == 1 and "two.whl" in sources
+
+
+# ---------------------------------------------------------------------- a zip file
+
+
+def test_a_zip_file_holds_a_fresh_edition(handed_out: Path, tmp_path: Path):
+    first, second = tmp_path / "n2n.zip", tmp_path / "elsewhere" / "n2n.zip"
+    report = pack_edition(first, NOTEBOOKS)
+    assert set(report.written) >= {path.name for path in LESSONS} | {"n2n_lib/__init__.py"}
+    code, _, err = run("student", second, "--source", handed_out)
+    assert (code, err) == (0, "") and first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as archive:
+        archive.extractall(tmp_path)
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert archive.namelist() == sorted(archive.namelist())
+    compiled = {name for name in tree(handed_out) if "__pycache__" in name}  # by the test above
+    assert tree(tmp_path / "n2n") == {
+        name: content for name, content in tree(handed_out).items() if name not in compiled
+    }
+
+
+def test_a_zip_file_is_replaced_if_it_is_ours(handed_out: Path, tmp_path: Path):
+    ours, work = tmp_path / "ours.zip", tmp_path / "work.zip"
+    pack_edition(ours, handed_out)
+    before = ours.read_bytes()
+    pack_edition(ours, handed_out)
+    assert ours.read_bytes() == before
+    with zipfile.ZipFile(work, "w") as archive:
+        archive.writestr("01_a.ipynb", "mine")
+    (tmp_path / "text.zip").write_text("mine")
+    for path in (work, tmp_path / "text.zip"):
+        before = path.read_bytes()
+        assert_one_line(run("student", path, "--source", handed_out), "expected the name of a new")
+        assert path.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ours.zip", "text.zip", "work.zip"]
 
 
 # ---------------------------------------------------------------------- the command
