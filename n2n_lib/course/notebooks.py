@@ -19,6 +19,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from n2n_lib.course import marks
 from n2n_lib.course.lessons import EDITION, NAMES
 from n2n_lib.support.files import brief, make_writable, write_atomically
 
@@ -164,6 +165,8 @@ def execute(
 def read_lesson(path: Path) -> NotebookNode:
     """Read a notebook of format 4, give every cell a lasting id, and leave out old outputs.
 
+    Exercises and checks get the metadata that nbgrader reads, see `n2n_lib.course.marks`.
+
     Raises
     ------
     LessonError
@@ -179,6 +182,7 @@ def read_lesson(path: Path) -> NotebookNode:
             )
         content["nbformat_minor"] = max(content["nbformat_minor"], 5)  # 4.5 brought cell ids
         _complete_ids(content["cells"])
+        marks.complete(content["cells"])
         lesson = nbformat.from_dict(content)
         nbformat.validate(lesson)
         text = json.dumps(content, ensure_ascii=False)
@@ -186,6 +190,8 @@ def read_lesson(path: Path) -> NotebookNode:
         lesson = nbformat.reads(text, as_version=4)
     except LessonError:
         raise
+    except marks.MarksError as error:
+        raise LessonError(f"{path}, {error}") from None
     except Exception as error:  # a broken file can fail in each of these steps, in many ways
         raise LessonError(
             f"{path}: expected a Jupyter notebook, got {type(error).__name__}: {brief(error)}"

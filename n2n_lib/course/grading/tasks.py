@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from n2n_lib.course import check
+from n2n_lib.course import check, marks
 from n2n_lib.course.check.exercise import Exercise
 from n2n_lib.course.edition import REGION
 from n2n_lib.course.needed import needed
@@ -111,6 +111,7 @@ def read_assignments(
 def _read(path: Path) -> Assignment:
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        marks.complete(cells)
         code = [cell for cell in cells if cell["cell_type"] == "code"]
         kinds = [set(cell["metadata"].get("tags", ())) for cell in code]
         tasks, before, exercise = [], [], None
@@ -121,6 +122,8 @@ def _read(path: Path) -> Assignment:
                 tasks.append(_task(path.stem, exercise, cell, before))
             else:
                 before.append(source_of(cell))
+    except marks.MarksError as error:
+        raise LessonError(f"{path}, {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LessonError(
             f"{path}: expected a lesson of the instructor's edition, got "
