@@ -50,6 +50,8 @@ class Mark:
         Of the instructor.
     graded : float, optional
         The points before the instructor changed them; None if they are as graded.
+    unsure : bool
+        Whether an answer without points may have failed only where it was graded.
     """
 
     points: float
@@ -62,11 +64,12 @@ class Mark:
     remarks: list[str] = field(default_factory=list)
     comment: str = ""
     graded: float | None = None
+    unsure: bool = False
 
     @property
     def doubtful(self) -> bool:
-        """Whether somebody should look at it: no points, though something was written."""
-        return self.points == 0 and self.result == "no result"
+        """Whether somebody should look at it: no points, though they may be deserved."""
+        return self.points == 0 and self.unsure
 
 
 @dataclass

@@ -21,7 +21,7 @@ import matplotlib
 import psutil
 
 from n2n_lib.course.check.exercise import Exercise, tensors_in
-from n2n_lib.course.check.judge import Verdict, judge_calls
+from n2n_lib.course.check.judge import Verdict, judge_calls, librarys
 from n2n_lib.course.grading.grades import Piece
 from n2n_lib.course.grading.wire import decode, plain, receive, send
 from n2n_lib.course.grading.worker import FORKS
@@ -52,6 +52,10 @@ def has_bubblewrap() -> bool:
     return subprocess.run([*BUBBLEWRAP, "true"], capture_output=True).returncode == 0
 
 
+class NotDefined(NoAnswer):
+    """The code that was run does not define what is asked for; with other cells it might."""
+
+
 class Worker:
     """A process for the answers of one student; it is started when one is needed.
 
@@ -76,8 +80,21 @@ class Worker:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def judge(self, exercise: Exercise, pieces: Sequence[Piece], name: str) -> Verdict:
+    def judge(
+        self, exercise: Exercise, pieces: Sequence[Piece], name: str, *, forgiving: bool = False
+    ) -> Verdict:
         """Judge the function or class `name` that some pieces of code define.
+
+        Parameters
+        ----------
+        exercise : Exercise
+            What is asked.
+        pieces : sequence of Piece
+            Run in their order.
+        name : str
+            Of the function or class.
+        forgiving : bool
+            Whether an exception ends its cell alone, and not the answer.
 
         Raises
         ------
@@ -89,9 +106,12 @@ class Worker:
         timer.start()
         reusable = False
         try:
-            verdict = self._judge(exercise, pieces, name)
+            verdict = self._judge(exercise, pieces, name, forgiving)
             reusable = FORKS
             return verdict
+        except NotDefined:
+            reusable = FORKS
+            raise
         finally:
             timer.cancel()
             timer.join()
@@ -136,29 +156,45 @@ class Worker:
         self._late = True
         self.interrupt()
 
-    def _judge(self, exercise: Exercise, pieces: Sequence[Piece], name: str) -> Verdict:
+    def _judge(
+        self, exercise: Exercise, pieces: Sequence[Piece], name: str, forgiving: bool
+    ) -> Verdict:
         request = {
             "pieces": [(piece.cell, piece.line, piece.source) for piece in pieces],
             "function": name,
+            "forgiving": forgiving,
+            "exercise": exercise.name,
             "use": exercise.use,  # pickled, that is by its name
             "megabytes": self.megabytes,
         }
         answer = self._ask(request, "ready", "undefined", "error")
-        if "undefined" in answer:
-            raise NoAnswer(f"{name} is not defined in any cell that Python can read")
-        if "error" in answer:
-            error = _error(answer["error"])
-            what = plain(f"{type(error).__name__}: {error}")
-            raise NoAnswer(f"the cells that {name} needs raised {what}")
-        if exercise.kind == "class" and answer.get("class") is not True:
-            raise NoAnswer(f"{name} is not a class")
+        if missing := self._missing(exercise, name, answer):
+            self._end()
+            raise NotDefined(missing)
+        if answer.get("library") is True:
+            self._end()
+            return Verdict(False, librarys(exercise))
         try:
             verdict = judge_calls(exercise, self._call)
         except Exception as error:  # a result that nobody has thought of
             raise NoAnswer(f"the check itself raised {type(error).__name__}") from error
+        self._end()
+        return verdict
+
+    def _missing(self, exercise: Exercise, name: str, answer: dict) -> str:
+        """Say why there is nothing to judge, if so."""
+        if "undefined" in answer:
+            return f"{name} is not defined in any cell above its check"
+        if "error" in answer:
+            error = _error(answer["error"])
+            what = plain(f"{type(error).__name__}: {error}")
+            return f"the cells that {name} needs raised {what}"
+        return "" if answer.get(exercise.kind) is True else f"{name} is not a {exercise.kind}"
+
+    def _end(self) -> None:
+        """Let the process be ready for another answer."""
         if FORKS:
             self._ask(None, "ended")
-        return verdict
 
     def _call(self, *arguments: Any) -> Any:
         """Stand for the student's answer: the same result, exception and changed arguments."""

@@ -10,12 +10,12 @@ from threading import Event
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from n2n_lib.course.grading.attempts import is_unsure, judge_answer
 from n2n_lib.course.grading.grades import Grade, Mark
 from n2n_lib.course.grading.journal import Journal
-from n2n_lib.course.grading.judge import Limits, NoAnswer, Worker
+from n2n_lib.course.grading.judge import Limits, Worker
 from n2n_lib.course.grading.layouts import HandedIn, find_class
 from n2n_lib.course.grading.outputs import Outputs
-from n2n_lib.course.grading.selection import select
 from n2n_lib.course.grading.submissions import Submission, read_submission
 from n2n_lib.course.grading.tasks import Assignment, Task, read_assignments
 
@@ -116,19 +116,17 @@ def _mark(task: Task, cells: list[dict] | None, worker: Worker) -> Mark:
     mark = Mark(0, task.points, "missing", task.title)
     if cells is None:
         return mark
-    answer = select(task, cells)
-    mark.pieces, mark.remarks = answer.pieces, answer.remarks
-    try:
-        verdict = worker.judge(task.exercise, answer.pieces, task.function)
-    except NoAnswer as reason:
-        mark.result, mark.message = "no result", f"{task.function}: {reason}."
-        mark.remarks = [*answer.remarks, str(reason)]
-        return mark
-    if verdict.right:
+    attempt = judge_answer(worker, task, cells)
+    mark.pieces, mark.remarks = attempt.answer.pieces, attempt.answer.remarks
+    mark.unsure = is_unsure(task, cells, attempt)
+    if attempt.verdict is None:
+        mark.result, mark.message = "no result", f"{task.function}: {attempt.reason}."
+        mark.remarks = [*mark.remarks, attempt.reason]
+    elif attempt.verdict.right:
         mark.result, mark.points = "right", task.points
     else:
-        mark.result = "wrong" if verdict.table else "not written"
-        mark.message, mark.table = verdict.message, verdict.table
+        mark.result = "wrong" if attempt.verdict.table else "not written"
+        mark.message, mark.table = attempt.verdict.message, attempt.verdict.table
     return mark
 
 

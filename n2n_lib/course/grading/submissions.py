@@ -161,10 +161,26 @@ def _read_cells(submission: Submission, lesson: str, content: bytes) -> None:
         for cell in notebook["cells"]:
             if cell["cell_type"] == "code":
                 source, own = source_of(cell), cell.get("metadata", {}).get("nbgrader", {})
-                cells.append({"id": cell.get("id"), "nbgrader": dict(own), "source": source})
+                cells.append(
+                    {
+                        "id": cell.get("id"),
+                        "nbgrader": dict(own),
+                        "source": source,
+                        "output": _printed(cell),
+                    }
+                )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         submission.remarks.append(
             f"{lesson[:2]}: expected a notebook of format 4, got {type(error).__name__}"
         )
     else:
         submission.notebooks[lesson] = cells
+
+
+def _printed(cell: dict) -> str:
+    """Return the beginning of what a cell has printed, as far as it can be read."""
+    try:
+        texts = [each["text"] for each in cell["outputs"][:5] if each["output_type"] == "stream"]
+        return "".join("".join(text)[:1000] for text in texts)
+    except (KeyError, TypeError, AttributeError):
+        return ""
