@@ -85,13 +85,13 @@ def reached(
         Number of the cell, number of the statement in it, and the statement, in their order; an
         import has only the names that are needed.
     """
-    wanted: set[str] = set(names)
+    names, kept = set(names), set()
     while True:
         late: set[str] = set()
-        found = _walk(cells, wanted, skip, set(), late, generous=True)
-        if late <= wanted:
+        found = _walk(cells, names | kept, skip, set(), late, kept, generous=True)
+        if late <= kept:
             return found
-        wanted |= late
+        kept |= late  # all their definitions are: a function may be called between two
 
 
 def _walk(
@@ -100,15 +100,18 @@ def _walk(
     skip: Callable[[int, ast.stmt], bool],
     given: set[str],
     late: set[str] | None,
+    kept: Collection[str] = (),
     *,
     generous: bool,
 ) -> list[tuple[int, int, ast.stmt]]:
     """Go through the statements from the last to the first, and keep what is wanted."""
     wanted, found = set(names), []
-    known = [_known(cell, generous) for cell in cells]
-    modules = _modules(statement for cell in known for statement, *_ in cell)
+    cells_known = [known(cell, generous) for cell in cells]
+    modules = _modules(statement for cell in cells_known for statement, *_ in cell)
     for number in reversed(range(len(cells))):
-        for place, (statement, bound, used, touched) in reversed(list(enumerate(known[number]))):
+        for place, (statement, bound, used, touched) in reversed(
+            list(enumerate(cells_known[number]))
+        ):
             if not isinstance(statement, ast.Expr):  # of these, torch.manual_seed(0) alone counts
                 touched = touched - modules
             if not (wanted | {"*"}) & (bound | touched) or skip(number, statement):
@@ -116,7 +119,7 @@ def _walk(
             if isinstance(statement, (ast.Import, ast.ImportFrom)):
                 statement, bound = _narrowed(statement, wanted)
             if isinstance(statement, SIMPLE):
-                wanted -= bound
+                wanted -= bound - set(kept)
             if late is not None:
                 used = _without_late(statement, used, late)
             wanted |= used - given
@@ -166,19 +169,47 @@ def _used_at_once(statement: ast.stmt) -> set[str]:
 
 
 @lru_cache(maxsize=1024)  # a notebook asks for its cells again and again
-def _known(source: str, generous: bool) -> list[tuple[ast.stmt, set[str], set[str], set[str]]]:
-    """Return the statements of a cell with the names that each binds, uses and changes."""
-    known = []
+def known(
+    source: str, generous: bool = True
+) -> list[tuple[ast.stmt, set[str], set[str], set[str]]]:
+    """Return the statements of a cell with the names that each binds, uses and changes.
+
+    Parameters
+    ----------
+    source : str
+        Of the cell.
+    generous : bool
+        Whether what happens inside of blocks counts as a change, see `reached`.
+    """
+    found = []
     for statement in parse(source):
         bound, used = names_of(statement)
         touched = touched_by(statement)
         if generous:
             hidden, asked = _in_text(statement)
-            used, touched = used | asked, touched | changed_by(statement) | hidden
+            used = (used - _bound_first(statement)) | asked
+            touched = touched | changed_by(statement) | hidden
             if _is_future(statement):  # it changes what is below
                 touched = {"*"}
-        known.append((statement, bound, used, touched))
-    return known
+        found.append((statement, bound, used, touched))
+    return found
+
+
+def _bound_first(statement: ast.stmt) -> set[str]:
+    """Return the names that a loop or ``with`` binds before it uses them."""
+    places = {ast.For: ("target", "iter"), ast.withitem: ("optional_vars", "context_expr")}
+    bound: set[str] = set()
+    before: set[str] = set()
+    for node in ast.walk(statement):
+        for kind, (target, source) in places.items():
+            if isinstance(node, kind) and getattr(node, target):
+                bound |= _all_names(getattr(node, target))
+                before |= _all_names(getattr(node, source))
+    return bound - before
+
+
+def _all_names(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
 
 
 def parse(source: str) -> list[ast.stmt]:

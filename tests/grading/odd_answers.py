@@ -144,3 +144,16 @@ WRONG = {
     "nothing": [f"{HEAD}    {RULE}"],
 }
 """Answers that do not."""
+
+BELOW = {
+    "moved below its check": ([], (RIGHT_FUNCTION,)),
+    "a helper below its check": (
+        ["output_size = rule"],
+        (RIGHT_FUNCTION.replace("output_size", "rule"),),
+    ),
+    "with the lesson's next cell": (
+        [],
+        (RIGHT_FUNCTION, "output_size = check.go_on_with(output_size)"),
+    ),
+}
+"""Right answers with cells above and below the check, out of order; in class they were run so."""

@@ -15,7 +15,7 @@ from n2n_lib.course.cells import lines_of, read_cell
 from n2n_lib.course.grading.grades import Piece
 from n2n_lib.course.grading.remarks import remarks_on
 from n2n_lib.course.grading.tasks import Task
-from n2n_lib.course.needed import changed_by, names_of, reached
+from n2n_lib.course.needed import known, names_of, reached
 
 MOST = 1_000_000
 """Characters of all cells of a notebook that are read; a lesson has 60 000."""
@@ -83,8 +83,8 @@ class Code:
         The lesson's own trainings and pictures are left out.
         """
         own = [n for n in range(self.above) if self.origins[n] != "lesson"]
-        statements = [s for number in own for s in read_cell(self.sources[number]).statements]
-        names = {self.task.function}.union(*(names_of(statement)[1] for statement in statements))
+        uses = [used for number in own for _, _, used, _ in known(self.sources[number], True)]
+        names = {self.task.function}.union(*uses)
         needs = reached(self.sources[: self.above], names, self._is_none_of_the_answer)
         chosen = {(number, place): statement for number, place, statement in needs}
         for number in own:
@@ -133,10 +133,10 @@ class Code:
         """
         name, places = self.task.function, []
         for number in range(len(self.task.before), self.above):
-            for statement in read_cell(self.sources[number]).statements:
-                if self._is_none_of_the_answer(number, statement):
+            for statement, bound, _, touched in known(self.sources[number], True):
+                if self.origins[number] == "lesson" or name not in bound | touched:
                     continue
-                if name in names_of(statement)[0] | changed_by(statement):
+                if not self._is_none_of_the_answer(number, statement):
                     places.append((number, statement.lineno))
         listed = "; ".join(self.where(*place) for place in places)
         if len(places) > 1:
@@ -177,7 +177,9 @@ def read_code(task: Task, cells: Sequence[dict]) -> Code:
     elif any(cells[place]["nbgrader"].get(k) != v for k, v in task.check_metadata.items()):
         remarks.append("the check is of another release; the instructor's was used")
     given = {source.strip() for source in task.before}
-    sources = [*task.before, *_within_limit([cell["source"] for cell in cells], remarks)]
+    above = {cell["source"].strip() for cell in cells[:place]}
+    lesson = ["" if source.strip() in above else source for source in task.before]  # not twice
+    sources = [*lesson, *_within_limit([cell["source"] for cell in cells], remarks)]
     origins = ["lesson"] * len(task.before) + [_origin(task, cell, given) for cell in cells]
     return Code(task, sources, origins, len(task.before) + place, remarks)
 
