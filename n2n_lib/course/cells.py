@@ -70,12 +70,13 @@ def as_python(source: str) -> str:
     """Return a cell as IPython hands it to Python, every line where it was."""
     from IPython.core.inputtransformer2 import TransformerManager  # most cells can do without
 
-    above, body = re.fullmatch(r"((?:[ \t]*\n)*)(.*)", source, re.DOTALL).groups()
+    above, body = _without_blank_lines(source)
     if body.startswith("%%"):
-        first, _, body = body.partition("\n")
+        first, _, rest = body.partition("\n")
         if not HERE.match(first):
             return ""
-        above += "\n"
+        more, body = _without_blank_lines(rest)
+        above += "\n" + more
     body = TIMED.sub(r"\1", body)
     if len(MAGIC.findall(body)) > MOST_MAGICS:
         return above + _without_magics(body)
@@ -83,6 +84,11 @@ def as_python(source: str) -> str:
         return above + TransformerManager().transform_cell(body)
     except Exception:  # IPython leaves such a cell to Python, which says what is wrong
         return source
+
+
+def _without_blank_lines(source: str) -> tuple[str, str]:
+    """Return the blank lines at the beginning, which IPython takes away, and the rest."""
+    return re.fullmatch(r"((?:[ \t]*\n)*)(.*)", source, re.DOTALL).groups()
 
 
 def _parsed(text: str) -> Cell:

@@ -30,7 +30,7 @@ RIGHT = {
         "output_size = make()",
     ],
     "questions and magics": [
-        f"%matplotlib inline\nprint?\n!ls\nfiles = !ls\n{HEAD}    %time\n    return {RULE}\n"
+        f"%precision 3\nprint?\n!ls\nfiles = !ls\n{HEAD}    %time\n    return {RULE}\n"
         "output_size??\n%timeit output_size(1, 1, 1, 1)"
     ],
     "a measured definition": [f"%time one = 1\n{HEAD}    return {RULE[:-1]}one"],
@@ -49,13 +49,17 @@ RIGHT = {
     "a progress bar": [
         f"from tqdm import tqdm\n{HEAD}    for _ in tqdm(range(2)): pass\n    return {RULE}"
     ],
+    "a progress bar of notebooks": [
+        f"from tqdm.notebook import tqdm\n{HEAD}    list(tqdm(range(2)))\n    return {RULE}"
+    ],
+    "the file of answers": [f"from mine import *\n{HEAD}    return {RULE}"],
     "a compiled function": [f"import torch\n@torch.compile\n{RIGHT_FUNCTION}"],
     "a function compiled with options": [
         f"import torch\n@torch.compile(mode='default')\n{RIGHT_FUNCTION}"
     ],
     "a sum of many terms in another cell": [f"many = {TERMS}", RIGHT_FUNCTION],
     "a sum of many terms in its own cell": [
-        f"many = {' + '.join(['1'] * 2000)}\n{HEAD}    return {RULE} + many - 2000"
+        f"many = {' + '.join(['1'] * 700)}\n{HEAD}    return {RULE} + many - 700"
     ],
     "deep brackets in another cell": ["(" * 500 + ")" * 500, RIGHT_FUNCTION],
     "no Python in another cell": ["def f(x", RIGHT_FUNCTION],
@@ -148,7 +152,7 @@ WRONG = {
 BELOW = {
     "moved below its check": ([], (RIGHT_FUNCTION,)),
     "a helper below its check": (
-        ["output_size = rule"],
+        ["def output_size(*sizes):\n    return rule(*sizes)"],
         (RIGHT_FUNCTION.replace("output_size", "rule"),),
     ),
     "with the lesson's next cell": (

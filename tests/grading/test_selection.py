@@ -47,6 +47,7 @@ def worker() -> Iterator[Worker]:
 
 def test_pieces_are_the_lines_as_they_stand_in_the_cell():
     source = (
+        "def kept(f): return f\n"
         "# about the rule\n"
         "@kept  # twice\n"
         "@kept\n"
@@ -54,15 +55,14 @@ def test_pieces_are_the_lines_as_they_stand_in_the_cell():
         "    # inside\n"
         "    return one+two+three+four  # the end\n"
         "\n"
-        "def kept(f): return f\n"
         "one = 1; two = '''\n"
         "2'''; three = 3 # both\n"
         "import math, os; four = math.pi"
     )
     pieces = select(TASK, handed_in(source)).pieces
     assert [(piece.line, piece.source) for piece in pieces] == [
-        (1, "\n".join(source.splitlines()[:6])),
-        (8, "def kept(f): return f"),
+        (1, "def kept(f): return f"),
+        (2, "\n".join(source.splitlines()[1:7])),
         (9, "one = 1"),
         (9, "two = '''\n2'''"),
         (10, "three = 3"),
@@ -124,7 +124,10 @@ for name, cells in json.load(sys.stdin).items():
     shell.reset()
     shell.user_ns["check"] = check
     for cell in cells:
-        shell.run_cell(cell, store_history=True)
+        try:
+            shell.run_cell(cell, store_history=True)
+        except RecursionError:
+            pass
     check.output_size.failures = 0
     try:
         check.output_size(shell.user_ns["output_size"])
@@ -137,10 +140,15 @@ json.dump(said, out)
 """
 
 
+def needs_more(cells: list[str]) -> bool:
+    """Whether it needs a compiler, or the student's folder."""
+    return any("torch.compile" in cell or "from mine" in cell for cell in cells)
+
+
 @pytest.fixture(scope="module")
 def in_class() -> dict[str, str]:
     """What the check says to the odd answers in IPython itself."""
-    cells = {name: each for name, each in (RIGHT | WRONG).items() if "compile" not in str(each)}
+    cells = {name: each for name, each in (RIGHT | WRONG).items() if not needs_more(each)}
     done = subprocess.run(
         [sys.executable, "-c", IN_CLASS], input=json.dumps(cells), text=True, capture_output=True
     )
@@ -152,7 +160,7 @@ def in_class() -> dict[str, str]:
 def test_an_odd_answer_is_judged_as_in_class(worker: Worker, in_class: dict[str, str], name: str):
     attempt = judge_answer(worker, TASK, handed_in(*(RIGHT | WRONG)[name]))
     assert attempt.right == (name in RIGHT)
-    if name in in_class:  # no compiler may be there
+    if name in in_class:
         assert attempt.right == (in_class[name] == "right")
         if attempt.verdict and not attempt.right:
             assert attempt.verdict.message == in_class[name]

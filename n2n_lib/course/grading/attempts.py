@@ -52,13 +52,18 @@ class Attempt:
         """Whether other cells may make it right: it is wrong, or not there, and no stub."""
         return self.undefined if self.verdict is None else bool(self.verdict.table)
 
+    @property
+    def lacks_something(self) -> bool:
+        """Whether a name is not defined."""
+        return self.undefined or (self.verdict is not None and "NameError" in self.verdict.message)
+
 
 def judge_answer(worker: Worker, task: Task, cells: Sequence[dict]) -> Attempt:
     """Judge a student's answer to an exercise, with more of their cells if it needs them.
 
     First what the function needs is run, as far as its text says. If that is not right, all of the
-    student's cells above the check are, each as far as it gets; if the function is still not there,
-    cells below the check count too.
+    student's cells above the check are, each as far as it gets; if a name is still not there, cells
+    below the check count too.
 
     Parameters
     ----------
@@ -76,10 +81,11 @@ def judge_answer(worker: Worker, task: Task, cells: Sequence[dict]) -> Attempt:
     whole = _attempt(worker, task, code.all_above(), forgiving=True)
     if whole.right or (first.undefined and whole.verdict):
         return _remarked(whole, "judged after all cells above its check were run")
-    if first.undefined:
+    if first.lacks_something:
         below = _attempt(worker, task, code.select(below=True))
-        if below.verdict:
+        if below.right or (first.undefined and below.verdict):
             return _remarked(below, "judged with cells below its check")
+    if first.undefined:
         first.reason = _most_helpful(first)
     return first
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from n2n_lib.course.cells import read_cell
 from n2n_lib.course.grading.grades import Piece
@@ -69,13 +70,10 @@ def remarks_on(task: Task, pieces: Sequence[Piece]) -> list[str]:
     list of str
         Short sentences, each with cell and line as the student counts.
     """
-    trees = [(piece, read_cell(piece.source).statements) for piece in pieces]
-    modules: dict[str, str] = {}
-    for _, statements in trees:
-        modules |= _imported(statements)
-    solutions = [each for source in task.solutions for each in read_cell(source).statements]
-    allowed = {name for _, name in _names(solutions, modules)}
+    allowed = _used_by_solutions(task.before, task.solutions)
     lasts = {name.rpartition(".")[2] for name in allowed if name.startswith("n2n_lib")}
+    trees = [(piece, read_cell(piece.source).statements) for piece in pieces]
+    modules = _imported([statement for _, statements in trees for statement in statements])
     remarks: dict[str, str] = {}
     for piece, statements in trees:
         if piece.origin == "lesson":
@@ -88,6 +86,14 @@ def remarks_on(task: Task, pieces: Sequence[Piece]) -> list[str]:
                 where = f"cell {piece.cell - len(task.before) + 1}, line {piece.line + line - 1}"
                 remarks.setdefault(what, f"{where}: {what}")
     return list(remarks.values())[:MOST]
+
+
+@lru_cache(maxsize=256)
+def _used_by_solutions(before: tuple[str, ...], solutions: tuple[str, ...]) -> set[str]:
+    """Return the full names that the lesson's own cells of exercises use."""
+    given = [each for source in before + solutions for each in read_cell(source).statements]
+    own = [each for source in solutions for each in read_cell(source).statements]
+    return {name for _, name in _names(own, _imported(given))}
 
 
 def _look_at(name: str, task: Task) -> str:

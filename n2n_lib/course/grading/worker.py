@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from types import ModuleType
 from typing import Any, BinaryIO
 
 import psutil
@@ -26,7 +27,7 @@ import torch
 
 from n2n_lib.course.check import EXERCISES  # all are loaded once, before the forks
 from n2n_lib.course.check.exercise import tensors_in
-from n2n_lib.course.check.judge import is_the_librarys
+from n2n_lib.course.check.judge import is_the_librarys, our_version
 from n2n_lib.course.grading.wire import encode, receive, send
 
 FORKS = sys.platform == "linux"  # on macOS a fork after PyTorch is loaded may hang
@@ -119,6 +120,8 @@ def _namespace() -> dict[str, Any]:
     """Return the names that a notebook begins with; those of IPython do nothing here."""
     os.environ["MPLBACKEND"] = "Agg"
     torch.compile = _uncompiled
+    mine = sys.modules["mine"] = ModuleType("mine", "What lies beside the student's notebooks.")
+    vars(mine).update({name: our_version(exercise) for name, exercise in EXERCISES.items()})
     shell = _Shell()
     return {"__name__": "__main__", "get_ipython": lambda: shell, "display": shell.display}
 
