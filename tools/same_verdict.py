@@ -84,7 +84,8 @@ class Pair:
             f"{other} = answers.{other}" for other in check.EXERCISES if other != name
         )
         answers = f"import math\nfrom n2n_lib import check\nanswers = check.answers()\n{others}"
-        given = (PLACES[name].imports, answers)
+        future = "from __future__ import annotations"  # the text of some has names in these alone
+        given = (future, PLACES[name].imports, answers)
         return replace(self.task, before=(*self.task.before, *given))
 
 
