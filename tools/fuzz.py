@@ -28,6 +28,7 @@ import shutil
 import signal
 import struct
 import sys
+import tarfile
 import tempfile
 import time
 import traceback
@@ -47,7 +48,7 @@ from PIL import Image
 
 from n2n_lib import cli
 from n2n_lib.course import notebooks as lessons
-from n2n_lib.course.grading.layouts import HandedIn
+from n2n_lib.course.grading.layouts import HandedIn, find_class
 from n2n_lib.course.grading.submissions import read_submission
 from n2n_lib.denoiser import images as image_files
 from n2n_lib.denoiser.model import DivergedError, Model
@@ -695,6 +696,28 @@ def other_submission(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def nested_submission(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
+    """Put archives into archives, zip and tar files by turns, each perhaps damaged."""
+    content = rnd.choice(NOTEBOOK_CHANGES)(rnd, notebooks())
+    name = rnd.choice(("00_lesson.ipynb", "01_lesson.ipynb.txt", "../00_lesson.ipynb"))
+    for _ in range(rnd.randint(1, 5)):
+        buffer = io.BytesIO()
+        kind = rnd.choice(("zip", "tar", "tar.gz"))
+        if kind == "zip":
+            with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(name, content)
+        else:
+            with tarfile.open(fileobj=buffer, mode="w" if kind == "tar" else "w:gz") as archive:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                info.type = rnd.choice([tarfile.REGTYPE] * 8 + [tarfile.LNKTYPE, tarfile.FIFOTYPE])
+                archive.addfile(info, io.BytesIO(content))
+        content, name = buffer.getvalue(), f"a/{rnd.randrange(3)}.{kind}"
+        if rnd.random() < 0.3:
+            content = mangle(rnd, content)
+    return content
+
+
 def prepare_submission() -> Callable[[Path], None]:
     def load(path: Path) -> None:
         names = ["00_lesson", "01_lesson"]
@@ -703,6 +726,62 @@ def prepare_submission() -> Callable[[Path], None]:
         require(all(remark.isprintable() for remark in submission.remarks), "a remark of bytes")
         if submission.remarks:
             raise ValueError("; ".join(submission.remarks))
+
+    return load
+
+
+NAMES_OF_CLASSES = (
+    "ann/00_lesson.ipynb",
+    "Ann Adams_4711_assignsubmission_file_/00_lesson.ipynb",
+    "adamsann_4711_9876_00_lesson.ipynb",
+    "Ann Adams - 00_lesson.ipynb",
+    "1-2 - Ann Adams - Nov 1, 2026 1000 AM - 00_lesson.ipynb",
+    "Adams, Ann(ann)/Submission attachment(s)/00_lesson.ipynb",
+    "submitted/ann/lessons/00_lesson.ipynb",
+    "00_lesson.ipynb",
+    "\\ann\\00_lesson.ipynb",
+    "a/../../b",
+    "/",
+    "ann.zip",
+    ".hidden",
+)
+"""Paths in the downloads of classes, and some that are in none."""
+
+
+def classes() -> list[bytes]:
+    """Downloads of classes of two, by each of the platforms."""
+    made = []
+    for name in NAMES_OF_CLASSES[:7]:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for other in (name, name.replace("nn", "bb").replace("4711", "4712")):
+                archive.writestr(other, notebooks()[0])
+        made.append(buffer.getvalue())
+    return made
+
+
+def other_class(rnd: random.Random, seeds: Sequence[bytes]) -> bytes:
+    """Mix the names of several platforms, each perhaps changed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are there twice
+        for _ in range(rnd.randint(1, 8)):
+            name = rnd.choice(NAMES_OF_CLASSES)
+            if rnd.random() < 0.5:
+                name = mangle(rnd, name.encode()).decode("cp437")
+            archive.writestr(name.replace("\0", "0") or "a", rnd.choice([*seeds, b"{}"]))
+    return buffer.getvalue()
+
+
+def prepare_class() -> Callable[[Path], None]:
+    def load(path: Path) -> None:
+        found = find_class(path, ["00_lesson"])
+        names = [student.name for student in found.students]
+        require(len(set(names)) == len(names) > 0, "students of one name")
+        require(all(name.isprintable() for name in [*names, *found.unknown]), "a name of bytes")
+        for student in found.students:
+            remarks = read_submission(student, ["00_lesson"]).remarks
+            require(all(remark.isprintable() for remark in remarks), "a remark of bytes")
 
     return load
 
@@ -776,8 +855,12 @@ LOADERS: dict[str, Loader] = {
     "images": Loader(SUFFIXES, images, IMAGE_CHANGES, prepare_images),
     "notebook": Loader((".ipynb",), notebooks, NOTEBOOK_CHANGES, prepare_notebook),
     "submission": Loader(
-        (".zip",), submissions, (mangled, mangled, other_submission), prepare_submission
+        (".zip", ".tar.gz"),
+        submissions,
+        (mangled, mangled, other_submission, nested_submission),
+        prepare_submission,
     ),
+    "class": Loader((".zip",), classes, (mangled, other_class, other_class), prepare_class),
     "denoise": Loader(
         (".pth", ".png"), lambda: models() + images(), (small_changes,), prepare_denoise
     ),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from n2n_lib.course.grading.grades import Grade
+    from n2n_lib.course.grading.layouts import Found
 
 
 class Fence(str, Enum):
@@ -82,7 +86,8 @@ def grade(
     """Grade what students handed in; the same command goes on after an interruption."""
     from n2n_lib.cli.console import make_console
     from n2n_lib.course.grading import run
-    from n2n_lib.course.grading.judge import has_bubblewrap
+    from n2n_lib.course.grading.fence import raise_fence
+    from n2n_lib.course.grading.judge import Limits
     from n2n_lib.course.grading.outputs import Outputs
 
     check_at_least(timeout, "--timeout", 1)
@@ -90,40 +95,80 @@ def grade(
     check_at_least(memory, "--memory", 1)
     check_at_least(jobs, "--jobs", 1)
     console = make_console(stderr=json_output)
-    limits = run.Limits(timeout, memory, closed=has_bubblewrap())
-    if limits.closed:
-        console.print("Answers run in bubblewrap: without network, all files read-only.")
+    around = raise_fence(fence.value)
+    limits = Limits(timeout, memory, around.closed, student_timeout)
+    if around.closed:
+        console.print(str(around), highlight=False)
     else:
-        console.print(
-            "Answers run without bubblewrap (bwrap): only Python keeps them off network and files."
+        make_console(stderr=True).print(f"[yellow]{around}[/]", highlight=False)
+    found: list[Found] = []
+
+    def report(what: Found) -> None:
+        found.append(what)
+        _print_found(console, what)
+
+    with _signals_that_end():
+        grades = run.grade(
+            submissions,
+            Outputs(out, feedback, roster, overrides, moodle, canvas),
+            source=source,
+            lessons=[each.strip() for each in lessons.split(",")] if lessons else (),
+            limits=limits,
+            jobs=jobs,
+            progress=not quiet,
+            report=report,
         )
-    grades = run.grade(
-        submissions,
-        Outputs(out, feedback, roster, overrides, moodle, canvas),
-        source=source,
-        lessons=[each.strip() for each in lessons.split(",")] if lessons else (),
-        limits=limits,
-        jobs=jobs,
-        progress=not quiet,
-    )
     _print_grades(console, grades, out)
     if json_output:
         students = {each.student: {"total": each.total, "remarks": each.remarks} for each in grades}
         print(
             json.dumps(
-                {"out": str(out), "maximum": grades[0].maximum, "closed_in": limits.closed}
-                | {"students": students}
+                {
+                    "out": str(out),
+                    "maximum": grades[0].maximum,
+                    "closed_in": limits.closed,
+                    "fence": str(around),
+                }
+                | {"layout": found[0].layout, "unknown": found[0].unknown, "students": students}
             )
         )
 
 
+@contextmanager
+def _signals_that_end() -> Iterator[None]:
+    """Clean up before SIGTERM ends this process, or the SIGHUP of a terminal that was closed."""
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_found(console: Console, found: Found) -> None:
+    """Say how many students were recognised, how, and what belongs to none of them."""
+    from n2n_lib.course.grading.wire import plain
+
+    students = f"{len(found.students)} student{'s' * (len(found.students) != 1)}"
+    console.print(f"{students} recognised{f': {found.layout}' if found.layout else ''}.")
+    for each in found.unknown:
+        console.print(f"Not recognised: {plain(each)}")
+
+
 def _print_grades(console: Console, grades: Sequence[Grade], out: Path) -> None:
     from rich.table import Table
+
+    from n2n_lib.course.grading.wire import plain
 
     table = Table(caption=f"of {grades[0].maximum:g} points; written to {out}")
     table.add_column("student")
     table.add_column("points", justify="right")
     table.add_column("remarks", justify="right")
     for each in grades:
-        table.add_row(each.student, f"{each.total:g}", str(len(each.remarks) or ""))
+        table.add_row(plain(each.student), f"{each.total:g}", str(len(each.remarks) or ""))
     console.print(table)

@@ -1,15 +1,18 @@
-"""Writing files whole or not at all, and safe loading of untrusted files."""
+"""Writing files whole or not at all, names for files, and safe loading of untrusted files."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import pickletools
 import re
 import tempfile
+import unicodedata
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -163,6 +166,55 @@ def load(path: str | os.PathLike, expected: str) -> Any:
             f"({_reason(error)})"
         ) from None
     return content
+
+
+_NOT_IN_NAMES = set('<>:"/\\|?*')
+
+_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+"""Names that Windows keeps for itself, whatever ending they have."""
+
+_LONGEST_NAME = 100
+"""Bytes, at most; of 255 that most file systems allow, some take more than half themselves."""
+
+
+def file_names(texts: Collection[str], taken: Collection[str] = ()) -> dict[str, str]:
+    """Give each text a name for its file: readable, unique, and possible on every system.
+
+    A text that can be a name is its own. Where something had to be replaced or cut, or where two
+    names would be the same to a file system that does not mind the case, a digest of the text
+    keeps them apart.
+
+    Parameters
+    ----------
+    texts : collection of str
+        Whatever they hold: slashes, control characters, thousands of characters.
+    taken : collection of str
+        Names that none may get.
+
+    Returns
+    -------
+    dict of str to str
+        The names by their texts, without endings.
+    """
+    short = {text: _possible(text) for text in texts}
+    count = Counter(name.casefold() for name in short.values())
+    count.update(name.casefold() for name in taken)
+    return {
+        text: name
+        if name == unicodedata.normalize("NFC", text) and count[name.casefold()] == 1
+        else f"{name}-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"
+        for text, name in short.items()
+    }
+
+
+def _possible(text: str) -> str:
+    """Replace and cut what no file name may hold."""
+    kept = [
+        c if c.isprintable() and c not in _NOT_IN_NAMES else "_"
+        for c in unicodedata.normalize("NFC", text[: 2 * _LONGEST_NAME])
+    ]
+    name = "".join(kept).encode()[:_LONGEST_NAME].decode(errors="ignore").rstrip(". ")
+    return f"_{name}" if not name or name[0] in ". " or _DEVICES.match(name) else name
 
 
 def brief(value: Any) -> str:

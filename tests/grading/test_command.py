@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import commands
@@ -10,36 +14,58 @@ import pytest
 from filelock import FileLock
 from handing_in import ONE, PLAIN, STUB, UPSAMPLING, N, hand_in, notebook, points_of
 
-from n2n_lib.course.grading import run
 from n2n_lib.course.grading.outputs import Outputs
 from n2n_lib.course.grading.run import grade
 
 
-def test_a_run_that_was_stopped_goes_on(tmp_path: Path, source: Path, monkeypatch):
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGINT for another process")
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path, source: Path):
     """What is done is not done again, and a submission that has changed is."""
-    students, begun = tmp_path / "students", []
-    for name in ("ann", "bob"):
-        hand_in(students / name, (UPSAMPLING, notebook(UPSAMPLING, rest=STUB)))
-    original = run.grade_submission
-
-    def watched(submission, *arguments):
-        begun.append(submission.student)
-        if submission.student == "bob" and begun.count("bob") == 1:
-            raise KeyboardInterrupt
-        return original(submission, *arguments)
-
-    monkeypatch.setattr(run, "grade_submission", watched)
+    students, journal = tmp_path / "students", tmp_path / "grades.csv.journal"
+    for name, body in (("ann", STUB), ("bob", "while True: pass")):
+        hand_in(students / name, (UPSAMPLING, notebook(UPSAMPLING, rest=body)))
     call = ["grade", students, "--out", tmp_path / "grades.csv", "--jobs", 1]
     call += ["--source", source, "--json", "-q"]
-    stopped = commands.run(*call)
-    assert stopped.code == 130
-    assert "grading with the same command" in stopped.err
+    with subprocess.Popen(
+        commands.command(*call),
+        env=commands.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while len(journal.read_text().splitlines() if journal.exists() else ()) < 2:
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "grading with the same command" in said
     assert not (tmp_path / "grades.csv").exists()
-    assert totals(commands.run(*call)) == {"ann": 0, "bob": 0}
-    assert begun == ["lessons", "ann", "bob", "lessons", "bob"]
+
+    key, line = journal.read_text().splitlines()
+    known = json.loads(line)
+    assert known["student"] == "ann"
+    known["marks"][f"{N}/stamp-row"]["points"] = 0.5  # as no check gives them
+    journal.write_text(f"{key}\n{json.dumps(known)}\n")
+    (students / "bob" / f"{UPSAMPLING}.ipynb").write_bytes(ONE)
+    assert totals(commands.run(*call)) == {"ann": 0.5, "bob": points_of(UPSAMPLING)}
     (students / "ann" / f"{UPSAMPLING}.ipynb").write_bytes(ONE)
-    assert totals(commands.run(*call)) == {"ann": points_of(UPSAMPLING), "bob": 0}
-    assert begun[5:] == ["lessons", "ann"]
+    assert totals(commands.run(*call)) == dict.fromkeys(["ann", "bob"], points_of(UPSAMPLING))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs names that Windows does not have")
+def test_names_that_no_terminal_should_show(tmp_path: Path, source: Path):
+    names = ["x" * 240, "a\x1b[31mb", "a\nb", "[/red]", "CON", "\udc80", "a,b;'\"c"]
+    for name in names:
+        hand_in(tmp_path / "class" / name, (UPSAMPLING, notebook(UPSAMPLING, rest=STUB)))
+    done = commands.run(
+        *("grade", tmp_path / "class", "--out", tmp_path / "grades.csv", "--source", source, "-q")
+    )
+    assert done.code == 0
+    assert f"{len(names)} students recognised" in done.out
+    assert "\x1b[31m" not in done.out and "a?[31mb" in done.out and "[/red]" in done.out
+    lines = (tmp_path / "grades.csv.journal").read_text(encoding="ascii").splitlines()
+    assert {json.loads(line)["student"] for line in lines[1:]} == set(names)
 
 
 def totals(done: commands.Run) -> dict[str, float]:

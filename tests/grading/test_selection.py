@@ -16,7 +16,7 @@ from n2n_lib.course.cells import LARGEST, read_cell
 from n2n_lib.course.grading.attempts import is_unsure, judge_answer
 from n2n_lib.course.grading.grades import Mark
 from n2n_lib.course.grading.judge import NotDefined, Worker
-from n2n_lib.course.grading.run import grade_submission
+from n2n_lib.course.grading.marking import grade_submission
 from n2n_lib.course.grading.selection import read_code, select
 from n2n_lib.course.grading.tasks import Task, read_assignments
 from n2n_lib.course.lessons import stem_of

@@ -1,8 +1,9 @@
 """Grading: ``n2n grade`` runs the checks of the lessons on what students handed in.
 
 The parts, in the order of the work: `tasks` reads the instructor's edition, `submissions` what
-was handed in, `judge` checks one answer, whose code runs in a `worker`, `journal` keeps the grades
-of a run, and `results` writes the table and the pages of feedback. `run.grade` does it all.
+was handed in, `judge` checks one answer, whose code runs in a `worker`, `marking` marks all answers
+of a student, `judges` does so in processes that can be stopped, `journal` keeps the grades of a
+run, and `outputs` writes the table and the pages of feedback. `run.grade` does it all.
 
 What a student's code can and cannot do
 ---------------------------------------

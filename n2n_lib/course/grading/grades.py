@@ -20,12 +20,15 @@ class Piece:
         Of the cell, where the lines begin; the first is 1.
     source : str
         The lines.
+    place : int, optional
+        Number of the cell in the student's own notebook, as they count: the first code cell is 1.
     """
 
     origin: str
     cell: int
     line: int
     source: str
+    place: int | None = None
 
 
 @dataclass

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from n2n_lib.course.grading.grades import Grade, Mark, Piece
+import msgspec
+
+from n2n_lib.course.grading.grades import Grade
 from n2n_lib.course.grading.judge import Limits
-from n2n_lib.course.grading.submissions import Submission
 from n2n_lib.course.grading.tasks import Assignment
 from n2n_lib.support.files import write_atomically
 
@@ -31,40 +32,61 @@ class Journal:
 
     def __init__(self, path: Path, assignments: Sequence[Assignment], limits: Limits) -> None:
         key = _digest(assignments, limits)
-        self._path, self._known = path, {}
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        if lines and lines[0] == key:
-            for line in lines[1:]:
+        self._path = path
+        self._columns = [task.column for each in assignments for task in each.tasks]
+        self._known: dict[str, Grade] = {}
+        content = path.read_bytes() if path.is_file() else b""
+        first, *lines = content.decode("ascii", errors="replace").split("\n")
+        if first == key:
+            for line in lines:
                 self._read(line)
-        content = "\n".join([key, *map(self._line, self._known.values()), ""])
-        write_atomically(path, lambda file: file.write(content.encode()))
+        lines = [key, *map(to_line, self._known.values()), ""]
+        write_atomically(path, lambda file: file.write("\n".join(lines).encode()))
 
-    def get(self, submission: Submission) -> Grade | None:
-        """Return the grade of a submission that has not changed since."""
-        known = self._known.get(submission.student)
-        return known if known and known.digest == submission.digest else None
+    @property
+    def digests(self) -> dict[str, str]:
+        """What each known student has handed in, see `Submission`."""
+        return {name: known.digest for name, known in self._known.items()}
+
+    def get(self, student: str) -> Grade:
+        """Return the grade of a student who is known."""
+        return self._known[student]
 
     def add(self, done: Grade) -> None:
         """Keep a grade."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(self._line(done) + "\n")
-
-    @staticmethod
-    def _line(done: Grade) -> str:
-        return json.dumps(asdict(done))
+        with self._path.open("a", encoding="ascii") as file:
+            file.write(to_line(done) + "\n")
 
     def _read(self, line: str) -> None:
         try:
-            content = json.loads(line)
-            marks = {column: _mark(mark) for column, mark in content.pop("marks").items()}
-            grade = Grade(**content, marks=marks)
-        except (ValueError, KeyError, TypeError):  # the last line of a run that was killed
+            grade = from_line(line)
+        except ValueError:  # the last line of a run that was killed, or a damaged one
             return
-        self._known[grade.student] = grade
+        if list(grade.marks) == self._columns:
+            self._known[grade.student] = grade
 
 
-def _mark(content: dict) -> Mark:
-    return Mark(**{**content, "pieces": [Piece(**piece) for piece in content["pieces"]]})
+def to_line(done: Grade) -> str:
+    """Write a grade as one line of ASCII, whatever characters its texts hold."""
+    return json.dumps(asdict(done))
+
+
+def from_line(line: str) -> Grade:
+    """Read what `to_line` wrote.
+
+    Raises
+    ------
+    ValueError
+        If something is missing or not of its type.
+    """
+    try:
+        return msgspec.convert(json.loads(line, parse_constant=_refuse), Grade)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise ValueError(f"expected a grade, got {type(error).__name__}") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"expected a number, got {constant}")
 
 
 def _digest(assignments: Sequence[Assignment], limits: Limits) -> str:

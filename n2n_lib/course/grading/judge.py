@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-import json
-import os
+import math
 import pickle
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Timer
 from typing import Any
 
-import matplotlib
 import psutil
 
 from n2n_lib.course.check.exercise import Exercise, tensors_in
 from n2n_lib.course.check.judge import Verdict, judge_calls, librarys
+from n2n_lib.course.grading.fence import HOME, command, environment, why_no_bubblewrap
 from n2n_lib.course.grading.grades import Piece
-from n2n_lib.course.grading.wire import decode, plain, receive, send
+from n2n_lib.course.grading.wire import (
+    LARGEST,
+    UNSET,
+    Answer,
+    Raised,
+    decode,
+    plain,
+    receive,
+    send,
+    unpack,
+)
 from n2n_lib.course.grading.worker import FORKS
-
-BUBBLEWRAP = [
-    *("bwrap", "--unshare-all", "--die-with-parent", "--new-session"),
-    *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
-]
-"""No network, no other process to be seen, no file that can be changed."""
 
 NONSENSE = "its process sent something that is no answer"
 
-KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT")
-"""What a worker sees of the environment: nothing that may hold a password."""
+LARGEST_CODE = 200_000
+"""Characters that are run for one answer, at most; a whole lesson has up to 60 000."""
 
 
 class NoAnswer(BaseException):
@@ -43,13 +46,6 @@ class NoAnswer(BaseException):
 
     No Exception, which a check would take for one that the student's function raised.
     """
-
-
-def has_bubblewrap() -> bool:
-    """Whether workers can be closed in by the kernel here."""
-    if shutil.which("bwrap") is None:
-        return False
-    return subprocess.run([*BUBBLEWRAP, "true"], capture_output=True).returncode == 0
 
 
 class NotDefined(NoAnswer):
@@ -72,13 +68,17 @@ class Worker:
     def __init__(self, seconds: float, megabytes: int, *, closed: bool) -> None:
         self.seconds, self.megabytes, self.closed = seconds, megabytes, closed
         self._process: subprocess.Popen | None = None
-        self._late = False
+        self._late, self._allowed, self._end_of_all = False, seconds, math.inf
 
     def __enter__(self) -> Worker:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+
+    def allow(self, seconds: float) -> None:
+        """Begin the time that all further answers may take together."""
+        self._end_of_all = time.monotonic() + seconds
 
     def judge(
         self, exercise: Exercise, pieces: Sequence[Piece], name: str, *, forgiving: bool = False
@@ -101,8 +101,13 @@ class Worker:
         NoAnswer
             If it cannot be judged: it is not defined, does not end, takes its process down, ...
         """
+        if (left := self._end_of_all - time.monotonic()) <= 0:
+            raise NoAnswer("not graded, the time for one student was used up")
+        if (size := sum(len(piece.source) for piece in pieces)) > LARGEST_CODE:
+            raise NoAnswer(f"needs {size} characters of code, more than {LARGEST_CODE}")
         self._start()
-        timer = Timer(self.seconds, self._stop_late)
+        self._allowed = min(self.seconds, left)
+        timer = Timer(self._allowed, self._stop_late)
         timer.start()
         reusable = False
         try:
@@ -118,11 +123,6 @@ class Worker:
             if self._late or not reusable:  # or nothing is known of the state of the process
                 self.stop()
 
-    def interrupt(self) -> None:
-        """Kill the process from another thread; `judge` raises NoAnswer."""
-        if (process := self._process) is not None:
-            _kill(process)
-
     def stop(self) -> None:
         """End the process and all that it has started."""
         process, self._process = self._process, None
@@ -130,31 +130,33 @@ class Worker:
             _kill(process)
             process.stdin.close()
             process.stdout.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> None:
         self._late = False
         if self._process is not None:
             return
-        self._folder = tempfile.mkdtemp(prefix="n2n-grade-")
-        command = [sys.executable, "-m", "n2n_lib.course.grading.worker"]
+        # Behind the fence there is a folder already; so nothing is left if all this is killed.
+        self._folder = None if self.closed else tempfile.mkdtemp(prefix="n2n-grade-")
+        words = [sys.executable, "-m", "n2n_lib.course.grading.worker"]
         self._process = subprocess.Popen(
-            [*BUBBLEWRAP, "--chdir", self._folder, *command] if self.closed else command,
+            command(words, closed=self.closed),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
             cwd=self._folder,
-            env=_environment(self._folder),
+            env=environment(self._folder or HOME),
             start_new_session=True,
         )
         if not receive(self._process.stdout):  # it is said once PyTorch is loaded
             self.stop()
-            raise OSError(f"expected a process for answers to start, got none from {command}")
+            raise OSError(f"expected a process for answers to start, got none from {words}")
 
     def _stop_late(self) -> None:
         self._late = True
-        self.interrupt()
+        _kill(self._process)
 
     def _judge(
         self, exercise: Exercise, pieces: Sequence[Piece], name: str, forgiving: bool
@@ -166,12 +168,14 @@ class Worker:
             "exercise": exercise.name,
             "use": exercise.use,  # pickled, that is by its name
             "megabytes": self.megabytes,
+            "seconds": self.seconds,
+            "closed": self.closed,
         }
         answer = self._ask(request, "ready", "undefined", "error")
         if missing := self._missing(exercise, name, answer):
             self._end()
             raise NotDefined(missing)
-        if answer.get("library") is True:
+        if answer.is_library is True:
             self._end()
             return Verdict(False, librarys(exercise))
         try:
@@ -181,15 +185,16 @@ class Worker:
         self._end()
         return verdict
 
-    def _missing(self, exercise: Exercise, name: str, answer: dict) -> str:
+    def _missing(self, exercise: Exercise, name: str, answer: Answer) -> str:
         """Say why there is nothing to judge, if so."""
-        if "undefined" in answer:
+        if answer.undefined is not UNSET:
             return f"{name} is not defined in any cell above its check"
-        if "error" in answer:
-            error = _error(answer["error"])
+        if answer.error is not UNSET:
+            error = _error(answer.error)
             what = plain(f"{type(error).__name__}: {error}")
             return f"the cells that {name} needs raised {what}"
-        return "" if answer.get(exercise.kind) is True else f"{name} is not a {exercise.kind}"
+        kind = answer.is_class if exercise.kind == "class" else answer.is_function
+        return "" if kind is True else f"{name} is not a {exercise.kind}"
 
     def _end(self) -> None:
         """Let the process be ready for another answer."""
@@ -200,42 +205,39 @@ class Worker:
         """Stand for the student's answer: the same result, exception and changed arguments."""
         values = list(arguments)
         answer = self._ask(values, "returned", "error")
-        if "error" in answer:
-            raise _error(answer["error"])
+        if answer.error is not UNSET:
+            raise _error(answer.error)
         try:
             tensors = [tensor for _, tensor in tensors_in(values)]
-            for tensor, after in zip(tensors, answer["after"], strict=True):
+            for tensor, after in zip(tensors, answer.after, strict=True):
                 tensor.data = decode(after)
-            for value, changed in zip(values, answer["changed"], strict=True):
+            for value, changed in zip(values, answer.changed, strict=True):
                 if changed:
                     value.append(None)  # the list is no longer what it was
-            return decode(answer["returned"])
-        except (ValueError, KeyError, TypeError, RuntimeError, AttributeError):
+            return decode(answer.returned)
+        except (ValueError, TypeError, RuntimeError, AttributeError):
             raise NoAnswer(NONSENSE) from None
 
-    def _ask(self, question: Any, *kinds: str) -> dict:
+    def _ask(self, question: Any, *kinds: str) -> Answer:
         """Send a question; return the answer, which must be of one of the kinds."""
-        answer: Any = None
-        try:
+        with suppress(OSError):  # it has died, and may have said how
             send(self._process.stdin, pickle.dumps(question))
-        except OSError:  # it has died, and may have said how
-            pass
         try:
-            answer = json.loads(receive(self._process.stdout) or "null")
-        except (OSError, ValueError, RecursionError):
-            answer = NONSENSE
-        if isinstance(answer, dict) and any(kind in answer for kind in kinds):
+            frame = receive(self._process.stdout, LARGEST)
+            answer = unpack(frame) if frame else None
+        except (OSError, ValueError):
+            answer = Answer()
+        if answer and any(getattr(answer, kind) is not UNSET for kind in kinds):
             return answer
         raise NoAnswer(self._why(answer))
 
-    def _why(self, answer: Any) -> str:
+    def _why(self, answer: Answer | None) -> str:
         """Say why there is no answer that can be judged."""
         if self._late:
-            return f"did not finish within {self.seconds:g} s"
+            return f"did not finish within {self._allowed:.3g} s"
         if answer is None:
             return "its process died"
-        code = answer.get("ended") if isinstance(answer, dict) else None
-        if not isinstance(code, int):
+        if (code := answer.ended) is UNSET:
             return NONSENSE
         if code >= 0:
             return f"its code ended Python, exit code {code}"
@@ -245,47 +247,47 @@ class Worker:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an answer may take: seconds and megabytes, closed in by bubblewrap or not."""
+    """What an answer may take, and all answers of a student.
+
+    Attributes
+    ----------
+    seconds : float
+        For one answer.
+    megabytes : int
+        For one answer (Linux).
+    closed : bool
+        Whether it is closed in by bubblewrap.
+    student_seconds : float
+        For all answers of a student; those that are not reached get no result.
+    """
 
     seconds: float = 60
     megabytes: int = 2048
-    closed: bool = field(default_factory=has_bubblewrap)
+    closed: bool = field(default_factory=lambda: not why_no_bubblewrap())
+    student_seconds: float = 600
 
     def worker(self) -> Worker:
         """Return a worker with these limits."""
         return Worker(self.seconds, self.megabytes, closed=self.closed)
 
 
-def _environment(folder: str) -> dict[str, str]:
-    """Return the environment of a worker: a home of its own, one thread, this library."""
-    library = str(Path(__file__).resolve().parents[3])
-    paths = [library, *filter(None, [os.environ.get("PYTHONPATH")])]
-    single = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {
-        **{name: os.environ[name] for name in KEPT if name in os.environ},
-        **dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), folder),
-        **dict.fromkeys(single, "1"),
-        "MPLCONFIGDIR": matplotlib.get_cachedir(),  # else every worker would look for fonts
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
+def kill_tree(pid: int) -> None:
+    """Kill a process and all that it has started."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for each in [*process.children(recursive=True), process]:
+            with suppress(psutil.Error):
+                each.kill()
 
 
 def _kill(process: subprocess.Popen) -> None:
-    with suppress(psutil.Error):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with suppress(psutil.Error):
-                child.kill()
-    process.kill()
+    kill_tree(process.pid)
     process.wait()
 
 
-def _error(said: dict) -> Exception:
+def _error(said: Raised) -> Exception:
     """Make an exception that looks like the one of the student's code."""
-    try:
-        base = NotImplementedError if said["empty"] else Exception
-        error = type(said["name"][:80], (base,), {})(str(said["text"])[:2000])
-        error.student_line = str(said["line"])
-        return error
-    except (ValueError, KeyError, TypeError):
-        raise NoAnswer(NONSENSE) from None
+    base = NotImplementedError if said.empty else Exception
+    error = type(plain(said.name), (base,), {})(said.text[:2000])
+    error.student_line = said.line[:2000]
+    return error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from n2n_lib.course.grading.grades import Grade
-from n2n_lib.course.grading.pages import write_feedback
+from n2n_lib.course.grading.pages import INDEX, page_names, write_class_page, write_feedback
 from n2n_lib.course.grading.table import write_csv
 from n2n_lib.support.files import check_writable
 
@@ -48,7 +49,9 @@ class Outputs:
         """Complete the grades by roster and corrections, write all files, return the grades."""
         done = sorted(grades, key=lambda each: each.student)
         if self.feedback is not None:
+            names, when = page_names(done), datetime.now()
             for each in done:
-                write_feedback(self.feedback / f"{each.student}.html", each)
+                write_feedback(self.feedback / names[each.student], each, when=when)
+            write_class_page(self.feedback / INDEX, done, when=when)
         write_csv(self.out, done)
         return done

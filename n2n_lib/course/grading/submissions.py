@@ -1,35 +1,37 @@
-"""Read what students handed in: folders or zip files with notebooks. Nothing is unpacked or run."""
+"""Read what students handed in: the notebooks of each lesson. Nothing is unpacked or run."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import re
-import stat
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from pathlib import Path
 
+from n2n_lib.course.grading.archives import LARGEST, MOST, Entry, Files, Part
+from n2n_lib.course.grading.cells import code_cells, kind_of
 from n2n_lib.course.grading.layouts import HandedIn
-from n2n_lib.course.grading.tasks import source_of
+from n2n_lib.course.grading.matching import (
+    NOTEBOOK,
+    exercises_in,
+    is_exact,
+    is_renamed,
+    lesson_in,
+    written,
+)
+from n2n_lib.course.grading.tasks import Assignment, Task
 from n2n_lib.course.grading.wire import plain
 
-LARGEST = 16 * 2**20
-"""Bytes of a notebook, at most; a lesson with all its pictures has 3 million."""
+MOST_READ = 100
+"""Notebooks of a student that are read, at most."""
 
-MOST = 10_000
-"""Files in a submission, at most."""
+MOST_NAMED = 5
+"""Other files that a remark names, at most."""
 
-LARGEST_ZIP = 64 * 2**20
-"""Bytes of a zip file, at most."""
+MOST_REMARKS = 100
+"""Remarks about what was handed in, at most."""
 
-HIDDEN = re.compile(r"(^|/)(\.[^./]|__MACOSX/)")
-"""Paths of copies that JupyterLab and macOS make by themselves."""
+Cells = list[dict]
 
 
 @dataclass
@@ -39,11 +41,11 @@ class Submission:
     Attributes
     ----------
     student : str
-        Name of the folder, or of the zip file without its ending.
+        Name, see `HandedIn`.
     notebooks : dict
         Of each lesson that is there: the code cells.
     remarks : list of str
-        What could not be read, and why.
+        What could not be read, and why; which of several notebooks was.
     digest : str
         Of all that counts, to see whether a submission has changed.
     ids : dict of str to str
@@ -51,136 +53,235 @@ class Submission:
     """
 
     student: str
-    notebooks: dict[str, list[dict]] = field(default_factory=dict)
+    notebooks: dict[str, Cells] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     digest: str = ""
     ids: dict[str, str] = field(default_factory=dict)
 
 
-def read_submission(student: HandedIn, lessons: Sequence[str]) -> Submission:
+def read_submission(student: HandedIn, lessons: Sequence[Assignment | str]) -> Submission:
     """Read the notebooks of a student; what cannot be read becomes a remark.
+
+    A notebook belongs to the lesson that its name tells, or else to that whose exercises are in
+    it. Of several for a lesson one counts: not the untouched one; then that of the last attempt;
+    then that with the most answers; then that with the very name, in the topmost folder; then the
+    one changed last.
 
     Parameters
     ----------
     student : HandedIn
         As `layouts.find_class` returns it.
-    lessons : sequence of str
-        Names ``NN_name`` of the lessons. A notebook belongs to the lesson whose name is in its own.
+    lessons : sequence of Assignment or str
+        What is asked. Of mere names ``NN_name`` no exercises are known, so only names tell.
     """
-    submission, digest = Submission(student.name, ids=student.ids), hashlib.sha256()
+    reading = _Reading(student, lessons)
     try:
-        with ExitStack() as stack:
-            files: Files = {}
-            for path in student.paths:
-                files |= _files(path, stack, submission.remarks)
-            for lesson in lessons:
-                content = _content(files, lesson, submission.remarks)
-                if content is not None:
-                    digest.update(lesson.encode() + content)
-                    _read_cells(submission, lesson, content)
-    except Exception as error:  # so can its table of contents
-        submission.remarks.append(f"cannot be read: {plain(str(error) or type(error).__name__)}")
-    digest.update("\n".join(submission.remarks).encode())
-    submission.digest = digest.hexdigest()
-    return submission
+        with Files() as files:
+            reading.read(files)
+    except Exception as error:  # nothing that a student hands in stops the class
+        reading.remark(f"cannot be read: {str(error) or type(error).__name__}")
+    return reading.done()
 
 
-Files = dict[str, Callable[[], BinaryIO]]
-"""Of every notebook, by its path in the submission: how to open it."""
+@dataclass
+class _Notebook:
+    """A notebook that was read."""
+
+    entry: Entry
+    digest: bytes
+    cells: Cells
+    remarks: list[str]
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
 
 
-def _files(path: Path, stack: ExitStack, remarks: list[str]) -> Files:
-    """Find the notebooks of a submission, but for those that are not what they seem."""
-    files: Files = {}
-    entries = _in_folder(path) if path.is_dir() else _in_zip(path, stack)
-    for count, (name, trouble, opener) in enumerate(entries):
-        if count >= MOST:
-            raise ValueError(f"more than {MOST} files")
-        if not name.lower().endswith(".ipynb") or HIDDEN.search(name):
-            continue
-        if trouble:
-            remarks.append(f"{plain(name)}: {trouble}, not read")
-        else:
-            files[name] = opener
-    return files
+class _Reading:
+    """One student's submission while it is read."""
+
+    def __init__(self, student: HandedIn, lessons: Sequence[Assignment | str]) -> None:
+        self._student, self._submission = student, Submission(student.name, ids=student.ids)
+        self._tasks: dict[str, tuple[Task, ...]] = {}
+        for each in lessons:
+            name, tasks = (each, ()) if isinstance(each, str) else (each.name, each.tasks)
+            self._tasks[name] = tasks
+        self._digest, self._read_count = hashlib.sha256(), 0
+        self._known: dict[int, _Notebook | None] = {}
+        for remark in student.remarks:
+            self.remark(remark)
+
+    def remark(self, text: str) -> None:
+        if len(self._submission.remarks) < MOST_REMARKS:
+            self._submission.remarks.append(plain(text))
+
+    def done(self) -> Submission:
+        self._digest.update(repr(sorted(self._submission.ids.items())).encode())
+        self._digest.update("\n".join(self._submission.remarks).encode())
+        self._submission.digest = self._digest.hexdigest()
+        return self._submission
+
+    def read(self, files: Files) -> None:
+        named: dict[str | None, list[Entry]] = {}
+        others: list[Entry] = []
+        names = tuple(self._tasks)
+        for entry in self._entries(files):
+            if not NOTEBOOK.search(entry.name) and not is_renamed(entry.name, names):
+                others.append(entry)
+            elif entry.trouble:
+                self.remark(f"{entry.name}: {entry.trouble}, not read")
+            else:
+                lesson, _ = lesson_in(entry.name.rpartition("/")[2], names)
+                named.setdefault(lesson, []).append(entry)
+        if files.more:
+            self.remark(f"more than {MOST} files, the rest not read")
+        self._say_broken(others)
+        chosen = {lesson: self._of(lesson, named.get(lesson, [])) for lesson in names}
+        self._fill(chosen, named)
+        for lesson, notebook in chosen.items():
+            if notebook is not None:
+                self._take(lesson, notebook)
+            elif named and not named.get(lesson):
+                self.remark(f"{_label(lesson)}: no notebook {lesson}.ipynb")
+        if not named and not self._submission.remarks:
+            self.remark(f"no notebooks{f', only {files.litter}' if files.litter else ''}")
+        self._say_others(others, chosen, named)
+
+    def _entries(self, files: Files) -> list[Entry]:
+        """List all files of the student; of several with one name all stay."""
+        found: list[Entry] = []
+        for path in self._student.paths:
+            part = Part(path) if isinstance(path, Path) else path
+            try:
+                found += files.of(part)
+            except Exception as error:  # a broken archive fails in many ways, and costs itself
+                where = f"{part.path.name}: " if len(self._student.paths) > 1 else ""
+                self.remark(f"{where}cannot be read: {str(error) or type(error).__name__}")
+        return found
+
+    def _open(self, entry: Entry, label: str = "") -> _Notebook | None:
+        """Read a notebook, once; what is wrong with it becomes a remark."""
+        if id(entry) not in self._known:
+            self._known[id(entry)] = self._parse(entry, label or f"{entry.name}: ")
+        return self._known[id(entry)]
+
+    def _parse(self, entry: Entry, label: str) -> _Notebook | None:
+        self._read_count += 1
+        if self._read_count > MOST_READ:
+            self.remark(f"{label}more than {MOST_READ} notebooks, not read")
+            return None
+        try:
+            content = entry.read()
+        except Exception as error:  # a broken or locked archive can fail in many ways
+            text = str(error) or type(error).__name__
+            large = text.startswith(f"more than {LARGEST >> 20} MB")
+            self.remark(f"{label}notebook of {text}, not read" if large
+                        else f"{label}cannot be read: {text}")  # fmt: skip
+            return None
+        try:
+            return _Notebook(entry, hashlib.sha256(content).digest(), *code_cells(content))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            self.remark(
+                f"{label}expected a notebook of format 4, got "
+                f"{kind_of(content) or type(error).__name__}"
+            )
+            return None
+
+    def _of(self, lesson: str, entries: Sequence[Entry]) -> _Notebook | None:
+        """Choose a lesson's notebook among those with its name."""
+        label, several = f"{_label(lesson)}: ", len(entries) > 1
+        found = [
+            book
+            for entry in entries
+            if (book := self._open(entry, label + f"{entry.name}: " * several))
+        ]
+        if not found:
+            return None
+        best = max(found, key=lambda book: self._worth(lesson, book))
+        if several:
+            self.remark(f"{label}{len(entries)} notebooks, graded {best.name}")
+        return best
+
+    def _worth(self, lesson: str, book: _Notebook) -> tuple:
+        """Return what is greater for the notebook that a fair reader would take."""
+        work = sum(written(task, book.cells) for task in self._tasks[lesson])
+        exact, near = is_exact(book.name, lesson), -book.name.count("/")
+        time = 0 if exact else book.entry.time
+        return work > 0, _attempt(book.entry), work, exact, time, near
+
+    def _fill(
+        self, chosen: dict[str, _Notebook | None], named: dict[str | None, list[Entry]]
+    ) -> None:
+        """Find lessons without a notebook among the others, by the exercises in these."""
+        tasks = self._tasks
+        taken: set[int] = set()
+        for lesson, book in chosen.items():
+            if book is not None and tasks[lesson] and not exercises_in(book.cells, tasks[lesson]):
+                other = max(tasks, key=lambda each: exercises_in(book.cells, tasks[each]))
+                if exercises_in(book.cells, tasks[other]):
+                    self.remark(
+                        f"{_label(lesson)}: {book.name} has the exercises of lesson {_label(other)}"
+                    )
+                    chosen[lesson] = None
+        missing = [lesson for lesson, book in chosen.items() if book is None and tasks[lesson]]
+        if not missing:
+            return
+        free = [entry for lesson, each in named.items() if lesson not in chosen for entry in each]
+        free += [e for lesson in missing for e in named.get(lesson, ())]
+        books = [book for entry in free if (book := self._open(entry))]
+        books += [book for book in chosen.values() if book is not None]
+        for lesson in missing:
+            least = (len(tasks[lesson]) + 1) // 2
+            fit = [book for book in books if exercises_in(book.cells, tasks[lesson]) >= least]
+            fit = [book for book in fit if id(book) not in taken] or fit
+            if fit:
+                best = max(fit, key=lambda book: self._worth(lesson, book))
+                self.remark(f"{_label(lesson)}: told by its exercises, graded {best.name}")
+                chosen[lesson] = best
+                taken.add(id(best))
+
+    def _take(self, lesson: str, book: _Notebook) -> None:
+        self._digest.update(lesson.encode() + book.digest)
+        self._submission.notebooks[lesson] = book.cells
+        for remark in book.remarks:
+            self.remark(f"{_label(lesson)}: {remark}")
+
+    def _say_broken(self, others: Sequence[Entry]) -> None:
+        for entry in [entry for entry in others if entry.trouble][:MOST_NAMED]:
+            self.remark(f"{entry.name}: {entry.trouble}, not read")
+
+    def _say_others(
+        self,
+        others: Sequence[Entry],
+        chosen: dict[str, _Notebook | None],
+        named: dict[str | None, list[Entry]],
+    ) -> None:
+        """Say what lies there in place of notebooks that are missing."""
+        missing = [lesson for lesson, book in chosen.items() if book is None]
+        telling = [
+            entry
+            for entry in others
+            if not entry.trouble
+            and (len(missing) == len(chosen) or lesson_in(_base(entry), missing)[0] in missing)
+        ]
+        used = [book.entry for book in chosen.values() if book is not None]
+        telling += [entry for entry in named.get(None, ()) if missing and entry not in used]
+        if telling:
+            names = ", ".join(_base(entry)[:40] for entry in telling[:MOST_NAMED])
+            more = f" and {len(telling) - MOST_NAMED} more" if len(telling) > MOST_NAMED else ""
+            expected = f"{missing[0]}.ipynb"
+            self.remark(f"expected notebooks as {expected}, found {names}{more}")
 
 
-def _in_folder(path: Path) -> Iterator[tuple[str, str, Callable[[], BinaryIO]]]:
-    """Yield path, what is wrong, and how to open it, of every file."""
-    for folder, _, names in os.walk(path):  # follows no links
-        for name in names:
-            file = Path(folder, name)
-            mode = file.lstat().st_mode
-            trouble = "a link" if stat.S_ISLNK(mode) else "" if stat.S_ISREG(mode) else "no file"
-            yield file.relative_to(path).as_posix(), trouble, partial(open, file, "rb")
+def _label(lesson: str) -> str:
+    return lesson[:2]
 
 
-def _in_zip(path: Path, stack: ExitStack) -> Iterator[tuple[str, str, Callable[[], BinaryIO]]]:
-    """Do the same for a zip file; nothing of it is written anywhere."""
-    if not path.is_file():  # to open a pipe would wait for ever
-        raise ValueError("no file")
-    if path.stat().st_size > LARGEST_ZIP:
-        raise ValueError(f"more than {LARGEST_ZIP >> 20} MB")
-    archive = stack.enter_context(zipfile.ZipFile(path))
-    for entry in archive.infolist():
-        outside = re.match(r"/|\w:", entry.filename) or ".." in re.split(r"[/\\]", entry.filename)
-        link = stat.S_ISLNK(entry.external_attr >> 16)
-        trouble = "a path out of the zip file" if outside else "a link" if link else ""
-        yield entry.filename, trouble, partial(archive.open, entry)
+def _base(entry: Entry) -> str:
+    return entry.name.rpartition("/")[2]
 
 
-def _content(files: Files, lesson: str, remarks: list[str]) -> bytes | None:
-    """Return the bytes of a lesson's notebook; of several, the one with the very name counts."""
-    names = {name: PurePosixPath(name) for name in files}
-    found = [name for name, path in names.items() if lesson.lower() in path.stem.lower()]
-    if not found:
-        remarks.append(f"{lesson[:2]}: no notebook {lesson}.ipynb")
-        return None
-    found.sort(key=lambda name: (names[name].stem != lesson, len(names[name].parts), name))
-    if len(found) > 1:
-        remarks.append(f"{lesson[:2]}: {len(found)} notebooks, graded {plain(found[0])}")
-    try:
-        with files[found[0]]() as file:
-            content = file.read(LARGEST + 1)
-    except Exception as error:  # a broken or locked zip file can fail in many ways
-        remarks.append(f"{lesson[:2]}: cannot be read: {plain(str(error))}")
-        return None
-    if len(content) > LARGEST:
-        remarks.append(f"{lesson[:2]}: notebook of more than {LARGEST >> 20} MB, not read")
-        return None
-    return content
-
-
-def _read_cells(submission: Submission, lesson: str, content: bytes) -> None:
-    """Take the code cells out of a notebook, without whatever else it holds."""
-    try:
-        notebook = json.loads(content)
-        if notebook["nbformat"] != 4:
-            raise ValueError(f"format {notebook['nbformat']!r}")
-        cells = []
-        for cell in notebook["cells"]:
-            if cell["cell_type"] == "code":
-                source, own = source_of(cell), cell.get("metadata", {}).get("nbgrader", {})
-                cells.append(
-                    {
-                        "id": cell.get("id"),
-                        "nbgrader": dict(own),
-                        "source": source,
-                        "output": _printed(cell),
-                    }
-                )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        submission.remarks.append(
-            f"{lesson[:2]}: expected a notebook of format 4, got {type(error).__name__}"
-        )
-    else:
-        submission.notebooks[lesson] = cells
-
-
-def _printed(cell: dict) -> str:
-    """Return the beginning of what a cell has printed, as far as it can be read."""
-    try:
-        texts = [each["text"] for each in cell["outputs"][:5] if each["output_type"] == "stream"]
-        return "".join("".join(text)[:1000] for text in texts)
-    except (KeyError, TypeError, AttributeError):
-        return ""
+def _attempt(entry: Entry) -> tuple[str, int]:
+    """Return what tells later attempts from earlier ones: Teams makes a folder for each."""
+    versions = re.findall(r"(?:^|/)(?:Version|Attempt)[ _-]?(\d{1,6})(?=/)", entry.name, re.I)
+    return entry.order, int(versions[-1]) if versions else 0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from n2n_lib.course import check
 from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.edition import REGION
 from n2n_lib.course.needed import needed
 from n2n_lib.course.notebooks import LessonError, find_lessons
 
@@ -41,6 +42,8 @@ class Task:
         What nbgrader knows of it.
     solutions : tuple of str
         The lesson's cells of this exercise and of those before it.
+    stub : str
+        The exercise's cell without its solution.
     """
 
     column: str
@@ -54,6 +57,7 @@ class Task:
     check_source: str
     check_metadata: dict
     solutions: tuple[str, ...] = ()
+    stub: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def _read(path: Path) -> Assignment:
         tasks, before, solutions, exercise = [], [], [], None
         for cell, tags in zip(code, kinds, strict=True):
             if "exercise" in tags:
-                exercise = cell["id"]
+                exercise = cell
                 solutions.append(source_of(cell))
             elif "check" in tags:
                 tasks.append(_task(path.stem, exercise, cell, before, solutions))
@@ -131,7 +135,7 @@ def _read(path: Path) -> Assignment:
 
 def _task(
     lesson: str,
-    exercise: str | None,
+    exercise: dict | None,
     cell: dict,
     before: Sequence[str],
     solutions: Sequence[str],
@@ -145,8 +149,8 @@ def _task(
     if needed(before, function):
         raise ValueError(f"expected {function} to be left to the student, it is defined before")
     return Task(
-        column=f"{lesson[:2]}/{exercise}",
-        cell=exercise,
+        column=f"{lesson[:2]}/{exercise['id']}",
+        cell=exercise["id"],
         check_cell=cell["id"],
         title=check.EXERCISES[name].title,
         function=function,
@@ -156,6 +160,7 @@ def _task(
         check_source=source,
         check_metadata=cell["metadata"]["nbgrader"],
         solutions=tuple(solutions),
+        stub=REGION.sub(r"\1raise NotImplementedError", source_of(exercise)),
     )
 
 

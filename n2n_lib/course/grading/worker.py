@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import codeop
 import ctypes
-import json
 import linecache
+import math
 import os
 import pickle
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -28,24 +29,37 @@ import torch
 from n2n_lib.course.check import EXERCISES  # all are loaded once, before the forks
 from n2n_lib.course.check.exercise import tensors_in
 from n2n_lib.course.check.judge import is_the_librarys, our_version
-from n2n_lib.course.grading.wire import encode, receive, send
+from n2n_lib.course.grading.rights import give_up_rights
+from n2n_lib.course.grading.wire import Raised, encode, pack, raised, receive, send
 
 FORKS = sys.platform == "linux"  # on macOS a fork after PyTorch is loaded may hang
 
-FORBIDDEN = {
-    *("os.system", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "subprocess.Popen"),
-    *("os.kill", "os.killpg", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate"),
-    *("os.link", "os.symlink", "os.chmod", "os.chown", "os.utime", "shutil.rmtree"),
-    *("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo"),
-}
+FORBIDDEN = frozenset(
+    (
+        *("os.system", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.spawn"),
+        *("subprocess.Popen", "pty.spawn", "os.startfile", "os.startfile/2", "webbrowser.open"),
+        *("os.kill", "os.killpg", "signal.pthread_kill", "os.remove", "os.rename", "os.rmdir"),
+        *("os.mkdir", "os.truncate", "os.link", "os.symlink", "os.chmod", "os.chown", "os.utime"),
+        *("os.chflags", "os.lockf", "os.setxattr", "os.removexattr", "shutil.rmtree"),
+        *("shutil.copyfile", "shutil.move", "shutil.make_archive", "shutil.unpack_archive"),
+        *("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"),
+        *("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"),
+        *("sqlite3.connect", "resource.setrlimit", "resource.prlimit", "syslog.openlog"),
+        *("winreg.CreateKey", "winreg.SetValue", "winreg.DeleteKey", "winreg.DeleteValue"),
+    )
+)
 """Audit events of Python that end in an exception while a student's code runs."""
+
+FORBIDDEN_OUTSIDE = frozenset(("ctypes.dlopen", "ctypes.dlsym", "ctypes.dlsym/handle"))
+"""More of them, where no fence is around it; some packages need them when they are imported."""
 
 
 def main() -> None:
     """Serve requests until the input ends."""
     requests, answers = _take_over_the_streams()
     torch.set_num_threads(1)
-    _tie_to_parent(also_orphans=True)
+    give_up_rights()
+    _tie_to_parent(also_orphans=True)  # afterwards: another user has to be tied anew
     _say(answers, {"ready": True})
     while (request := receive(requests)) is not None:
         if not FORKS:
@@ -92,8 +106,8 @@ def _kill_children() -> None:
 def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
     """Define what is asked for, a function or class, then use it until no more cases come."""
     asked = pickle.loads(request)
-    _limit(asked["megabytes"])
-    sys.addaudithook(_forbid)
+    _limit(asked["megabytes"], asked["seconds"])
+    sys.addaudithook(_refusal(asked["closed"]))
     pieces, name = asked["pieces"], asked["function"]
     namespace = _namespace()
     error = _run(pieces, namespace, asked["forgiving"])
@@ -119,6 +133,7 @@ def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
 def _namespace() -> dict[str, Any]:
     """Return the names that a notebook begins with; those of IPython do nothing here."""
     os.environ["MPLBACKEND"] = "Agg"
+    tempfile.tempdir = os.getcwd()  # else it would be looked for by writing files
     torch.compile = _uncompiled
     mine = sys.modules["mine"] = ModuleType("mine", "What lies beside the student's notebooks.")
     vars(mine).update({name: our_version(exercise) for name, exercise in EXERCISES.items()})
@@ -159,13 +174,14 @@ def _run(pieces: list, namespace: dict[str, Any], forgiving: bool) -> BaseExcept
     return first
 
 
-def _limit(megabytes: int) -> None:
+def _limit(megabytes: int, seconds: float) -> None:
     """Allow so much memory beyond what is taken, no further processes, and no byte in any file."""
     if os.name == "nt":
         return
     import resource
 
-    limits = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
+    cpu = 2 * math.ceil(seconds) + 5  # the judge ends it before; this is for a judge that died
+    limits = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0, resource.RLIMIT_CPU: cpu}
     if sys.platform == "linux":
         with open("/proc/self/statm") as file:
             taken = int(file.read().split()[0]) * resource.getpagesize()
@@ -174,13 +190,25 @@ def _limit(megabytes: int) -> None:
         resource.setrlimit(limit, (most, most))
 
 
-def _forbid(event: str, arguments: tuple) -> None:
-    """Refuse what no answer needs: network, processes, and changes of files."""
+def _refusal(closed: bool) -> Callable[[str, tuple], None]:
+    """Return a hook that refuses what no answer needs: network, processes, changes of files.
+
+    It keeps all that it uses to itself, so that an answer which changes ``os.O_CREAT`` or a builtin
+    changes nothing about it.
+    """
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-    if event in FORBIDDEN or (
-        event == "open" and arguments[0] != os.devnull and arguments[2] & writing
-    ):
-        raise PermissionError(f"not allowed while graded: {event}")
+    forbidden = FORBIDDEN if closed else FORBIDDEN | FORBIDDEN_OUTSIDE
+    nowhere, error = os.devnull, PermissionError
+
+    def forbid(event: str, arguments: tuple) -> None:
+        if event in forbidden or (
+            event == "open" and arguments[0] != nowhere and arguments[2] & writing
+        ):
+            raise error(f"not allowed while graded: {event}")
+        if event == "object.__setattr__" and arguments[0] is forbid:
+            raise error("not allowed while graded")
+
+    return forbid
 
 
 def _call(function: Any, arguments: list, pieces: list) -> dict:
@@ -201,7 +229,7 @@ def _call(function: Any, arguments: list, pieces: list) -> dict:
     return {"returned": returned, "after": after, "changed": changed}
 
 
-def _describe(error: BaseException, pieces: list) -> dict:
+def _describe(error: BaseException, pieces: list) -> Raised:
     """Describe an exception, with the last line of the student's code that it went through."""
     line, trace = "", error.__traceback__
     while trace is not None:
@@ -210,12 +238,7 @@ def _describe(error: BaseException, pieces: list) -> dict:
             if file == _file(piece):
                 line = "".join(source.splitlines()[number - first :][:1]).strip()
         trace = trace.tb_next
-    return {
-        "name": type(error).__name__,
-        "text": str(error)[:2000],
-        "line": line,
-        "empty": isinstance(error, NotImplementedError),
-    }
+    return raised(error, line)
 
 
 def _file(piece: int) -> str:
@@ -223,7 +246,7 @@ def _file(piece: int) -> str:
 
 
 def _say(answers: BinaryIO, content: dict) -> None:
-    send(answers, json.dumps(content).encode())
+    send(answers, pack(content))
 
 
 if __name__ == "__main__":
