@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from n2n_lib.course.grading.grades import Grade
     from n2n_lib.course.grading.layouts import Found
+    from n2n_lib.course.grading.outputs import Outputs
 
 
 class Fence(str, Enum):
@@ -89,6 +90,7 @@ def grade(
     from n2n_lib.course.grading.fence import raise_fence
     from n2n_lib.course.grading.judge import Limits
     from n2n_lib.course.grading.outputs import Outputs
+    from n2n_lib.course.grading.summary import summary
 
     check_at_least(timeout, "--timeout", 1)
     check_at_least(student_timeout, "--student-timeout", 1)
@@ -100,17 +102,18 @@ def grade(
     if around.closed:
         console.print(str(around), highlight=False)
     else:
-        make_console(stderr=True).print(f"[yellow]{around}[/]", highlight=False)
+        make_console(stderr=True).print(str(around), style="yellow", highlight=False)
     found: list[Found] = []
 
     def report(what: Found) -> None:
         found.append(what)
         _print_found(console, what)
 
+    outputs = Outputs(out, feedback, roster, overrides, moodle, canvas)
     with _signals_that_end():
         grades = run.grade(
             submissions,
-            Outputs(out, feedback, roster, overrides, moodle, canvas),
+            outputs,
             source=source,
             lessons=[each.strip() for each in lessons.split(",")] if lessons else (),
             limits=limits,
@@ -118,9 +121,8 @@ def grade(
             progress=not quiet,
             report=report,
         )
-    _print_grades(console, grades, out)
+    _print_grades(console, grades, outputs)
     if json_output:
-        students = {each.student: {"total": each.total, "remarks": each.remarks} for each in grades}
         print(
             json.dumps(
                 {
@@ -129,7 +131,8 @@ def grade(
                     "closed_in": limits.closed,
                     "fence": str(around),
                 }
-                | {"layout": found[0].layout, "unknown": found[0].unknown, "students": students}
+                | {"layout": found[0].layout, "unknown": found[0].unknown}
+                | summary(grades, outputs)
             )
         )
 
@@ -160,15 +163,18 @@ def _print_found(console: Console, found: Found) -> None:
         console.print(f"Not recognised: {plain(each)}")
 
 
-def _print_grades(console: Console, grades: Sequence[Grade], out: Path) -> None:
+def _print_grades(console: Console, grades: Sequence[Grade], outputs: Outputs) -> None:
     from rich.table import Table
 
-    from n2n_lib.course.grading.wire import plain
+    from n2n_lib.course.grading.sheets import shown, visible
+    from n2n_lib.course.grading.summary import summary_lines
 
-    table = Table(caption=f"of {grades[0].maximum:g} points; written to {out}")
+    table = Table(caption=f"of {shown(grades[0].maximum)} points; written to {outputs.out}")
     table.add_column("student")
     table.add_column("points", justify="right")
     table.add_column("remarks", justify="right")
     for each in grades:
-        table.add_row(plain(each.student), f"{each.total:g}", str(len(each.remarks) or ""))
+        table.add_row(visible(each.student), shown(each.total), str(len(each.remarks) or ""))
     console.print(table)
+    for line in summary_lines(grades, outputs):
+        console.print(line, highlight=False)

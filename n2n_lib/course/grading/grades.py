@@ -68,8 +68,8 @@ class Mark:
 
     @property
     def doubtful(self) -> bool:
-        """Whether somebody should look at it: no points, though something was written."""
-        return self.points == 0 and self.result == "no result"
+        """Whether somebody should look at it, and has not: no points for something written."""
+        return self.points == 0 and self.result == "no result" and self.graded is None
 
 
 @dataclass

@@ -67,7 +67,8 @@ def grade(
     found = find_class(submissions, [assignment.name for assignment in assignments])
     report(found)
     limits, out = limits or Limits(), outputs.out
-    outputs.prepare()
+    columns = [task.column for assignment in assignments for task in assignment.tasks]
+    outputs.prepare(submissions, columns, found.students)
     try:
         with (
             FileLock(out.with_name(f".{out.name}.lock"), timeout=0),
@@ -80,7 +81,7 @@ def grade(
                 for done in _grades(found.students, judges, journal):
                     grades.append(done)
                     bar.update()
-        return outputs.write(grades)
+            return outputs.write(grades, found.unknown)
     except Timeout:
         raise ValueError(f"expected no other run to write to {out}, found one at work") from None
 
