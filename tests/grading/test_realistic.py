@@ -190,15 +190,15 @@ def helper_in_a_cell_above(nb: Notebook) -> None:
 
 @submission()
 def helper_between_exercise_and_check(nb: Notebook) -> None:
-    nb.write("relu-forward", "def relu_forward(x):\n    return larger(x, 0)")
-    nb.add("def larger(a, b):\n    return a.clamp(min=b)", after="relu-forward")
+    nb.write("relu-forward", "def relu_forward(x):\n    return bigger(x, 0)")
+    nb.add("def bigger(a, b):\n    return a.clamp(min=b)", after="relu-forward")
 
 
 @submission()
 def helper_at_the_end_of_the_notebook(nb: Notebook) -> None:
     """It was run when the check was, as the kernel remembers."""
-    nb.write("relu-forward", "def relu_forward(x):\n    return larger(x, 0)")
-    nb.add("def larger(a, b):\n    return a.clamp(min=b)")
+    nb.write("relu-forward", "def relu_forward(x):\n    return bigger(x, 0)")
+    nb.add("def bigger(a, b):\n    return a.clamp(min=b)")
 
 
 @submission()
