@@ -134,9 +134,7 @@ def a_class() -> list[Grade]:
         return Grade(name, "", {"03/x": x, "03/y": y}, **options)
 
     wrong = "Wrong shape: expected 3. Look at the padding."
-    unsure = Mark(0, 1, "no result", "Size", "It did not finish.")
-    if hasattr(unsure, "unsure"):
-        unsure.unsure = True
+    unsure = Mark(0, 1, "no result", "Size", "It did not finish.", unsure=True)
     return [
         done("Ann", Mark(4, 4, "right", "Convolution"), Mark(1, 1, "right", "Size")),
         done("Bob", Mark(0, 4, "wrong", "Convolution", wrong), unsure),
