@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from handing_in import ONE, PLAIN, STUB, UPSAMPLING, N, hand_in, notebook, point
 from made import BACKWARD, FORWARD, edited, made, rows
 
 from n2n_lib.course.grading import run
+from n2n_lib.course.grading.grades import Grade, Mark
 from n2n_lib.course.grading.layouts import HandedIn
 from n2n_lib.course.grading.outputs import Outputs
 
@@ -84,6 +86,23 @@ def test_mistakes_are_named_before_any_work(tmp_path: Path, line: str, message: 
 
 def test_corrections_of_other_lessons_wait(tmp_path: Path):
     assert write(tmp_path, "ann,04/upsample-forward,1,")["ann"].total == 3
+
+
+def test_exercises_of_electives_are_corrected_as_all_others(tmp_path: Path):
+    elective = "E1/transposed-size"
+
+    def graded() -> Grade:
+        ann = made("ann", 3, 0)
+        return replace(ann, marks=ann.marks | {elective: Mark(1, 1, "right")})
+
+    write(tmp_path, "", graded())
+    edited(tmp_path / "grades.csv", ('"3","0","1"', '"3","0","0.5"'), ('"4"', '"3.5"'))
+    done = write(tmp_path, "", graded())
+    assert done["ann"].marks[elective].points == 0.5 and done["ann"].total == 3.5
+    header = (tmp_path / "grades.csv").read_text(encoding="utf-8-sig").splitlines()[0]
+    assert header.count(elective) == 1
+    assert "0.5" in (tmp_path / "grades.overrides.csv").read_text(encoding="utf-8-sig")
+    assert write(tmp_path)["ann"].total == 3, "without the elective its correction waits"
 
 
 def test_a_file_with_other_columns(tmp_path: Path):

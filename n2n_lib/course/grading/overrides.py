@@ -25,6 +25,9 @@ COLUMNS = ("student", "exercise", "points", "comment")
 WHOLE = ("", "total")
 """What stands for no single exercise."""
 
+EXERCISE = re.compile(r"(\d\d|E\d)/.+")
+"""Names of exercises of any lesson, electives among them."""
+
 CHANGED = "changed in grades.csv"
 """Comment of corrections that were carried over from the table; students do not see it."""
 
@@ -198,7 +201,7 @@ def _read(
         value = _points(points.removesuffix("%")) if points else None
         return Override(student, "", value, percent, comment, line)
     lessons = {column.partition("/")[0] for column in columns}
-    other = re.fullmatch(r"\d\d/[\w-]+", exercise) and exercise[:2] not in lessons
+    other = EXERCISE.fullmatch(exercise) and exercise[:2] not in lessons
     if exercise not in columns and not other:
         raise ValueError(f"expected an exercise such as {next(iter(columns))}, got {exercise!r}")
     value = _points(points) if points else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from n2n_lib.course.grading.grades import Grade
-from n2n_lib.course.grading.overrides import CHANGED, Override, Students
+from n2n_lib.course.grading.overrides import CHANGED, EXERCISE, Override, Students
 from n2n_lib.course.grading.sheets import (
     Sheet,
     inert,
@@ -20,8 +20,6 @@ from n2n_lib.course.grading.sheets import (
     shown,
 )
 from n2n_lib.support.files import write_atomically
-
-_EXERCISE = re.compile(r"\d\d/.+")
 
 _OURS = {"student", "name", "id", "email", "adjustment", "total", "maximum", "comment", "remarks"}
 
@@ -149,7 +147,7 @@ def _changes(now: Sheet, before: Sheet, students: Students) -> Changes:
     changes, seen = Changes(), set()
     copied = {record.get("student", ""): record for _, record in before.records()}
     for column in now.header:
-        if column and column not in _OURS and not _EXERCISE.fullmatch(column):
+        if column and column not in _OURS and not EXERCISE.fullmatch(column):
             changes.extras[column] = {}
     for line, record in now.records():
         shown_name = _row_of(record["student"], copied)
@@ -199,7 +197,7 @@ def _row_changes(
 ) -> Iterator[Override]:
     """Yield what differs in a row, as corrections; `old` is None for a row that was added."""
     new_row, old = old is None, old or {}
-    for column in filter(_EXERCISE.fullmatch, record):
+    for column in filter(EXERCISE.fullmatch, record):
         text = record[column]
         if _same(text, old.get(column, "")):
             continue
@@ -213,7 +211,7 @@ def _row_changes(
         added = _points(adjustment, "adjustment") - number(before or "0")
     total, before = record.get("total", ""), old.get("total", "")
     if total and not _same(total, before):
-        cells = [text for column, text in record.items() if _EXERCISE.fullmatch(column) and text]
+        cells = [text for column, text in record.items() if EXERCISE.fullmatch(column) and text]
         if new_row and not cells:
             raise ValueError("expected points of exercises in a row that was added, got a total")
         due = sum(_points(text, "") for text in cells) + number(adjustment or "0")
