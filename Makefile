@@ -2,6 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 STUDENT ?= student
+ZIP ?= n2n-lessons.zip
 
 BIN := .venv/bin
 STAMP := .venv/.complete
@@ -44,7 +45,7 @@ student: $(STAMP) ## write the lessons without solutions to student/, or update 
 	@$(BIN)/n2n student $(STUDENT) $(ARGS)
 
 student-zip: $(STAMP) ## write a fresh student edition to hand out, n2n-lessons.zip
-	@$(BIN)/n2n student n2n-lessons.zip $(ARGS)
+	@$(BIN)/n2n student $(ZIP) $(ARGS)
 
 lab: $(STAMP) ## open the student edition in JupyterLab
 	@test -d $(STUDENT) || $(BIN)/n2n student $(STUDENT)
