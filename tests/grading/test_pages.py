@@ -49,7 +49,9 @@ def code_of(tree: Element) -> list[str]:
 
 
 def test_a_page_shows_everything_as_text(tmp_path: Path):
-    mark = Mark(0, 1, "wrong", EVIL, EVIL, EVIL, [Piece("exercise", 0, 1, EVIL)], [EVIL], EVIL)
+    mark = Mark(
+        0, 1, "wrong", EVIL, EVIL, EVIL, [Piece("exercise", 0, 1, EVIL)], [f"see {EVIL}"], EVIL
+    )
     done = Grade(EVIL, "", {"03/x": mark}, [EVIL], comment=EVIL)
     tree = feedback(tmp_path, done)
     assert "".join(tree.itertext()).count(EVIL) == 11

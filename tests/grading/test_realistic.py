@@ -304,7 +304,9 @@ def pictures_and_prints(nb: Notebook) -> None:
         "t = torch.linspace(-1, 1, 9)\nplt.plot(t, relu_forward(t))\nplt.show()\n"
         "display(relu_forward(t))\nrelu_forward(t)",
     )
-    text = ANSWERS["sigmoid-backward"].replace("    return", "    display(output.shape)\n    return")
+    text = ANSWERS["sigmoid-backward"].replace(
+        "    return", "    display(output.shape)\n    return"
+    )
     nb.write("sigmoid-backward", text)
 
 
