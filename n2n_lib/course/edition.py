@@ -118,7 +118,7 @@ def make_edition(
     source : path-like, optional
         The folder of the instructor's lessons, or that of a student edition in which nobody has
         worked. Default: the lessons of a clone; without one, the edition that the current folder
-        is; else see `notebooks.find_lessons`.
+        is, with the library in it; else see `notebooks.find_lessons`.
     library : bool
         Whether to write `n2n_lib` and what it is installed with, too, so that the folder can be
         handed out by itself. Both are looked for beside `source`, or in it if it is an edition;
@@ -224,14 +224,19 @@ def _is_packed_edition(path: Path) -> bool:
 
 def _source(source: str | os.PathLike | None, target: Path) -> Path:
     """Return the folder of the lessons, those of an instructor or of a student edition."""
-    here = Path()
-    if source is None and not BESIDE_PACKAGE.is_dir() and (here / EDITION).is_file():
-        if target.resolve() != here.resolve():
-            return here
+    if source is None and _may_be_source(Path()) and target.resolve() != Path().resolve():
+        return Path()
     lessons = find_lessons(source)
     if not lessons:
         raise ValueError(f"expected lessons NN_name.ipynb in {source or 'notebooks'}, found none")
     return lessons[0].parent
+
+
+def _may_be_source(folder: Path) -> bool:
+    """Whether a folder is an edition, and there are no other lessons that are meant rather."""
+    if BESIDE_PACKAGE.is_dir() or not (folder / EDITION).is_file():
+        return False
+    return (folder / LIBRARY).is_file() or not INSTALLED.is_dir()
 
 
 def _contents(source: Path, library: bool, install_from: str | None) -> dict[str, bytes]:

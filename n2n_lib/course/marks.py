@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+from n2n_lib.support.files import brief
+
 TAGS = ("exercise", "check")
 
 POINTS = 1
@@ -59,7 +61,7 @@ def metadata_of(name: str, kind: str) -> dict:
 def _check_points(cell: dict) -> None:
     points = cell["metadata"]["nbgrader"]["points"]
     number = isinstance(points, int | float) and not isinstance(points, bool)
-    if not (number and math.isfinite(points) and points >= 0):
+    if not (number and 0 <= points < math.inf):
         raise MarksError(
-            f"cell {cell['id']}: expected points as a number, 0 or more, got {points!r}"
+            f"cell {cell['id']}: expected points as a number, 0 or more, got {brief(repr(points))}"
         )

@@ -23,6 +23,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from notebook_files import tags, write
 
+from n2n_lib.course import edition as edition_module
+from n2n_lib.course import notebooks
 from n2n_lib.course.check import record
 from n2n_lib.course.edition import (
     REGION,
@@ -529,6 +531,25 @@ def test_who_has_no_clone_updates_from_the_new_folder(handed_out: Path, tmp_path
     for name, content in tree(mine).items():
         if name != record.EDITION and "__pycache__" not in name:
             assert content == (work if name in kept else new)[name], name
+
+
+@pytest.mark.parametrize("library, expected", [(True, "'first'"), (False, "'installed'")])
+def test_installed_lessons_come_before_an_edition_that_needs_them(
+    course, tmp_path: Path, monkeypatch, library: bool, expected: str
+):
+    """Whoever got only lessons works with the installed package, and its lessons are as new."""
+    _, student = course
+    write(tmp_path / "installed" / "01_a.ipynb", "'installed'")
+    monkeypatch.setattr(edition_module, "BESIDE_PACKAGE", tmp_path / "none")
+    for module in (edition_module, notebooks):
+        monkeypatch.setattr(module, "INSTALLED", tmp_path / "installed")
+    monkeypatch.setattr(notebooks, "BESIDE_PACKAGE", tmp_path / "none")
+    if library:
+        (student / "n2n_lib").mkdir()
+        (student / "n2n_lib" / "__init__.py").touch()
+    monkeypatch.chdir(student)
+    make_edition(tmp_path / "mine")
+    assert versions(tmp_path / "mine") == {"01_a.ipynb": expected}
 
 
 def test_a_lesson_that_was_run_is_handed_on_as_it_was(course, tmp_path: Path):
