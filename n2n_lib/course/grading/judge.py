@@ -20,7 +20,7 @@ import psutil
 
 from n2n_lib.course.check.exercise import Exercise, tensors_in
 from n2n_lib.course.check.judge import Verdict, judge_calls
-from n2n_lib.course.grading.fence import HOME, command, environment, why_no_bubblewrap
+from n2n_lib.course.grading.fence import HOME, command, environment, readable, why_no_bubblewrap
 from n2n_lib.course.grading.grades import Piece
 from n2n_lib.course.grading.wire import (
     LARGEST,
@@ -146,6 +146,7 @@ class Worker:
             "megabytes": self.megabytes,
             "seconds": self.seconds,
             "closed": self.closed,
+            "readable": readable(),
         }
         answer = self._ask(request, "ready", "undefined", "error")
         if answer.undefined is not UNSET:
