@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import shutil
 import signal
@@ -119,6 +120,8 @@ class Worker:
             return
         # Behind the fence there is a folder already; so nothing is left if all this is killed.
         self._folder = None if self.closed else tempfile.mkdtemp(prefix="n2n-grade-")
+        if self._folder:
+            os.chmod(self._folder, 0o755)  # a worker of root's is another user; nothing is in there
         words = [sys.executable, "-m", "n2n_lib.course.grading.worker"]
         self._process = subprocess.Popen(
             command(words, closed=self.closed),

@@ -73,6 +73,7 @@ class Judges:
     def __enter__(self) -> Judges:
         self._others = multiprocessing.active_children()
         self._folder = tempfile.TemporaryDirectory(prefix="n2n-grade-", ignore_cleanup_errors=True)
+        os.chmod(self._folder.name, 0o711)  # a worker of root's is another user, and passes through
         self._pool = ProcessPool(
             self._jobs,
             initializer=_begin,
