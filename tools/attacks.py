@@ -22,6 +22,7 @@ import argparse
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import subprocess
@@ -38,7 +39,7 @@ import psutil
 from n2n_lib.course.edition import student_version
 from n2n_lib.course.lessons import stem_of
 from n2n_lib.course.notebooks import find_lessons
-from tools.hostile import ANSWERS, CELLS, HONEST, PREFACE
+from tools.hostile import ANSWERS, CELLS, HONEST, MARKERS, PREFACE
 
 MEMORY = 10**9
 """Bytes that a process of the judge may take beyond what an idle one takes."""
@@ -183,9 +184,8 @@ class Host:
         texts = [(self.folder / "grades.csv").read_text(encoding="utf-8-sig")]
         texts += [page.read_text(encoding="utf-8", errors="replace") for page in pages]
         heard = self.listeners.close()
-        markers = {"MEMORY-OF-ANOTHER", "TRACED", "MOUNTED", "DISK", "CORE-PATTERN", "SYSRQ"}
         for name in self.names:
-            own = [text for text in texts if f"<h1>{name}" in text]
+            own = [text for text in texts if re.search(rf"<h1>{name}[^-\w]", text)]
             got = []
             if any(self.secret(name) in text for text in texts):
                 got.append("read a file")
@@ -193,7 +193,7 @@ class Host:
                 got.append("changed files")
             if any(name in text for text in heard):
                 got.append("was heard")
-            for marker in markers | {"TYPED"}:
+            for marker in MARKERS:
                 if any(f"ValueError: {marker}" in text for text in own):
                     got.append(marker.lower())
             if got:
@@ -287,7 +287,9 @@ def _is_ours(process: psutil.Process, folder: Path) -> bool:
         words = [*process.cmdline(), *process.environ().values()]
     except psutil.Error:
         return False
-    return any("grading" in word or str(folder) in word for word in words)
+    return any(str(folder) in word for word in words) or (
+        any("grading" in word for word in words) and any(str(ROOT) in word for word in words)
+    )
 
 
 def _points(folder: Path, report: Report) -> None:
