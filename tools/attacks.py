@@ -30,6 +30,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,13 +41,16 @@ import psutil
 from n2n_lib.course.edition import student_version
 from n2n_lib.course.lessons import stem_of
 from n2n_lib.course.notebooks import find_lessons
-from tools.hostile import ANSWERS, CELLS, HONEST, MARKERS, PREFACE
+from tools.hostile import ANSWERS, CELLS, HONEST, MARKERS, PREFACE, REACHING
 
 MEMORY = 10**9
 """Bytes that a process of the judge may take beyond what an idle one takes."""
 
 SECONDS = 5
 """For an answer."""
+
+TOO_MUCH = ("kill-all-libc", "fork-bomb", "fork-and-stay", "fork-and-stay-libc", "fill-tmp")
+"""Attacks that nobody wants to see work."""
 
 LESSON, EXERCISE = stem_of("upsampling"), "upsample-forward"
 ROOT = Path(__file__).resolve().parents[1]
@@ -128,7 +133,7 @@ class Host:
             (home / "secret").write_text(self.secret(name))
             (home / "precious").write_text("precious")
         for number, name in enumerate(names):
-            self._hand_in(name, *self._attack(name))
+            self._hand_in(name, *self.attack(name))
             if number % 20 == 0:
                 self._hand_in(f"honest {number}", HONEST[number // 20 % len(HONEST)], "")
         if owner:
@@ -143,7 +148,8 @@ class Host:
         """Return what only the file of this attack holds."""
         return f"SECRET-OF-{name.upper()}-73"
 
-    def _attack(self, name: str) -> tuple[str, str]:
+    def attack(self, name: str) -> tuple[str, str]:
+        """Return the body of the function, and the cell in front of it."""
         home = self.folder / "homes" / name
         where = self.listeners
         facts = (str(home), where.path, where.fifo, where.abstract, where.port, name)
@@ -177,12 +183,15 @@ class Host:
             found["time"] = ((home / "precious").stat().st_mtime,)
         return found
 
-    def escaped(self) -> dict[str, list[str]]:
-        """Return what each attack got, of those that got something."""
+    def escaped(self, texts: Sequence[str]) -> dict[str, list[str]]:
+        """Return what each attack got, of those that got something.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Pages of feedback, and whatever else was written.
+        """
         found: dict[str, list[str]] = {}
-        pages = list((self.folder / "pages").glob("*.html"))
-        texts = [(self.folder / "grades.csv").read_text(encoding="utf-8-sig")]
-        texts += [page.read_text(encoding="utf-8", errors="replace") for page in pages]
         heard = self.listeners.close()
         for name in self.names:
             own = [text for text in texts if re.search(rf"<h1>{name}[^-\w]", text)]
@@ -241,11 +250,45 @@ def attack(names: list[str], fence: str, user: str | None, jobs: int = 2) -> Rep
         if process.returncode != 0 or not (folder / "grades.csv").exists():
             report.stopped = f"exit code {process.returncode}: {said[-2000:]}"
             return report
-        report.escaped = host.escaped()
+        pages = (folder / "pages").glob("*.html")
+        texts = [(folder / "grades.csv").read_text(encoding="utf-8-sig")]
+        texts += [page.read_text(encoding="utf-8", errors="replace") for page in pages]
+        report.escaped = host.escaped(texts)
         if left := [p for p in _since(own) if _is_ours(p, folder)]:
             report.escaped["(left)"] = [f"{len(left)} processes"]
         _points(folder, report)
     return report
+
+
+def without_effect(names: Sequence[str]) -> list[str]:
+    """Let attacks try what they can in a plain process of nobody's; return those that got nothing.
+
+    They test nothing, at least here. Needs root.
+    """
+    with tempfile.TemporaryDirectory(prefix="n2n-attacks-") as temporary:
+        folder = Path(temporary)
+        folder.chmod(0o755)
+        host, texts = Host(folder, list(names), "nobody"), []
+        for name in names:
+            body, preface = host.attack(name)
+            lines = "\n".join(f"    {line}" for line in body.splitlines())
+            program = f"{preface}\ndef f(x, scale):\n{lines}\nf(torch.ones(2, 2), 2)\n"
+            program = f"import os\nif os.fork(): os.wait()\nelse:\n    exec({program!r})\n"
+            with suppress(subprocess.TimeoutExpired):
+                done = subprocess.run(
+                    [sys.executable, "-c", program],
+                    cwd=folder,
+                    env={"PYTHONPATH": str(ROOT), "HOME": "/", "N2N_TEST_PASSWORD": "PASSWORD-1"},
+                    capture_output=True,
+                    stdin=subprocess.DEVNULL,
+                    user="nobody",
+                    group=pwd.getpwnam("nobody").pw_gid,
+                    extra_groups=[],
+                    timeout=4 * SECONDS,
+                )
+                texts.append(f"<h1>{name}<{done.stderr.decode(errors='replace')}")
+        got = host.escaped(texts)
+    return [name for name in names if name not in got]
 
 
 def _watch(process: subprocess.Popen, limit: float) -> int:
@@ -322,8 +365,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fence", choices=("auto", "required", "none"), default="required")
     parser.add_argument("--user", help="grade as this user (root only)")
     parser.add_argument("--strict", action="store_true", help="fail without a fence, too")
+    parser.add_argument("--bare", action="store_true", help="say which attacks get nothing at all")
     given = parser.parse_args(arguments)
     names = [n for n in known if not given.only or any(part in n for part in given.only)]
+    if given.bare:
+        names = [name for name in names if name in REACHING and name not in TOO_MUCH]
+        print(f"{len(names)} attacks in a plain process; nothing got:", *without_effect(names))
+        return 0
     report = attack(names, given.fence, given.user)
     print(f"{report.attacks} attacks in {report.seconds:.0f} s; the first line said:")
     print(f"  {report.first_line}")

@@ -461,6 +461,9 @@ os.system(f"touch {HOST}/new"); open(f"{HOST}/newer", "w").write("x")
 """
 )
 
+REACHING = tuple(ANSWERS)
+"""The attacks so far, which reach for something; the others do not get out of their own process."""
+
 # ------------------------------------------------------------------------------ to freeze and fill
 
 _answers(
