@@ -124,7 +124,7 @@ class Listeners:
 class Host:
     """The folder of a grading account, and a class that attacks it."""
 
-    def __init__(self, folder: Path, names: list[str], owner: str | None) -> None:
+    def __init__(self, folder: Path, names: list[str], owner: str | None, honest: int = 20) -> None:
         self.folder, self.names = folder, names
         self.listeners = Listeners(folder)
         for name in names:
@@ -134,8 +134,8 @@ class Host:
             (home / "precious").write_text("precious")
         for number, name in enumerate(names):
             self._hand_in(name, *self.attack(name))
-            if number % 20 == 0:
-                self._hand_in(f"honest {number}", HONEST[number // 20 % len(HONEST)], "")
+            if number % honest == 0:
+                self._hand_in(f"honest {number}", HONEST[number // honest % len(HONEST)], "")
         if owner:
             user = pwd.getpwnam(owner)
             for place, _, files in os.walk(folder):
@@ -216,13 +216,29 @@ def _lesson() -> Path:
     return next(path for path in find_lessons(ROOT / "notebooks") if path.stem == LESSON)
 
 
-def attack(names: list[str], fence: str, user: str | None, jobs: int = 2) -> Report:
-    """Let a class attack, and say what it got."""
+def attack(
+    names: list[str], fence: str, user: str | None, jobs: int = 2, honest: int = 20
+) -> Report:
+    """Let a class attack, and say what it got.
+
+    Parameters
+    ----------
+    names : list of str
+        Keys of `ANSWERS` and `CELLS`.
+    fence : str
+        Option of ``n2n grade``.
+    user : str or None
+        Who grades, if somebody else (root only).
+    jobs : int
+        Option of ``n2n grade``.
+    honest : int
+        Of so many students, one more is honest.
+    """
     report = Report(len(names))
     with tempfile.TemporaryDirectory(prefix="n2n-attacks-") as temporary:
         folder = Path(temporary)
         folder.chmod(0o755)
-        host = Host(folder, names, user)
+        host = Host(folder, names, user, honest)
         own = {process.pid for process in psutil.process_iter()}
         command = [sys.executable, "-m", "n2n_lib", "grade", str(folder / "class")]
         command += ["--out", str(folder / "grades.csv"), "--feedback", str(folder / "pages")]
@@ -366,13 +382,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--user", help="grade as this user (root only)")
     parser.add_argument("--strict", action="store_true", help="fail without a fence, too")
     parser.add_argument("--bare", action="store_true", help="say which attacks get nothing at all")
+    parser.add_argument("--jobs", type=int, default=2, help="students at a time")
     given = parser.parse_args(arguments)
     names = [n for n in known if not given.only or any(part in n for part in given.only)]
     if given.bare:
         names = [name for name in names if name in REACHING and name not in TOO_MUCH]
         print(f"{len(names)} attacks in a plain process; nothing got:", *without_effect(names))
         return 0
-    report = attack(names, given.fence, given.user)
+    report = attack(names, given.fence, given.user, given.jobs)
     print(f"{report.attacks} attacks in {report.seconds:.0f} s; the first line said:")
     print(f"  {report.first_line}")
     print(f"escaped: {len(report.escaped)}")
