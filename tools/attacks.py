@@ -31,7 +31,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +38,10 @@ import nbformat
 import psutil
 
 from n2n_lib.course.edition import student_version
+from n2n_lib.course.grading.fence import raise_fence
+from n2n_lib.course.grading.grades import Piece
+from n2n_lib.course.grading.judge import NoAnswer, Worker
+from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.course.lessons import stem_of
 from n2n_lib.course.notebooks import find_lessons
 from tools.hostile import ANSWERS, CELLS, HONEST, MARKERS, PREFACE, REACHING
@@ -51,6 +54,26 @@ SECONDS = 5
 
 TOO_MUCH = ("kill-all-libc", "fork-bomb", "fork-and-stay", "fork-and-stay-libc", "fill-tmp")
 """Attacks that nobody wants to see work."""
+
+PLAIN_PROCESS = """
+import json, os, signal, sys, time, torch
+for program, said in json.load(open(sys.argv[1])):
+    if not (middle := os.fork()):  # the parent of the attack, which may come to harm
+        if os.fork():
+            os.wait()
+            os._exit(0)
+        os.dup2(os.open(said, os.O_WRONLY), 2)
+        exec(program, {"__name__": "__main__"})
+        os._exit(0)
+    for _ in range(40):
+        time.sleep(0.1)
+        if os.waitpid(middle, os.WNOHANG)[0]:
+            break
+    else:
+        os.kill(middle, signal.SIGKILL)
+        os.wait()
+"""
+"""Runs attacks, with nothing around them."""
 
 LESSON, EXERCISE = stem_of("upsampling"), "upsample-forward"
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +103,7 @@ class Listeners:
     def __init__(self, folder: Path) -> None:
         self.heard: list[str] = []
         self.path, self.fifo = str(folder / "socket"), str(folder / "fifo")
-        self.abstract = f"n2n-attacks-{os.getpid()}"
+        self.abstract = folder.name
         self._sockets = [socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)]
         self._sockets.append(socket.socket())
         for each, address in zip(
@@ -124,7 +147,9 @@ class Listeners:
 class Host:
     """The folder of a grading account, and a class that attacks it."""
 
-    def __init__(self, folder: Path, names: list[str], owner: str | None, honest: int = 20) -> None:
+    def __init__(
+        self, folder: Path, names: Sequence[str], owner: str | None, honest: int = 20
+    ) -> None:
         self.folder, self.names = folder, names
         self.listeners = Listeners(folder)
         for name in names:
@@ -175,7 +200,7 @@ class Host:
 
     def _state(self, name: str) -> dict[str, tuple]:
         home, found = self.folder / "homes" / name, {}
-        for path in sorted(home.rglob("*")) + [home]:
+        for path in sorted(home.rglob("*")) + [home] * home.exists():
             about = path.lstat()
             text = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
             found[str(path.relative_to(home))] = (about.st_mode, text)
@@ -276,6 +301,38 @@ def attack(
     return report
 
 
+def together(names: Sequence[str], *, closed: bool) -> tuple[dict[str, list[str]], list[str]]:
+    """Let one process try attacks one after the other, as the answers of one student.
+
+    That takes seconds, where a class takes minutes. Who grades is this process.
+
+    Returns
+    -------
+    (dict, list of str)
+        What those got that got something, and those that were taken for right.
+    """
+    with tempfile.TemporaryDirectory(prefix="n2n-attacks-") as temporary:
+        folder = Path(temporary)
+        folder.chmod(0o755)
+        host, texts, forged = Host(folder, names, None), [], []
+        (assignment,) = read_assignments(ROOT / "notebooks", [LESSON[:2]])
+        task = next(task for task in assignment.tasks if task.column.endswith(EXERCISE))
+        with Worker(SECONDS, 2048, closed=closed) as worker:
+            for name in names:
+                body, cell = host.attack(name)
+                lines = "\n".join(f"    {line}" for line in body.splitlines())
+                answer = f"def {task.function}(x, scale):\n{lines}\n"
+                pieces = [Piece("own", 1, 1, cell), Piece("own", 2, 1, answer)]
+                try:
+                    verdict = worker.judge(task.exercise, pieces, task.function)
+                    said = verdict.message
+                    forged += [name] if verdict.right else []
+                except NoAnswer as error:
+                    said = str(error)
+                texts.append(f"<h1>{name}</h1>{said}")
+        return host.escaped(texts), forged
+
+
 def without_effect(names: Sequence[str]) -> list[str]:
     """Let attacks try what they can in a plain process of nobody's; return those that got nothing.
 
@@ -285,24 +342,29 @@ def without_effect(names: Sequence[str]) -> list[str]:
         folder = Path(temporary)
         folder.chmod(0o755)
         host, texts = Host(folder, list(names), "nobody"), []
+        programs = []
         for name in names:
             body, preface = host.attack(name)
             lines = "\n".join(f"    {line}" for line in body.splitlines())
-            program = f"{preface}\ndef f(x, scale):\n{lines}\nf(torch.ones(2, 2), 2)\n"
-            program = f"import os\nif os.fork(): os.wait()\nelse:\n    exec({program!r})\n"
-            with suppress(subprocess.TimeoutExpired):
-                done = subprocess.run(
-                    [sys.executable, "-c", program],
-                    cwd=folder,
-                    env={"PYTHONPATH": str(ROOT), "HOME": "/", "N2N_TEST_PASSWORD": "PASSWORD-1"},
-                    capture_output=True,
-                    stdin=subprocess.DEVNULL,
-                    user="nobody",
-                    group=pwd.getpwnam("nobody").pw_gid,
-                    extra_groups=[],
-                    timeout=4 * SECONDS,
-                )
-                texts.append(f"<h1>{name}<{done.stderr.decode(errors='replace')}")
+            call = f"def f(x, scale):\n{lines}\nf(torch.ones(2, 2), 2)\n"
+            programs.append((f"{preface}\n{call}", str(folder / f"said-{name}")))
+        (folder / "programs").write_text(json.dumps(programs))
+        for _, said in programs:
+            Path(said).touch()
+            os.chmod(said, 0o666)
+        subprocess.run(
+            [sys.executable, "-c", PLAIN_PROCESS, str(folder / "programs")],
+            cwd=folder,
+            env={"PYTHONPATH": str(ROOT), "HOME": "/", "N2N_TEST_PASSWORD": "PASSWORD-1"},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user="nobody",
+            group=pwd.getpwnam("nobody").pw_gid,
+            extra_groups=[],
+            check=True,
+        )
+        for name, (_, said) in zip(names, programs, strict=True):
+            texts.append(f"<h1>{name}<{Path(said).read_text(errors='replace')}")
         got = host.escaped(texts)
     return [name for name in names if name not in got]
 
@@ -381,10 +443,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fence", choices=("auto", "required", "none"), default="required")
     parser.add_argument("--user", help="grade as this user (root only)")
     parser.add_argument("--strict", action="store_true", help="fail without a fence, too")
+    parser.add_argument("--together", action="store_true", help="as one student, in one process")
     parser.add_argument("--bare", action="store_true", help="say which attacks get nothing at all")
     parser.add_argument("--jobs", type=int, default=2, help="students at a time")
+    parser.add_argument("--reaching", action="store_true", help="not those that freeze or lie")
     given = parser.parse_args(arguments)
     names = [n for n in known if not given.only or any(part in n for part in given.only)]
+    if given.reaching:
+        names = [name for name in names if name in REACHING]
+    if given.together:
+        begun = time.perf_counter()
+        around = raise_fence(given.fence)
+        escaped, forged = together(names, closed=around.closed)
+        print(
+            f"{len(names)} attacks by one student in {time.perf_counter() - begun:.0f} s: {around}"
+        )
+        print(
+            f"escaped: {len(escaped)} {escaped or ''}\nforged points: {len(forged)} {forged or ''}"
+        )
+        return 1 if escaped or forged else 0
     if given.bare:
         names = [name for name in names if name in REACHING and name not in TOO_MUCH]
         print(f"{len(names)} attacks in a plain process; nothing got:", *without_effect(names))

@@ -129,8 +129,9 @@ out(room.value)
 import stat
 for fd in range(3, 1000):
     try:
-        if not stat.S_ISFIFO(os.fstat(fd).st_mode): out("INHERITED")
-    except OSError: pass
+        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+    except OSError: continue
+    if kind in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFSOCK): out("INHERITED")
 """
 )
 

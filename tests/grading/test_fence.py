@@ -6,16 +6,22 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+from handing_in import NOTEBOOKS, N
 
 from n2n_lib.course.grading import fence, leftovers
 from n2n_lib.course.grading.calls import CALLS, MACHINES
 from n2n_lib.course.grading.fence import Fence, FenceError, raise_fence, why_no_bubblewrap
-from tools.attacks import Report, attack
+from n2n_lib.course.grading.grades import Piece
+from n2n_lib.course.grading.judge import Worker
+from n2n_lib.course.grading.tasks import read_assignments
+from tools.attacks import together
+from tools.hostile import HONEST
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is there on Linux only")
 needs_bubblewrap = pytest.mark.skipif(bool(why_no_bubblewrap()), reason=why_no_bubblewrap())
@@ -29,9 +35,6 @@ QUICK = [
     *("forged-right", "changed-check"),
 ]
 """Attacks that end by themselves."""
-
-REFUSED = ["read", "read-mapped", "list-home", "mknod", "torch-save", "system", "unix-socket"]
-"""Attacks that Python or the kernel refuses where there is no bubblewrap."""
 
 
 @pytest.fixture(autouse=True)
@@ -231,23 +234,30 @@ def test_calls_have_the_numbers_of_this_machine():
     assert known == {name: CALLS[name][column[0]] for name in known}
 
 
-@pytest.fixture(scope="module")
-def attacked() -> Report:
-    return attack(QUICK, "required", None, honest=30)
-
-
 @needs_bubblewrap
-def test_attacks_get_nothing_and_honest_students_their_points(attacked: Report):
-    assert attacked.clean, attacked
-    assert attacked.first_line.startswith("Answers are closed in by bubblewrap")
+def test_attacks_get_nothing():
+    """Neither out nor points; the rest of them is tried by ``make attacks``."""
+    assert together(QUICK, closed=True) == ({}, [])
 
 
 def test_attacks_get_nothing_where_there_is_no_bubblewrap():
-    tried, found = fence.try_to_break_out(closed=False)
-    if found:
+    if fence.try_to_break_out(closed=False)[1]:
         pytest.skip("a kernel without Landlock")
-    report = attack(REFUSED, "none", None, honest=30)
-    assert report.clean, report
+    assert together(QUICK, closed=False) == ({}, [])
+
+
+@needs_bubblewrap
+def test_a_right_answer_gets_its_points_inside(tmp_path: Path):
+    """With a picture left in it, for which Matplotlib is imported."""
+    body = (
+        "import matplotlib.pyplot as plt\nplt.imshow([[1]])\nopen('/dev/null', 'w')\n" + HONEST[0]
+    )
+    (assignment,) = read_assignments(NOTEBOOKS, [N])
+    task = next(task for task in assignment.tasks if task.column.endswith("upsample-forward"))
+    answer = f"def upsample_forward(x, scale):\n{textwrap.indent(body, '    ')}\n"
+    with Worker(60, 2048, closed=True) as worker:
+        piece = Piece("exercise", 1, 1, answer)
+        assert worker.judge(task.exercise, [piece], task.function).right
 
 
 # What is left
