@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+from typing import NoReturn
+
+STOPPED = 130
+"""The exit code after Ctrl-C."""
 
 
 def main() -> None:
@@ -20,7 +25,19 @@ def main() -> None:
         cli.main()
     except KeyboardInterrupt:  # before the command line could catch it
         print("n2n: stopped", file=sys.stderr)
-        sys.exit(130)
+        _stop()
+    except SystemExit as end:
+        if end.code == STOPPED:
+            _stop()
+        raise
+
+
+def _stop() -> NoReturn:
+    """End at once: all is tidied up, and unloading PyTorch would take seconds of a busy machine."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(STOPPED)
 
 
 if __name__ == "__main__":

@@ -97,12 +97,6 @@ def grade(
     check_at_least(memory, "--memory", 1)
     check_at_least(jobs, "--jobs", 1)
     console = make_console(stderr=json_output)
-    around = raise_fence(fence.value)
-    limits = Limits(timeout, memory, around.closed, student_timeout)
-    if around.closed:
-        console.print(str(around), highlight=False)
-    else:
-        make_console(stderr=True).print(str(around), style="yellow", highlight=False)
     found: list[Found] = []
 
     def report(what: Found) -> None:
@@ -111,6 +105,12 @@ def grade(
 
     outputs = Outputs(out, feedback, roster, overrides, moodle, canvas)
     with _signals_that_end():
+        around = raise_fence(fence.value)
+        limits = Limits(timeout, memory, around.closed, student_timeout)
+        if around.closed:
+            console.print(str(around), highlight=False)
+        else:
+            make_console(stderr=True).print(str(around), style="yellow", highlight=False)
         grades = run.grade(
             submissions,
             outputs,

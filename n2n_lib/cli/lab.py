@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ def lab(
     typer.echo(f"JupyterLab on {folder.resolve()}; Ctrl-C twice ends it")
     options = [] if browser else ["--no-browser"]
     code = _run([sys.executable, "-m", "jupyterlab", str(folder.resolve()), *options])
-    if code:
+    if code not in (0, -signal.SIGINT, 130):  # the last two: Ctrl-C before it listened for it
         raise UsageError(
             f"JupyterLab ended with exit code {code}; what it said stands above, and n2n doctor "
             "looks for the reason"

@@ -32,6 +32,7 @@ from n2n_lib.course.check import kernel_set as kernel_sets
 from n2n_lib.course.check.exercise import values
 from n2n_lib.course.check.judge import judge
 from n2n_lib.course.edition import make_edition
+from n2n_lib.course.grading.grades import Piece
 from n2n_lib.course.grading.judge import Limits
 from n2n_lib.course.needed import needed
 from n2n_lib.denoiser.networks import NETWORKS
@@ -844,5 +845,6 @@ def test_a_graded_answer_may_ask_for_those_of_earlier_lessons():
         "    ones = answers.relu_backward(output, output) / output\n"
         "    return grad_output * output * (ones - output)",
     ]
+    pieces = [Piece("yours", number, 1, cell) for number, cell in enumerate(cells)]
     with Limits(seconds=60).worker() as worker:
-        assert worker.judge(EXERCISES["sigmoid_backward"], cells, "sigmoid_backward").right
+        assert worker.judge(EXERCISES["sigmoid_backward"], pieces, "sigmoid_backward").right

@@ -155,17 +155,25 @@ def busy(process: psutil.Process) -> bool:
         return False
 
 
+def busy_worker(process: psutil.Process) -> bool:
+    """Whether a process is a worker, and at work."""
+    try:
+        return "worker" in " ".join(process.cmdline()) and busy(process)
+    except psutil.Error:
+        return False
+
+
 @linux_only
 def test_a_judge_that_hangs_costs_one_student(source: Path, tmp_path: Path, monkeypatch):
     """It is stopped in the middle, as by code that holds Python's lock for ever."""
     monkeypatch.setattr("n2n_lib.course.grading.judges.MARGIN", 5)
     students = [handed_in(tmp_path, "ann", {"stamp-row": HANG}), handed_in(tmp_path, "bob")]
-    with Judges(source, (), replace(PLAIN, seconds=60, student_seconds=10), jobs=1) as judges:
+    with Judges(source, (), replace(PLAIN, seconds=60, student_seconds=30), jobs=1) as judges:
         stopped = threading.Thread(target=lambda: wait_for(freeze_a_judge))
         stopped.start()
         done = graded_by(judges, *students)
         stopped.join()
-    assert done["ann"].unread == ["could not be graded: its judge did not finish within 15 s"]
+    assert done["ann"].unread == ["could not be graded: its judge did not finish within 35 s"]
     assert done["bob"].total == points_of(UPSAMPLING)
 
 
@@ -201,7 +209,7 @@ def test_what_cannot_be_read_costs_one_student(judges: Judges, tmp_path: Path):
     assert done["ann"].total == points_of(UPSAMPLING)
     assert done["gone"].total == done["zip"].total == 0 and done["gone"].unread
     (remark,) = done["long"].marks[f"{N}/stamp-row"].remarks
-    assert "characters of code, more than 200000" in remark
+    assert remark.endswith("it has more than 100000 characters")
 
 
 # ------------------------------------------------------------------------------- stopping a run
@@ -238,9 +246,9 @@ def tree_of(run: subprocess.Popen) -> list[psutil.Process]:
 def test_a_run_can_be_stopped_at_any_moment(run, tmp_path: Path, moment: str, number: int):
     """As from a terminal, which sends the signal to all processes of the command."""
     if moment == "solutions":
-        wait_for(lambda: bool(tree_of(run)))
+        wait_for(lambda: bool(judges_below(run.pid)))
     else:
-        wait_for(lambda: any(busy(each) for each in tree_of(run) if "worker" in each.cmdline()[-1]))
+        wait_for(lambda: any(map(busy_worker, tree_of(run))))
     below = tree_of(run)
     if moment == "frozen":
         for judge in judges_below(run.pid):
@@ -264,7 +272,7 @@ def test_a_run_can_be_stopped_at_any_moment(run, tmp_path: Path, moment: str, nu
 
 @linux_only
 def test_nothing_goes_on_after_a_run_that_was_killed(run):
-    wait_for(lambda: any(busy(each) for each in tree_of(run) if "worker" in each.cmdline()[-1]))
+    wait_for(lambda: any(map(busy_worker, tree_of(run))))
     below = tree_of(run)
     run.kill()
     wait_for(lambda: not any(alive(each) for each in below), seconds=10)

@@ -126,7 +126,7 @@ def test_a_page_that_cannot_be_written_costs_nothing_else(tmp_path: Path, monkey
 def test_the_summary_lists_what_to_look_at():
     grades = [made(f"\x1b[1ms{n}[red]") for n in range(12)]
     for each in grades:
-        each.marks[BACKWARD].result = "no result"
+        each.marks[BACKWARD].unsure = True
     lines = summary_lines(grades, Outputs(Path("grades.csv")))
     assert lines[1] == f"  \\x1b[1ms0[red]: {BACKWARD}"
     assert lines[-1] == "  and 2 more, see the remarks"

@@ -49,7 +49,9 @@ def code_of(tree: Element) -> list[str]:
 
 
 def test_a_page_shows_everything_as_text(tmp_path: Path):
-    mark = Mark(0, 1, "wrong", EVIL, EVIL, EVIL, [Piece("exercise", 0, 1, EVIL)], [EVIL], EVIL)
+    mark = Mark(
+        0, 1, "wrong", EVIL, EVIL, EVIL, [Piece("exercise", 0, 1, EVIL)], [f"see {EVIL}"], EVIL
+    )
     done = Grade(EVIL, "", {"03/x": mark}, [EVIL], comment=EVIL)
     tree = feedback(tmp_path, done)
     assert "".join(tree.itertext()).count(EVIL) == 11
@@ -134,9 +136,7 @@ def a_class() -> list[Grade]:
         return Grade(name, "", {"03/x": x, "03/y": y}, **options)
 
     wrong = "Wrong shape: expected 3. Look at the padding."
-    unsure = Mark(0, 1, "no result", "Size", "It did not finish.")
-    if hasattr(unsure, "unsure"):
-        unsure.unsure = True
+    unsure = Mark(0, 1, "no result", "Size", "It did not finish.", unsure=True)
     return [
         done("Ann", Mark(4, 4, "right", "Convolution"), Mark(1, 1, "right", "Size")),
         done("Bob", Mark(0, 4, "wrong", "Convolution", wrong), unsure),

@@ -53,6 +53,8 @@ def collect(exercise: Exercise, answer: Callable[..., Any]) -> None:
             f"{name}: right, but it cannot be collected: another answer has a different `{error}`. "
             "Give yours another name."
         )
+    except RecursionError:
+        _say(f"{name}: right, but it cannot be collected: an expression of it is too long.")
     except SyntaxError as error:
         _say(
             f"{name}: right, but it cannot be collected: {error.msg}. Correct it or delete the "

@@ -46,10 +46,8 @@ def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
         If `answer` is not a function, or not a class where one is asked for.
     """
     name = exercise.name
-    if _is_the_librarys(exercise, answer):
-        raise CheckFailed(
-            f"{name}: this is the library's {exercise.kind}. Run the cell with yours first."
-        )
+    if is_the_librarys(exercise, answer):
+        raise CheckFailed(librarys(exercise))
     verdict = judge(exercise, answer)
     if verdict.right:
         exercise.failures = 0
@@ -147,7 +145,12 @@ def right_or_library(exercise: Exercise, answer: Callable[..., Any]) -> Callable
     return answer
 
 
-def _is_the_librarys(exercise: Exercise, answer: Any) -> bool:
+def librarys(exercise: Exercise) -> str:
+    """Return what is said to an answer that is the library's."""
+    return f"{exercise.name}: this is the library's {exercise.kind}. Run the cell with yours first."
+
+
+def is_the_librarys(exercise: Exercise, answer: Any) -> bool:
     """Whether a student's answer was replaced since, by `right_or_library` or by an import."""
     place = getattr(answer, "__module__", None) or ""
     imported = place.startswith("n2n_lib.") and not place.startswith("n2n_lib.course.check.")

@@ -54,11 +54,21 @@ def code_cells(content: bytes) -> tuple[list[dict], list[str]]:
                 "id": cell.get("id"),
                 "nbgrader": dict(own) if isinstance(own, dict) else {},
                 "source": _readable(source),
+                "output": _printed(cell),
             }
         )
     if lost:
         remarks.append(f"{lost} cells that are no text, not read")
     return found, remarks
+
+
+def _printed(cell: dict) -> str:
+    """Return the beginning of what a cell has printed, as far as it can be read."""
+    try:
+        texts = [each["text"] for each in cell["outputs"][:5] if each["output_type"] == "stream"]
+        return "".join("".join(text)[:1000] for text in texts)
+    except (KeyError, TypeError, AttributeError):
+        return ""
 
 
 def _is_lines(source: object) -> bool:

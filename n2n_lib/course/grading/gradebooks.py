@@ -1,8 +1,8 @@
 """Write what the gradebooks of Moodle and Canvas import.
 
-The formats follow MoodleDocs, "Grade import" and "Using Assignment" (offline grading worksheet),
-and the Canvas guides "How do I import grades in the Gradebook?" and "How do I export and import
-grades with CSV files?", checked against the importers in the sources of both.
+The formats are those that their own importers read: of Moodle ``grade/import/csv`` and the plugin
+``assignfeedback_offline`` (see also MoodleDocs, "Grade import"), of Canvas
+``gradebook_importer.rb``.
 """
 
 from __future__ import annotations

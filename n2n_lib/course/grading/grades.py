@@ -53,6 +53,8 @@ class Mark:
         Of the instructor.
     graded : float, optional
         The points before the instructor changed them; None if they are as graded.
+    unsure : bool
+        Whether an answer without points may have failed only where it was graded.
     """
 
     points: float
@@ -65,11 +67,12 @@ class Mark:
     remarks: list[str] = field(default_factory=list)
     comment: str = ""
     graded: float | None = None
+    unsure: bool = False
 
     @property
     def doubtful(self) -> bool:
-        """Whether somebody should look at it, and has not: no points for something written."""
-        return self.points == 0 and self.result == "no result" and self.graded is None
+        """Whether somebody should look at it, and has not: no points, though perhaps deserved."""
+        return self.points == 0 and self.unsure and self.graded is None
 
 
 @dataclass

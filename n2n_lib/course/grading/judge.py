@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from n2n_lib.course.check.exercise import Exercise, tensors_in
-from n2n_lib.course.check.judge import Verdict, judge_calls
+from n2n_lib.course.check.judge import Verdict, judge_calls, librarys
 from n2n_lib.course.grading.fence import HOME, command, environment, readable, why_no_bubblewrap
 from n2n_lib.course.grading.grades import Piece
 from n2n_lib.course.grading.wire import (
@@ -47,6 +47,10 @@ class NoAnswer(BaseException):
 
     No Exception, which a check would take for one that the student's function raised.
     """
+
+
+class NotDefined(NoAnswer):
+    """The code that was run does not define what is asked for; with other cells it might."""
 
 
 class Worker:
@@ -77,8 +81,21 @@ class Worker:
         """Begin the time that all further answers may take together."""
         self._end_of_all = time.monotonic() + seconds
 
-    def judge(self, exercise: Exercise, pieces: Sequence[Piece], name: str) -> Verdict:
+    def judge(
+        self, exercise: Exercise, pieces: Sequence[Piece], name: str, *, forgiving: bool = False
+    ) -> Verdict:
         """Judge the function or class `name` that some pieces of code define.
+
+        Parameters
+        ----------
+        exercise : Exercise
+            What is asked.
+        pieces : sequence of Piece
+            Run in their order.
+        name : str
+            Of the function or class.
+        forgiving : bool
+            Whether an exception ends its cell alone, and not the answer.
 
         Raises
         ------
@@ -95,9 +112,12 @@ class Worker:
         timer.start()
         reusable = False
         try:
-            verdict = self._judge(exercise, pieces, name)
+            verdict = self._judge(exercise, pieces, name, forgiving)
             reusable = FORKS
             return verdict
+        except NotDefined:
+            reusable = FORKS
+            raise
         finally:
             timer.cancel()
             timer.join()
@@ -141,10 +161,14 @@ class Worker:
         self._late = True
         _kill(self._process)
 
-    def _judge(self, exercise: Exercise, pieces: Sequence[Piece], name: str) -> Verdict:
+    def _judge(
+        self, exercise: Exercise, pieces: Sequence[Piece], name: str, forgiving: bool
+    ) -> Verdict:
         request = {
             "pieces": [(piece.cell, piece.line, piece.source) for piece in pieces],
             "function": name,
+            "forgiving": forgiving,
+            "exercise": exercise.name,
             "use": exercise.use,  # pickled, that is by its name
             "megabytes": self.megabytes,
             "seconds": self.seconds,
@@ -152,21 +176,34 @@ class Worker:
             "readable": readable(),
         }
         answer = self._ask(request, "ready", "undefined", "error")
-        if answer.undefined is not UNSET:
-            raise NoAnswer(f"{name} is not defined in any cell that Python can read")
-        if answer.error is not UNSET:
-            error = _error(answer.error)
-            what = plain(f"{type(error).__name__}: {error}")
-            raise NoAnswer(f"the cells that {name} needs raised {what}")
-        if exercise.kind == "class" and answer.is_class is not True:
-            raise NoAnswer(f"{name} is not a class")
+        if missing := self._missing(exercise, name, answer):
+            self._end()
+            raise NotDefined(missing)
+        if answer.is_library is True:
+            self._end()
+            return Verdict(False, librarys(exercise))
         try:
             verdict = judge_calls(exercise, self._call)
         except Exception as error:  # a result that nobody has thought of
             raise NoAnswer(f"the check itself raised {type(error).__name__}") from error
+        self._end()
+        return verdict
+
+    def _missing(self, exercise: Exercise, name: str, answer: Answer) -> str:
+        """Say why there is nothing to judge, if so."""
+        if answer.undefined is not UNSET:
+            return f"{name} is not defined in any cell above its check"
+        if answer.error is not UNSET:
+            error = _error(answer.error)
+            what = plain(f"{type(error).__name__}: {error}")
+            return f"the cells that {name} needs raised {what}"
+        kind = answer.is_class if exercise.kind == "class" else answer.is_function
+        return "" if kind is True else f"{name} is not a {exercise.kind}"
+
+    def _end(self) -> None:
+        """Let the process be ready for another answer."""
         if FORKS:
             self._ask(None, "ended")
-        return verdict
 
     def _call(self, *arguments: Any) -> Any:
         """Stand for the student's answer: the same result, exception and changed arguments."""

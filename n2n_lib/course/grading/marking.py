@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from n2n_lib.course.grading.attempts import is_unsure, judge_answer
 from n2n_lib.course.grading.grades import Grade, Mark
 from n2n_lib.course.grading.judge import LARGEST_CODE, NoAnswer, Worker
-from n2n_lib.course.grading.selection import select
 from n2n_lib.course.grading.submissions import Submission
 from n2n_lib.course.grading.tasks import Assignment, Task
 
@@ -47,19 +47,20 @@ def _mark(task: Task, cells: list[dict] | None, worker: Worker) -> Mark:
     if cells is None:
         return mark
     try:
-        answer = select(task, cells)
-        mark.pieces, mark.remarks = answer.pieces, answer.remarks
-        verdict = worker.judge(task.exercise, answer.pieces, task.function)
+        attempt = judge_answer(worker, task, cells)
     except (NoAnswer, RecursionError, MemoryError) as error:
-        reason = (
-            str(error) if isinstance(error, NoAnswer) else f"its code is {type(error).__name__}"
-        )
+        reason = f"its code is {type(error).__name__}"
         mark.result, mark.message = "no result", f"{task.function}: {reason}."
-        mark.remarks = [*mark.remarks, reason]
+        mark.remarks, mark.unsure = [reason], True
         return mark
-    if verdict.right:
+    mark.pieces, mark.remarks = attempt.answer.pieces, attempt.answer.remarks
+    mark.unsure = is_unsure(task, cells, attempt)
+    if attempt.verdict is None:
+        mark.result, mark.message = "no result", f"{task.function}: {attempt.reason}."
+        mark.remarks = [*mark.remarks, attempt.reason]
+    elif attempt.verdict.right:
         mark.result, mark.points = "right", task.points
     else:
-        mark.result = "wrong" if verdict.table else "not written"
-        mark.message, mark.table = verdict.message, verdict.table
+        mark.result = "wrong" if attempt.verdict.table else "not written"
+        mark.message, mark.table = attempt.verdict.message, attempt.verdict.table
     return mark

@@ -259,9 +259,15 @@ def _write(path: str | os.PathLike, template: str, **values: object) -> Path:
         "counted": _counted,
         "date": _date,
         "groups": _groups,
+        "further": _further,
         "anchor": lambda column: re.sub(r"\s", "-", column),
         "percent": lambda share: f"{100 * share:.0f} %",
     }
     environment.globals["words"] = _WORDS
     page = environment.get_template(template).render(**values)
     return write_atomically(path, lambda file: file.write(page.encode(errors="replace")))
+
+
+def _further(mark: Mark) -> list[str]:
+    """Return the remarks that the page does not show by other words."""
+    return [each for each in mark.remarks if each not in mark.message and "by hand: " not in each]

@@ -40,6 +40,8 @@ class Task:
         The cell with the check.
     check_metadata : dict
         What nbgrader knows of it.
+    solutions : tuple of str
+        The lesson's cells of this exercise and of those before it.
     stub : str
         The exercise's cell without its solution.
     """
@@ -54,6 +56,7 @@ class Task:
     before: tuple[str, ...]
     check_source: str
     check_metadata: dict
+    solutions: tuple[str, ...] = ()
     stub: str = ""
 
 
@@ -113,12 +116,13 @@ def _read(path: Path) -> Assignment:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         code = [cell for cell in cells if cell["cell_type"] == "code"]
         kinds = [set(cell["metadata"].get("tags", ())) for cell in code]
-        tasks, before, exercise = [], [], None
+        tasks, before, solutions, exercise = [], [], [], None
         for cell, tags in zip(code, kinds, strict=True):
             if "exercise" in tags:
                 exercise = cell
+                solutions.append(source_of(cell))
             elif "check" in tags:
-                tasks.append(_task(path.stem, exercise, cell, before))
+                tasks.append(_task(path.stem, exercise, cell, before, solutions))
             else:
                 before.append(source_of(cell))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -129,7 +133,13 @@ def _read(path: Path) -> Assignment:
     return Assignment(path, tuple(tasks))
 
 
-def _task(lesson: str, exercise: dict | None, cell: dict, before: Sequence[str]) -> Task:
+def _task(
+    lesson: str,
+    exercise: dict | None,
+    cell: dict,
+    before: Sequence[str],
+    solutions: Sequence[str],
+) -> Task:
     """Read a check cell, whose last statement is ``check.NAME(FUNCTION)``."""
     source = source_of(cell)
     statement = ast.parse(source).body[-1]
@@ -149,6 +159,7 @@ def _task(lesson: str, exercise: dict | None, cell: dict, before: Sequence[str])
         before=tuple(before),
         check_source=source,
         check_metadata=cell["metadata"]["nbgrader"],
+        solutions=tuple(solutions),
         stub=REGION.sub(r"\1raise NotImplementedError", source_of(exercise)),
     )
 

@@ -74,6 +74,8 @@ class Answer(Struct):
 
     ready: bool | UnsetType = UNSET
     is_class: bool | UnsetType = msgspec.field(default=UNSET, name="class")
+    is_function: bool | UnsetType = msgspec.field(default=UNSET, name="function")
+    is_library: bool | UnsetType = msgspec.field(default=UNSET, name="library")
     undefined: bool | UnsetType = UNSET
     error: Raised | UnsetType = UNSET
     ended: Integer | UnsetType = UNSET

@@ -8,23 +8,28 @@ give a wrong answer: the verdict is found by `judge`, in another process.
 
 from __future__ import annotations
 
+import codeop
 import ctypes
+import linecache
 import math
 import os
 import pickle
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from types import ModuleType
 from typing import Any, BinaryIO
 
 import matplotlib
 import psutil
 import torch
 
-import n2n_lib.course.check  # noqa: F401  (loaded once, before the forks)
+from n2n_lib.course.check import EXERCISES  # all are loaded once, before the forks
 from n2n_lib.course.check.exercise import tensors_in
+from n2n_lib.course.check.judge import is_the_librarys, our_version
 from n2n_lib.course.grading.rights import close_in, give_up_rights, hide_memory
 from n2n_lib.course.grading.wire import Raised, encode, pack, raised, receive, send
 
@@ -116,22 +121,70 @@ def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
     _limit(asked["megabytes"], asked["seconds"])
     close_in([*asked["readable"], os.getcwd()])
     sys.addaudithook(_refusal(asked["closed"]))
-    pieces = asked["pieces"]
-    namespace: dict[str, Any] = {"__name__": "__main__"}
-    try:
-        for number, (_, line, source) in enumerate(pieces):
-            exec(compile("\n" * (line - 1) + source, _file(number), "exec"), namespace)
-    except BaseException as error:  # SystemExit too
+    pieces, name = asked["pieces"], asked["function"]
+    namespace = _namespace()
+    error = _run(pieces, namespace, asked["forgiving"])
+    function = namespace.get(name)
+    if error and (function is None or not asked["forgiving"]):
         _say(answers, {"error": _describe(error, pieces)})
+        receive(requests)
         return
-    if (function := namespace.get(asked["function"])) is None:
+    if function is None:
         _say(answers, {"undefined": True})
+        receive(requests)
         return
-    _say(answers, {"ready": True, "class": isinstance(function, type)})
+    exercise = EXERCISES.get(asked["exercise"])
+    ours = exercise is not None and is_the_librarys(exercise, function)
+    kinds = {"class": isinstance(function, type), "function": callable(function), "library": ours}
+    _say(answers, {"ready": True} | kinds)
     if asked["use"]:
         function = partial(asked["use"], function)
     while (arguments := pickle.loads(receive(requests) or pickle.dumps(None))) is not None:
         _say(answers, _call(function, arguments, pieces))
+
+
+def _namespace() -> dict[str, Any]:
+    """Return the names that a notebook begins with; those of IPython do nothing here."""
+    os.environ["MPLBACKEND"] = "Agg"
+    tempfile.tempdir = os.getcwd()  # else it would be looked for by writing files
+    torch.compile = _uncompiled
+    mine = sys.modules["mine"] = ModuleType("mine", "What lies beside the student's notebooks.")
+    vars(mine).update({name: our_version(exercise) for name, exercise in EXERCISES.items()})
+    shell = _Shell()
+    return {"__name__": "__main__", "get_ipython": lambda: shell, "display": shell.display}
+
+
+class _Shell:
+    """Stands for IPython: whatever it is asked to do, it does nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments, **named: None
+
+
+def _uncompiled(model: Any = None, **options: Any) -> Any:
+    """Stand for `torch.compile`, which needs a compiler: return what should be compiled."""
+    return (lambda function: function) if model is None else model
+
+
+def _run(pieces: list, namespace: dict[str, Any], forgiving: bool) -> BaseException | None:
+    """Run pieces of code in their order; return the first exception.
+
+    It ends the run. Where `forgiving` it ends its cell alone, as in a notebook that is run through.
+    """
+    compiler = codeop.Compile()  # it remembers the __future__ of earlier cells, as a notebook does
+    first, failed = None, None
+    for number, (cell, line, source) in enumerate(pieces):
+        if cell == failed:
+            continue
+        try:
+            lines = "\n" * (line - 1) + source + "\n"
+            linecache.cache[_file(number)] = len(lines), None, lines.splitlines(True), ""
+            exec(compiler(lines, _file(number), "exec"), namespace)
+        except BaseException as error:  # SystemExit too
+            if not forgiving:
+                return error
+            first, failed = first or error, cell
+    return first
 
 
 def _limit(megabytes: int, seconds: float) -> None:
@@ -197,7 +250,7 @@ def _describe(error: BaseException, pieces: list) -> Raised:
         file, number = trace.tb_frame.f_code.co_filename, trace.tb_lineno
         for piece, (_, first, source) in enumerate(pieces):
             if file == _file(piece):
-                line = source.splitlines()[number - first].strip()
+                line = "".join(source.splitlines()[number - first :][:1]).strip()
         trace = trace.tb_next
     return raised(error, line)
 
