@@ -38,9 +38,9 @@ import nbformat
 import psutil
 
 from n2n_lib.course.edition import student_version
-from n2n_lib.course.grading.fence import raise_fence
 from n2n_lib.course.grading.grades import Piece
-from n2n_lib.course.grading.judge import NoAnswer, Worker
+from n2n_lib.course.grading.judging.fence import raise_fence
+from n2n_lib.course.grading.judging.judge import NoAnswer, Worker
 from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.course.lessons import stem_of
 from n2n_lib.course.notebooks import find_lessons

@@ -14,11 +14,11 @@ import psutil
 import pytest
 from handing_in import NOTEBOOKS, N
 
-from n2n_lib.course.grading import fence, leftovers
-from n2n_lib.course.grading.calls import CALLS, MACHINES
-from n2n_lib.course.grading.fence import Fence, FenceError, raise_fence, why_no_bubblewrap
 from n2n_lib.course.grading.grades import Piece
-from n2n_lib.course.grading.judge import Worker
+from n2n_lib.course.grading.judging import fence, leftovers
+from n2n_lib.course.grading.judging.calls import CALLS, MACHINES
+from n2n_lib.course.grading.judging.fence import Fence, FenceError, raise_fence, why_no_bubblewrap
+from n2n_lib.course.grading.judging.judge import Worker
 from n2n_lib.course.grading.tasks import read_assignments
 from tools.attacks import together
 from tools.hostile import HONEST

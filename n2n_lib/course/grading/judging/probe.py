@@ -1,4 +1,4 @@
-"""Try to get out from behind the fence: ``python -m n2n_lib.course.grading.probe FACTS``.
+"""Try to get out from behind the fence: ``python -m n2n_lib.course.grading.judging.probe FACTS``.
 
 `fence` starts it where answers run, with the places outside that it may try. What it prints are the
 ways that it found open. It loads no PyTorch, so that it takes no time to speak of.
@@ -13,8 +13,8 @@ import socket
 import sys
 from collections.abc import Callable
 
-from n2n_lib.course.grading.calls import CALLS
-from n2n_lib.course.grading.rights import close_in, give_up_rights, hide_memory
+from n2n_lib.course.grading.judging.calls import CALLS
+from n2n_lib.course.grading.judging.rights import close_in, give_up_rights, hide_memory
 
 
 def attempts(facts: dict) -> dict[str, Callable[[], object]]:

@@ -28,9 +28,9 @@ from pathlib import Path
 
 import matplotlib
 
-from n2n_lib.course.grading.wire import plain
+from n2n_lib.course.grading.text import plain
 
-LIBRARY = Path(__file__).resolve().parents[2]
+LIBRARY = Path(__file__).resolve().parents[3]
 """The folder of the package ``n2n_lib``."""
 
 HOME = "/tmp"
@@ -376,7 +376,7 @@ def try_to_break_out(*, closed: bool) -> tuple[int, tuple[str, ...]]:
             "closed": closed,
             "readable": readable(),
         }
-        words = [sys.executable, "-m", "n2n_lib.course.grading.probe", json.dumps(facts)]
+        words = [sys.executable, "-m", "n2n_lib.course.grading.judging.probe", json.dumps(facts)]
         with suppress(subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
             done = subprocess.run(
                 command(words, closed=closed),

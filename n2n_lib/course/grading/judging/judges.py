@@ -24,13 +24,13 @@ import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from n2n_lib.course.grading.grades import Grade, Mark
-from n2n_lib.course.grading.journal import from_line, to_line
-from n2n_lib.course.grading.judge import Limits, kill_tree
-from n2n_lib.course.grading.layouts import HandedIn
-from n2n_lib.course.grading.leftovers import remove_leftovers, temporary_folder
-from n2n_lib.course.grading.marking import grade_submission
-from n2n_lib.course.grading.rights import hide_memory
-from n2n_lib.course.grading.submissions import read_submission
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.handed_in.submissions import read_submission
+from n2n_lib.course.grading.judging.journal import from_line, to_line
+from n2n_lib.course.grading.judging.judge import Limits, kill_tree
+from n2n_lib.course.grading.judging.leftovers import remove_leftovers, temporary_folder
+from n2n_lib.course.grading.judging.marking import grade_submission
+from n2n_lib.course.grading.judging.rights import hide_memory
 from n2n_lib.course.grading.tasks import Assignment, read_assignments
 
 MEMORY = 2**30

@@ -21,20 +21,26 @@ import psutil
 
 from n2n_lib.course.check.exercise import Exercise, tensors_in
 from n2n_lib.course.check.judge import Verdict, judge_calls, librarys
-from n2n_lib.course.grading.fence import HOME, command, environment, readable, why_no_bubblewrap
 from n2n_lib.course.grading.grades import Piece
-from n2n_lib.course.grading.wire import (
+from n2n_lib.course.grading.judging.fence import (
+    HOME,
+    command,
+    environment,
+    readable,
+    why_no_bubblewrap,
+)
+from n2n_lib.course.grading.judging.wire import (
     LARGEST,
     UNSET,
     Answer,
     Raised,
     decode,
-    plain,
     receive,
     send,
     unpack,
 )
-from n2n_lib.course.grading.worker import FORKS
+from n2n_lib.course.grading.judging.worker import FORKS
+from n2n_lib.course.grading.text import plain
 
 NONSENSE = "its process sent something that is no answer"
 
@@ -142,7 +148,7 @@ class Worker:
         self._folder = None if self.closed else tempfile.mkdtemp(prefix="n2n-grade-")
         if self._folder:
             os.chmod(self._folder, 0o755)  # a worker of root's is another user; nothing is in there
-        words = [sys.executable, "-m", "n2n_lib.course.grading.worker"]
+        words = [sys.executable, "-m", "n2n_lib.course.grading.judging.worker"]
         self._process = subprocess.Popen(
             command(words, closed=self.closed),
             stdin=subprocess.PIPE,

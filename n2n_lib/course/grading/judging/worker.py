@@ -1,4 +1,4 @@
-"""The process that runs students' code: ``python -m n2n_lib.course.grading.worker``.
+"""The process that runs students' code: ``python -m n2n_lib.course.grading.judging.worker``.
 
 It reads requests on its standard input and answers on its standard output, see `wire`. For every
 exercise it forks, so that each begins fresh, but without loading PyTorch again; where there is no
@@ -30,8 +30,8 @@ import torch
 from n2n_lib.course.check import EXERCISES  # all are loaded once, before the forks
 from n2n_lib.course.check.exercise import tensors_in
 from n2n_lib.course.check.judge import is_the_librarys, our_version
-from n2n_lib.course.grading.rights import close_in, give_up_rights, hide_memory
-from n2n_lib.course.grading.wire import Raised, encode, pack, raised, receive, send
+from n2n_lib.course.grading.judging.rights import close_in, give_up_rights, hide_memory
+from n2n_lib.course.grading.judging.wire import Raised, encode, pack, raised, receive, send
 
 FILES = 200
 """Files and pipes that an answer may have open: each pipe takes memory that is not its own."""

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-from n2n_lib.course.grading.calls import refuse_calls
-from n2n_lib.course.grading.paths import read_only
+from n2n_lib.course.grading.judging.calls import refuse_calls
+from n2n_lib.course.grading.judging.paths import read_only
 
 NOBODY = 65534
 
