@@ -36,7 +36,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 TARGETS = (
     "setup train test student student-zip lab lab-instructor notebooks html book book-student"
-    " book-check weights bench mutants fuzz kills lint help clean"
+    " book-check weights bench mutants fuzz attacks kills lint help clean"
 ).split()
 
 CONDA_NAMES = {canonicalize_name(name): other for name, other in doctor.CONDA_NAMES.items()}

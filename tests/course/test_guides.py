@@ -267,6 +267,8 @@ def scripts(path: str) -> list[str]:
 def test_every_command_of_a_pipeline_exists(path: str):
     known = {".ci/run", *map(str.strip, STYLE), UNIT_TESTS, NBVAL}
     for command in scripts(path):
+        if command.startswith("sudo apt-get "):  # what a machine there lacks
+            continue
         if not command.startswith("python -m pip install"):
             assert command in known, command
         first = command.split()[0]
