@@ -85,7 +85,7 @@ class Pair:
         )
         answers = f"import math\nfrom n2n_lib import check\nanswers = check.answers()\n{others}"
         future = "from __future__ import annotations"  # the text of some has names in these alone
-        given = (future, PLACES[name].imports, answers)
+        given = (future, answers, PLACES[name].imports)  # the lesson's own names win
         return replace(self.task, before=(*self.task.before, *given))
 
 
