@@ -23,8 +23,10 @@ from n2n_lib.course.check.judge import judge, judge_calls
 from n2n_lib.course.check.registry import Check
 from n2n_lib.course.edition import student_version
 from n2n_lib.course.grading.judge import Limits
-from n2n_lib.course.grading.outputs import Outputs
-from n2n_lib.course.grading.run import grade
+from n2n_lib.course.grading.layouts import HandedIn
+from n2n_lib.course.grading.marking import grade_submission
+from n2n_lib.course.grading.submissions import read_submission
+from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.framework.activations import ReLU, Sigmoid
 from n2n_lib.framework.containers import Sequential
 from n2n_lib.framework.module import Module
@@ -246,14 +248,12 @@ def test_a_class_is_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     }
     for name, cell in handed_in.items():
         lesson(tmp_path / "class" / name, cell)
-    grades = grade(
-        tmp_path / "class",
-        Outputs(tmp_path / "grades.csv"),
-        source=source.parent,
-        limits=Limits(seconds=5, closed=False),
-        progress=False,
-    )
-    marks = {done.student: next(iter(done.marks.values())) for done in grades}
+    assignments, marks = read_assignments(source.parent), {}
+    with Limits(seconds=20, closed=False).worker() as worker:  # the judge is this process
+        for name in handed_in:
+            submission = read_submission(HandedIn(name, (tmp_path / "class" / name,)), assignments)
+            done = grade_submission(submission, assignments, worker)
+            marks[name] = next(iter(done.marks.values()))
     assert {name for name, mark in marks.items() if mark.points == 2} == {"right"}
     words = {
         "accumulates-not": "wrong. Scale: The second backward overwrites s_grad",
@@ -265,4 +265,4 @@ def test_a_class_is_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name, part in words.items():
         assert part in f"{marks[name].result}. {marks[name].message}"
     assert "s_grad" in marks["accumulates-not"].table
-    assert marks["right"].code.startswith("class Scale(Module):")
+    assert marks["right"].pieces[-1].source.startswith("class Scale(Module):")
