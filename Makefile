@@ -11,7 +11,7 @@ NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=600 \
 	--nbval-sanitize-with notebooks/nbval_sanitize.cfg
 
 .PHONY: help setup train test student student-zip lab lab-instructor notebooks html book \
-	book-student book-check weights bench mutants fuzz kills lint clean
+	book-student book-check weights bench mutants fuzz attacks kills lint clean
 .NOTPARALLEL:
 
 help: ## say what can be made (ARGS="..." is handed to n2n: make train ARGS="--pairs 1000")
@@ -92,6 +92,12 @@ mutants: $(STAMP) ## break the library in small ways, and require that the lesso
 
 fuzz: $(STAMP) ## give every loader damaged and hostile files (Linux; ARGS="--inputs 10000")
 	@$(BIN)/python -m tools.fuzz $(ARGS)
+
+attacks: $(STAMP) ## attack the grader as root and as nobody, with and without a fence (Linux, as root)
+	@status=0; for fence in required none; do for user in "" "--user nobody"; do \
+		echo "--fence $$fence $$user"; \
+		$(BIN)/python -m tools.attacks --strict --fence $$fence $$user $(ARGS) || status=1; \
+	done; done; exit $$status
 
 kills: $(STAMP) ## kill running commands at random moments, and require that nothing is lost
 	@$(BIN)/python -m tools.kills $(ARGS)

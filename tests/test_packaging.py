@@ -202,7 +202,7 @@ def test_the_command_and_the_data_of_the_package():
     assert PROJECT["project"]["name"] == "n2n-lib"
     assert PROJECT["project"]["scripts"] == {"n2n": "n2n_lib.__main__:main"}
     assert PROJECT["tool"]["setuptools"]["package-data"] == {
-        "n2n_lib": ["denoiser/weights/*.pth", "course/grading/*.html"]
+        "n2n_lib": ["denoiser/weights/*.pth", "course/grading/written/*.html"]
     }
 
 

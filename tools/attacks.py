@@ -22,6 +22,7 @@ import argparse
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import subprocess
@@ -29,6 +30,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,15 +38,42 @@ import nbformat
 import psutil
 
 from n2n_lib.course.edition import student_version
+from n2n_lib.course.grading.grades import Piece
+from n2n_lib.course.grading.judging.fence import raise_fence
+from n2n_lib.course.grading.judging.judge import NoAnswer, Worker
+from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.course.lessons import stem_of
 from n2n_lib.course.notebooks import find_lessons
-from tools.hostile import ANSWERS, CELLS, HONEST, PREFACE
+from tools.hostile import ANSWERS, CELLS, HONEST, MARKERS, PREFACE, REACHING
 
 MEMORY = 10**9
 """Bytes that a process of the judge may take beyond what an idle one takes."""
 
 SECONDS = 5
 """For an answer."""
+
+TOO_MUCH = ("kill-all-libc", "fork-bomb", "fork-and-stay", "fork-and-stay-libc", "fill-tmp")
+"""Attacks that nobody wants to see work."""
+
+PLAIN_PROCESS = """
+import json, os, signal, sys, time, torch
+for program, said in json.load(open(sys.argv[1])):
+    if not (middle := os.fork()):  # the parent of the attack, which may come to harm
+        if os.fork():
+            os.wait()
+            os._exit(0)
+        os.dup2(os.open(said, os.O_WRONLY), 2)
+        exec(program, {"__name__": "__main__"})
+        os._exit(0)
+    for _ in range(40):
+        time.sleep(0.1)
+        if os.waitpid(middle, os.WNOHANG)[0]:
+            break
+    else:
+        os.kill(middle, signal.SIGKILL)
+        os.wait()
+"""
+"""Runs attacks, with nothing around them."""
 
 LESSON, EXERCISE = stem_of("upsampling"), "upsample-forward"
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,7 +103,7 @@ class Listeners:
     def __init__(self, folder: Path) -> None:
         self.heard: list[str] = []
         self.path, self.fifo = str(folder / "socket"), str(folder / "fifo")
-        self.abstract = f"n2n-attacks-{os.getpid()}"
+        self.abstract = folder.name
         self._sockets = [socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)]
         self._sockets.append(socket.socket())
         for each, address in zip(
@@ -118,7 +147,9 @@ class Listeners:
 class Host:
     """The folder of a grading account, and a class that attacks it."""
 
-    def __init__(self, folder: Path, names: list[str], owner: str | None) -> None:
+    def __init__(
+        self, folder: Path, names: Sequence[str], owner: str | None, honest: int = 20
+    ) -> None:
         self.folder, self.names = folder, names
         self.listeners = Listeners(folder)
         for name in names:
@@ -127,9 +158,9 @@ class Host:
             (home / "secret").write_text(self.secret(name))
             (home / "precious").write_text("precious")
         for number, name in enumerate(names):
-            self._hand_in(name, *self._attack(name))
-            if number % 20 == 0:
-                self._hand_in(f"honest {number}", HONEST[number // 20 % len(HONEST)], "")
+            self._hand_in(name, *self.attack(name))
+            if number % honest == 0:
+                self._hand_in(f"honest {number}", HONEST[number // honest % len(HONEST)], "")
         if owner:
             user = pwd.getpwnam(owner)
             for place, _, files in os.walk(folder):
@@ -142,7 +173,8 @@ class Host:
         """Return what only the file of this attack holds."""
         return f"SECRET-OF-{name.upper()}-73"
 
-    def _attack(self, name: str) -> tuple[str, str]:
+    def attack(self, name: str) -> tuple[str, str]:
+        """Return the body of the function, and the cell in front of it."""
         home = self.folder / "homes" / name
         where = self.listeners
         facts = (str(home), where.path, where.fifo, where.abstract, where.port, name)
@@ -168,7 +200,7 @@ class Host:
 
     def _state(self, name: str) -> dict[str, tuple]:
         home, found = self.folder / "homes" / name, {}
-        for path in sorted(home.rglob("*")) + [home]:
+        for path in sorted(home.rglob("*")) + [home] * home.exists():
             about = path.lstat()
             text = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
             found[str(path.relative_to(home))] = (about.st_mode, text)
@@ -176,16 +208,18 @@ class Host:
             found["time"] = ((home / "precious").stat().st_mtime,)
         return found
 
-    def escaped(self) -> dict[str, list[str]]:
-        """Return what each attack got, of those that got something."""
+    def escaped(self, texts: Sequence[str]) -> dict[str, list[str]]:
+        """Return what each attack got, of those that got something.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Pages of feedback, and whatever else was written.
+        """
         found: dict[str, list[str]] = {}
-        pages = list((self.folder / "pages").glob("*.html"))
-        texts = [(self.folder / "grades.csv").read_text(encoding="utf-8-sig")]
-        texts += [page.read_text(encoding="utf-8", errors="replace") for page in pages]
         heard = self.listeners.close()
-        markers = {"MEMORY-OF-ANOTHER", "TRACED", "MOUNTED", "DISK", "CORE-PATTERN", "SYSRQ"}
         for name in self.names:
-            own = [text for text in texts if f"<h1>{name}" in text]
+            own = [text for text in texts if re.search(rf"<h1>{name}[^-\w]", text)]
             got = []
             if any(self.secret(name) in text for text in texts):
                 got.append("read a file")
@@ -193,7 +227,7 @@ class Host:
                 got.append("changed files")
             if any(name in text for text in heard):
                 got.append("was heard")
-            for marker in markers | {"TYPED"}:
+            for marker in MARKERS:
                 if any(f"ValueError: {marker}" in text for text in own):
                     got.append(marker.lower())
             if got:
@@ -207,13 +241,29 @@ def _lesson() -> Path:
     return next(path for path in find_lessons(ROOT / "notebooks") if path.stem == LESSON)
 
 
-def attack(names: list[str], fence: str, user: str | None, jobs: int = 2) -> Report:
-    """Let a class attack, and say what it got."""
+def attack(
+    names: list[str], fence: str, user: str | None, jobs: int = 2, honest: int = 20
+) -> Report:
+    """Let a class attack, and say what it got.
+
+    Parameters
+    ----------
+    names : list of str
+        Keys of `ANSWERS` and `CELLS`.
+    fence : str
+        Option of ``n2n grade``.
+    user : str or None
+        Who grades, if somebody else (root only).
+    jobs : int
+        Option of ``n2n grade``.
+    honest : int
+        Of so many students, one more is honest.
+    """
     report = Report(len(names))
     with tempfile.TemporaryDirectory(prefix="n2n-attacks-") as temporary:
         folder = Path(temporary)
         folder.chmod(0o755)
-        host = Host(folder, names, user)
+        host = Host(folder, names, user, honest)
         own = {process.pid for process in psutil.process_iter()}
         command = [sys.executable, "-m", "n2n_lib", "grade", str(folder / "class")]
         command += ["--out", str(folder / "grades.csv"), "--feedback", str(folder / "pages")]
@@ -241,11 +291,82 @@ def attack(names: list[str], fence: str, user: str | None, jobs: int = 2) -> Rep
         if process.returncode != 0 or not (folder / "grades.csv").exists():
             report.stopped = f"exit code {process.returncode}: {said[-2000:]}"
             return report
-        report.escaped = host.escaped()
+        pages = (folder / "pages").glob("*.html")
+        texts = [(folder / "grades.csv").read_text(encoding="utf-8-sig")]
+        texts += [page.read_text(encoding="utf-8", errors="replace") for page in pages]
+        report.escaped = host.escaped(texts)
         if left := [p for p in _since(own) if _is_ours(p, folder)]:
             report.escaped["(left)"] = [f"{len(left)} processes"]
         _points(folder, report)
     return report
+
+
+def together(names: Sequence[str], *, closed: bool) -> tuple[dict[str, list[str]], list[str]]:
+    """Let one process try attacks one after the other, as the answers of one student.
+
+    That takes seconds, where a class takes minutes. Who grades is this process.
+
+    Returns
+    -------
+    (dict, list of str)
+        What those got that got something, and those that were taken for right.
+    """
+    with tempfile.TemporaryDirectory(prefix="n2n-attacks-") as temporary:
+        folder = Path(temporary)
+        folder.chmod(0o755)
+        host, texts, forged = Host(folder, names, None), [], []
+        (assignment,) = read_assignments(ROOT / "notebooks", [LESSON[:2]])
+        task = next(task for task in assignment.tasks if task.column.endswith(EXERCISE))
+        with Worker(SECONDS, 2048, closed=closed) as worker:
+            for name in names:
+                body, cell = host.attack(name)
+                lines = "\n".join(f"    {line}" for line in body.splitlines())
+                answer = f"def {task.function}(x, scale):\n{lines}\n"
+                pieces = [Piece("own", 1, 1, cell), Piece("own", 2, 1, answer)]
+                try:
+                    verdict = worker.judge(task.exercise, pieces, task.function)
+                    said = verdict.message
+                    forged += [name] if verdict.right else []
+                except NoAnswer as error:
+                    said = str(error)
+                texts.append(f"<h1>{name}</h1>{said}")
+        return host.escaped(texts), forged
+
+
+def without_effect(names: Sequence[str]) -> list[str]:
+    """Let attacks try what they can in a plain process of nobody's; return those that got nothing.
+
+    They test nothing, at least here. Needs root.
+    """
+    with tempfile.TemporaryDirectory(prefix="n2n-attacks-") as temporary:
+        folder = Path(temporary)
+        folder.chmod(0o755)
+        host, texts = Host(folder, list(names), "nobody"), []
+        programs = []
+        for name in names:
+            body, preface = host.attack(name)
+            lines = "\n".join(f"    {line}" for line in body.splitlines())
+            call = f"def f(x, scale):\n{lines}\nf(torch.ones(2, 2), 2)\n"
+            programs.append((f"{preface}\n{call}", str(folder / f"said-{name}")))
+        (folder / "programs").write_text(json.dumps(programs))
+        for _, said in programs:
+            Path(said).touch()
+            os.chmod(said, 0o666)
+        subprocess.run(
+            [sys.executable, "-c", PLAIN_PROCESS, str(folder / "programs")],
+            cwd=folder,
+            env={"PYTHONPATH": str(ROOT), "HOME": "/", "N2N_TEST_PASSWORD": "PASSWORD-1"},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user="nobody",
+            group=pwd.getpwnam("nobody").pw_gid,
+            extra_groups=[],
+            check=True,
+        )
+        for name, (_, said) in zip(names, programs, strict=True):
+            texts.append(f"<h1>{name}<{Path(said).read_text(errors='replace')}")
+        got = host.escaped(texts)
+    return [name for name in names if name not in got]
 
 
 def _watch(process: subprocess.Popen, limit: float) -> int:
@@ -287,7 +408,9 @@ def _is_ours(process: psutil.Process, folder: Path) -> bool:
         words = [*process.cmdline(), *process.environ().values()]
     except psutil.Error:
         return False
-    return any("grading" in word or str(folder) in word for word in words)
+    return any(str(folder) in word for word in words) or (
+        any("grading" in word for word in words) and any(str(ROOT) in word for word in words)
+    )
 
 
 def _points(folder: Path, report: Report) -> None:
@@ -320,9 +443,30 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fence", choices=("auto", "required", "none"), default="required")
     parser.add_argument("--user", help="grade as this user (root only)")
     parser.add_argument("--strict", action="store_true", help="fail without a fence, too")
+    parser.add_argument("--together", action="store_true", help="as one student, in one process")
+    parser.add_argument("--bare", action="store_true", help="say which attacks get nothing at all")
+    parser.add_argument("--jobs", type=int, default=2, help="students at a time")
+    parser.add_argument("--reaching", action="store_true", help="not those that freeze or lie")
     given = parser.parse_args(arguments)
     names = [n for n in known if not given.only or any(part in n for part in given.only)]
-    report = attack(names, given.fence, given.user)
+    if given.reaching:
+        names = [name for name in names if name in REACHING]
+    if given.together:
+        begun = time.perf_counter()
+        around = raise_fence(given.fence)
+        escaped, forged = together(names, closed=around.closed)
+        print(
+            f"{len(names)} attacks by one student in {time.perf_counter() - begun:.0f} s: {around}"
+        )
+        print(
+            f"escaped: {len(escaped)} {escaped or ''}\nforged points: {len(forged)} {forged or ''}"
+        )
+        return 1 if escaped or forged else 0
+    if given.bare:
+        names = [name for name in names if name in REACHING and name not in TOO_MUCH]
+        print(f"{len(names)} attacks in a plain process; nothing got:", *without_effect(names))
+        return 0
+    report = attack(names, given.fence, given.user, given.jobs)
     print(f"{report.attacks} attacks in {report.seconds:.0f} s; the first line said:")
     print(f"  {report.first_line}")
     print(f"escaped: {len(report.escaped)}")

@@ -48,8 +48,8 @@ from PIL import Image
 
 from n2n_lib import cli
 from n2n_lib.course import notebooks as lessons
-from n2n_lib.course.grading.layouts import HandedIn, find_class
-from n2n_lib.course.grading.submissions import read_submission
+from n2n_lib.course.grading.handed_in.layouts import HandedIn, find_class
+from n2n_lib.course.grading.handed_in.submissions import read_submission
 from n2n_lib.denoiser import images as image_files
 from n2n_lib.denoiser.model import DivergedError, Model
 from n2n_lib.denoiser.stream import PairStream

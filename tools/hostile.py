@@ -28,6 +28,14 @@ ANSWERS: dict[str, str] = {}
 CELLS: dict[str, str] = {}
 """Cells in front of such an answer, which is ``return x``."""
 
+MARKERS = (
+    *("OTHERS", "PASSWORD", "LISTED", "INHERITED", "MARKED", "LOCKED", "WATCHED", "STAYS", "QUEUE"),
+    *("VSOCK", "NETLINK", "ALG", "KEYS", "URING", "NAMESPACE", "FAULTS", "LIMITED", "HANDLE"),
+    *("SLOWED", "BOUND", "PATCHED", "COPIED", "MEMORY-OF-ANOTHER", "TRACED", "MOUNTED", "DISK"),
+    *("CORE-PATTERN", "SYSRQ", "TYPED", "WROTE", "many"),
+)
+"""What an answer says that has got something which leaves no other trace."""
+
 HONEST = (
     "return x.repeat_interleave(scale, dim=-1).repeat_interleave(scale, dim=-2)",
     "return x[..., :, None, :, None].expand(*x.shape[:-1], scale, x.shape[-1], scale)"
@@ -76,10 +84,11 @@ found = []
 for pid in [p for p in os.listdir("/proc") if p.isdigit()]:
     try: found.append(open(f"/proc/{pid}/environ").read())
     except OSError: pass
-out([e for e in "".join(found).split(chr(0)) if "PASSWORD" in e])
+out("PASSWORD" if "PASSWORD-1" in "".join(found) else "none")
 [read-other-students]
 import glob
-out([open(p).read()[:99] for p in glob.glob(os.path.dirname(HOST) + "/class/*/*.ipynb")][:1])
+top = os.path.dirname(os.path.dirname(HOST))
+out("OTHERS" if [open(p).read(9) for p in glob.glob(top + "/class/*/*.ipynb")] else "none")
 [read-memory-of-parent]
 found = ""
 for pid in [os.getppid(), 1]:
@@ -94,7 +103,35 @@ for pid in [os.getppid(), 1]:
     except ValueError as e: pass
 out("MEMORY-OF-ANOTHER" if found and os.getppid() != 1 and not INSIDE else "none")
 [list-home]
-out(os.listdir(os.path.dirname(HOST)))
+out("LISTED" if os.listdir(os.path.dirname(HOST)) else "none")
+[environment]
+out("PASSWORD" if "PASSWORD-1" in str(dict(os.environ)) else "none")
+[read-from-folder]
+os.chdir(HOST)
+out(open("secret").read())
+[read-folder-of-parent]
+found = []
+for pid in [p for p in os.listdir("/proc") if p.isdigit()]:
+    try: found.append(open(f"/proc/{pid}/cwd/homes/{ME}/secret").read())
+    except OSError: pass
+out(found)
+[read-mapped]
+import mmap
+fd = os.open(f"{HOST}/secret", os.O_RDONLY)
+out(mmap.mmap(fd, 20, prot=mmap.PROT_READ)[:])
+[read-openat2]
+import ctypes, struct
+how, room = struct.pack("QQQ", 0, 0, 0), ctypes.create_string_buffer(99)
+fd = libc().syscall(437, -100, f"{HOST}/secret".encode(), how, ctypes.c_size_t(24))
+libc().read(fd, room, 99)
+out(room.value)
+[inherited-files]
+import stat
+for fd in range(3, 1000):
+    try:
+        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+    except OSError: continue
+    if kind in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFSOCK): out("INHERITED")
 """
 )
 
@@ -184,6 +221,41 @@ out("WROTE")
 import tempfile
 with open(tempfile.gettempdir() + "/" + ME, "wb") as f: f.write(b"x" * 10**9)
 out("WROTE")
+[write-openat2]
+import struct
+how = struct.pack("QQQ", os.O_WRONLY | os.O_TRUNC, 0, 0)
+import ctypes
+out(libc().syscall(437, -100, f"{HOST}/precious".encode(), how, ctypes.c_size_t(24)))
+[exchange]
+out(libc().syscall(316, -100, f"{HOST}/precious".encode(), -100, f"{HOST}/secret".encode(), 2))
+[attribute]
+os.setxattr(f"{HOST}/precious", "user.n2n", b"x"); out("MARKED")
+[attribute-libc]
+r = libc().setxattr(f"{HOST}/precious".encode(), b"user.n2n", b"x", 1, 0)
+out("MARKED" if r == 0 else "no")
+[x32-call]
+out(libc().syscall(0x40000000 | 83, f"{HOST}/new".encode(), 0o700))
+[32-bit-call]
+import ctypes, mmap
+place = libc().mmap; place.restype = ctypes.c_void_p
+low = place(None, ctypes.c_size_t(4096), 7, 0x62, -1, 0)
+ctypes.memmove(low + 1024, f"{HOST}/new".encode() + bytes(1), len(HOST) + 5)
+code = b"\\x53\\xb8\\x27\\x00\\x00\\x00\\xbb" + (low + 1024).to_bytes(4, "little")
+code += b"\\xb9\\xc0\\x01\\x00\\x00\\xcd\\x80\\x5b\\xc3"
+ctypes.memmove(low, code, len(code))
+out(ctypes.CFUNCTYPE(ctypes.c_int)(low)())
+[lock]
+import fcntl
+fcntl.flock(os.open(f"{HOST}/precious", os.O_RDONLY), fcntl.LOCK_EX); out("LOCKED")
+[watch]
+r = libc().inotify_add_watch(libc().inotify_init(), HOST.encode(), 0xFFF)
+out("WATCHED" if r >= 0 else "no")
+[memory-that-stays]
+r = [libc().shmget(0, 10**8, 0o1600) for _ in range(9)]
+out("STAYS" if r[0] >= 0 else "no")
+[queue]
+r = libc().mq_open(b"/n2n", 0o102, 0o600, None)
+out("QUEUE" if r >= 0 else "no")
 [memfd]
 fd = os.memfd_create("x"); os.write(fd, b"x" * 10**8)
 out(len(x))
@@ -319,6 +391,52 @@ with open("/proc/sys/kernel/core_pattern", "r+") as f: f.write(f.read())
 out("CORE-PATTERN")
 [sysrq]
 fd = os.open("/proc/sysrq-trigger", os.O_WRONLY); out("SYSRQ")
+[host-of-the-machine]
+import socket
+s = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM); out("VSOCK")
+[netlink]
+import socket
+socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).bind((0, 0)); out("NETLINK")
+[kernel-crypto]
+import socket
+socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET).bind(("hash", "sha256")); out("ALG")
+[keys]
+out("KEYS" if libc().syscall(250, 0, -3, 0) > 0 else "no")
+[io-uring]
+import ctypes
+out("URING" if libc().syscall(425, 4, ctypes.create_string_buffer(120)) >= 0 else "no")
+[user-namespace]
+out("NAMESPACE" if libc().unshare(0x10000000) == 0 else "no")
+[fault-handler]
+out("FAULTS" if libc().syscall(323, 1) >= 0 else "no")
+[limit-the-parent]
+import ctypes
+r = libc().prlimit(os.getppid(), 7, (ctypes.c_uint64 * 2)(3, 3), None)
+out("LIMITED" if r == 0 else "no")
+[end-the-parent-by-handle]
+import ctypes
+fd = libc().syscall(434, os.getppid(), 0)
+out("HANDLE" if fd >= 0 and libc().syscall(424, fd, 0, None, 0) == 0 else "no")
+[slow-the-parent]
+r = libc().setpriority(0, os.getppid(), 19)
+out("SLOWED" if r == 0 else "no")
+[bind-the-parent]
+import ctypes
+r = libc().sched_setaffinity(os.getppid(), 8, ctypes.byref(ctypes.c_uint64(1)))
+out("BOUND" if r == 0 else "no")
+[patch-the-parent]
+for line in open(f"/proc/{os.getppid()}/maps"):
+    if "rw" in line:
+        with open(f"/proc/{os.getppid()}/mem", "r+b", 0) as m:
+            m.seek(int(line.split("-")[0], 16)); m.write(m.read(1)); out("PATCHED")
+[copy-the-parent]
+import ctypes
+class Part(ctypes.Structure): _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+room = ctypes.create_string_buffer(64)
+own = Part(ctypes.addressof(room), 64)
+there = Part(id(None), 64)
+r = libc().process_vm_readv(os.getppid(), ctypes.byref(own), 1, ctypes.byref(there), 1, 0)
+out("COPIED" if r > 0 else "no")
 [type-into-terminal]
 import fcntl
 for fd in (0, 1, 2):
@@ -331,9 +449,8 @@ open(f"{HOST}/new", "w").write("x")
 [undo-the-refusals]
 import gc, types
 for f in gc.get_objects():
-    if isinstance(f, types.FunctionType) and f.__name__ == "_forbid":
+    if isinstance(f, types.FunctionType) and f.__name__ == "forbid":
         f.__code__ = (lambda event, arguments: None).__code__
-    if isinstance(f, set) and "os.system" in f: f.clear()
 m = sys.modules["__main__"]; m.FORBIDDEN = set()
 os.system(f"touch {HOST}/new"); open(f"{HOST}/newer", "w").write("x")
 [change-builtins]
@@ -344,6 +461,9 @@ os.O_WRONLY = os.O_RDWR = os.O_CREAT = os.O_TRUNC = os.O_APPEND = 0
 os.system(f"touch {HOST}/new"); open(f"{HOST}/newer", "w").write("x")
 """
 )
+
+REACHING = tuple(ANSWERS)
+"""The attacks so far, which reach for something; the others do not get out of their own process."""
 
 # ------------------------------------------------------------------------------ to freeze and fill
 

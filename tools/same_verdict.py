@@ -24,8 +24,8 @@ from answers import PLACES, answered, emptied, student, untouched  # noqa: E402
 
 from n2n_lib.course import check  # noqa: E402
 from n2n_lib.course.check.judge import judge  # noqa: E402
-from n2n_lib.course.grading.attempts import judge_answer  # noqa: E402
-from n2n_lib.course.grading.judge import Limits, Worker  # noqa: E402
+from n2n_lib.course.grading.judging.attempts import judge_answer  # noqa: E402
+from n2n_lib.course.grading.judging.judge import Limits, Worker  # noqa: E402
 from n2n_lib.course.grading.tasks import Task, read_assignments  # noqa: E402
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from n2n_lib.course.grading.grades import Grade
-    from n2n_lib.course.grading.layouts import Found
-    from n2n_lib.course.grading.outputs import Outputs
+    from n2n_lib.course.grading.handed_in.layouts import Found
+    from n2n_lib.course.grading.written.outputs import Outputs
 
 
 class Fence(str, Enum):
@@ -87,10 +87,10 @@ def grade(
     """Grade what students handed in; the same command goes on after an interruption."""
     from n2n_lib.cli.console import make_console
     from n2n_lib.course.grading import run
-    from n2n_lib.course.grading.fence import raise_fence
-    from n2n_lib.course.grading.judge import Limits
-    from n2n_lib.course.grading.outputs import Outputs
-    from n2n_lib.course.grading.summary import summary
+    from n2n_lib.course.grading.judging.fence import raise_fence
+    from n2n_lib.course.grading.judging.judge import Limits
+    from n2n_lib.course.grading.written.outputs import Outputs
+    from n2n_lib.course.grading.written.summary import summary
 
     check_at_least(timeout, "--timeout", 1)
     check_at_least(student_timeout, "--student-timeout", 1)
@@ -155,7 +155,7 @@ def _signals_that_end() -> Iterator[None]:
 
 def _print_found(console: Console, found: Found) -> None:
     """Say how many students were recognised, how, and what belongs to none of them."""
-    from n2n_lib.course.grading.wire import plain
+    from n2n_lib.course.grading.text import plain
 
     students = f"{len(found.students)} student{'s' * (len(found.students) != 1)}"
     console.print(f"{students} recognised{f': {found.layout}' if found.layout else ''}.")
@@ -166,8 +166,8 @@ def _print_found(console: Console, found: Found) -> None:
 def _print_grades(console: Console, grades: Sequence[Grade], outputs: Outputs) -> None:
     from rich.table import Table
 
-    from n2n_lib.course.grading.sheets import shown, visible
-    from n2n_lib.course.grading.summary import summary_lines
+    from n2n_lib.course.grading.written.sheets import shown, visible
+    from n2n_lib.course.grading.written.summary import summary_lines
 
     table = Table(caption=f"of {shown(grades[0].maximum)} points; written to {outputs.out}")
     table.add_column("student")

@@ -22,10 +22,10 @@ from n2n_lib.course.check.exercise import Case, Mistake, but, values
 from n2n_lib.course.check.judge import judge, judge_calls
 from n2n_lib.course.check.registry import Check
 from n2n_lib.course.edition import student_version
-from n2n_lib.course.grading.judge import Limits
-from n2n_lib.course.grading.layouts import HandedIn
-from n2n_lib.course.grading.marking import grade_submission
-from n2n_lib.course.grading.submissions import read_submission
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.handed_in.submissions import read_submission
+from n2n_lib.course.grading.judging.judge import Limits
+from n2n_lib.course.grading.judging.marking import grade_submission
 from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.framework.activations import ReLU, Sigmoid
 from n2n_lib.framework.containers import Sequential

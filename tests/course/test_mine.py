@@ -33,7 +33,7 @@ from n2n_lib.course.check.exercise import values
 from n2n_lib.course.check.judge import judge
 from n2n_lib.course.edition import make_edition
 from n2n_lib.course.grading.grades import Piece
-from n2n_lib.course.grading.judge import Limits
+from n2n_lib.course.grading.judging.judge import Limits
 from n2n_lib.course.needed import needed
 from n2n_lib.denoiser.networks import NETWORKS
 from n2n_lib.framework import kernels

@@ -20,8 +20,8 @@ from handing_in import (
 )
 
 from n2n_lib.course.grading.grades import Grade
-from n2n_lib.course.grading.outputs import Outputs
 from n2n_lib.course.grading.run import grade
+from n2n_lib.course.grading.written.outputs import Outputs
 
 
 def tampered() -> dict:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import msgspec
 import psutil
 
-from n2n_lib.course.grading.wire import LARGEST, decode, receive, unpack
+from n2n_lib.course.grading.judging.wire import LARGEST, decode, receive, unpack
 
 SECONDS, MEGABYTES = 10, 1024
 

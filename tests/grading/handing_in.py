@@ -8,10 +8,10 @@ import textwrap
 import zipfile
 from pathlib import Path
 
-from n2n_lib.course.grading import submissions
-from n2n_lib.course.grading.judge import Limits
-from n2n_lib.course.grading.layouts import HandedIn
-from n2n_lib.course.grading.submissions import Submission
+from n2n_lib.course.grading.handed_in import submissions
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.handed_in.submissions import Submission
+from n2n_lib.course.grading.judging.judge import Limits
 from n2n_lib.course.lessons import stem_of
 from n2n_lib.course.notebooks import find_lessons
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from handing_in import packed
 
-from n2n_lib.course.grading import archives
-from n2n_lib.course.grading.archives import Files, Part, Tree
+from n2n_lib.course.grading.handed_in import archives
+from n2n_lib.course.grading.handed_in.archives import Files, Part, Tree
 
 CONTENT = b"a notebook"
 

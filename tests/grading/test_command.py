@@ -14,8 +14,8 @@ import pytest
 from filelock import FileLock
 from handing_in import ONE, PLAIN, STUB, UPSAMPLING, N, hand_in, notebook, points_of
 
-from n2n_lib.course.grading.outputs import Outputs
 from n2n_lib.course.grading.run import grade
+from n2n_lib.course.grading.written.outputs import Outputs
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGINT for another process")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from made import BACKWARD, made, rows
 
-from n2n_lib.course.grading.gradebooks import write_canvas, write_moodle
 from n2n_lib.course.grading.grades import Grade
+from n2n_lib.course.grading.written.gradebooks import write_canvas, write_moodle
 
 CLASS = [
     made("adamsanna", 3, 2, canvas="123", email="anna@x.edu", name="Adams, Anna"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from n2n_lib.course.grading.grades import Grade, Mark, Piece
-from n2n_lib.course.grading.journal import Journal, from_line, to_line
+from n2n_lib.course.grading.judging.journal import Journal, from_line, to_line
 from n2n_lib.course.grading.tasks import Assignment, read_assignments
 
 ODD = "\udc80 \ud800 \x00\x1b[31m \u2028 \x85 \r\n '\"<"

@@ -23,8 +23,8 @@ import pytest
 from handing_in import PLAIN, UPSAMPLING, N, hand_in, notebook, packed, points_of
 
 from n2n_lib.course.grading.grades import Grade
-from n2n_lib.course.grading.judges import MEMORY, Judges
-from n2n_lib.course.grading.layouts import HandedIn
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.judging.judges import MEMORY, Judges
 from n2n_lib.course.grading.tasks import read_assignments
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -166,7 +166,7 @@ def busy_worker(process: psutil.Process) -> bool:
 @linux_only
 def test_a_judge_that_hangs_costs_one_student(source: Path, tmp_path: Path, monkeypatch):
     """It is stopped in the middle, as by code that holds Python's lock for ever."""
-    monkeypatch.setattr("n2n_lib.course.grading.judges.MARGIN", 5)
+    monkeypatch.setattr("n2n_lib.course.grading.judging.judges.MARGIN", 5)
     students = [handed_in(tmp_path, "ann", {"stamp-row": HANG}), handed_in(tmp_path, "bob")]
     with Judges(source, (), replace(PLAIN, seconds=60, student_seconds=30), jobs=1) as judges:
         stopped = threading.Thread(target=lambda: wait_for(freeze_a_judge))

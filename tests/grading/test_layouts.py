@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from handing_in import ACTIVATIONS, ONE, PLAIN, STUB, UPSAMPLING, N, notebook, points_of
 
-from n2n_lib.course.grading.layouts import Found, find_class
-from n2n_lib.course.grading.outputs import Outputs
+from n2n_lib.course.grading.handed_in.layouts import Found, find_class
+from n2n_lib.course.grading.handed_in.submissions import read_submission
 from n2n_lib.course.grading.run import grade
-from n2n_lib.course.grading.submissions import read_submission
+from n2n_lib.course.grading.written.outputs import Outputs
 
 LESSONS = [UPSAMPLING, ACTIVATIONS]
 U, A = f"{UPSAMPLING}.ipynb", f"{ACTIVATIONS}.ipynb"

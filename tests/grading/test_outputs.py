@@ -10,12 +10,12 @@ import pytest
 from handing_in import N
 from made import BACKWARD, FORWARD, made
 
-from n2n_lib.course.grading import outputs as outputs_module
-from n2n_lib.course.grading.layouts import HandedIn
-from n2n_lib.course.grading.outputs import Outputs
-from n2n_lib.course.grading.sheets import inert, plain
-from n2n_lib.course.grading.summary import summary_lines
-from n2n_lib.course.grading.table import write_csv
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.written import outputs as outputs_module
+from n2n_lib.course.grading.written.outputs import Outputs
+from n2n_lib.course.grading.written.sheets import inert, plain
+from n2n_lib.course.grading.written.summary import summary_lines
+from n2n_lib.course.grading.written.table import write_csv
 
 
 def test_the_table(graded):

@@ -13,8 +13,8 @@ from made import BACKWARD, FORWARD, edited, made, rows
 
 from n2n_lib.course.grading import run
 from n2n_lib.course.grading.grades import Grade, Mark
-from n2n_lib.course.grading.layouts import HandedIn
-from n2n_lib.course.grading.outputs import Outputs
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.written.outputs import Outputs
 
 HEADER = "student,exercise,points,comment\n"
 

@@ -12,7 +12,7 @@ import html5lib
 import pytest
 
 from n2n_lib.course.grading.grades import Grade, Mark, Piece
-from n2n_lib.course.grading.pages import page_names, write_class_page, write_feedback
+from n2n_lib.course.grading.written.pages import page_names, write_class_page, write_feedback
 
 EVIL = "</pre></style><script>alert(1)</script>\"'{{ 7 * 7 }}"
 WHEN = datetime(2026, 11, 7, 9, 5)

@@ -11,11 +11,11 @@ import pytest
 from handing_in import HOSTILE, NOTEBOOKS, REST, UPSAMPLING, N, hand_in, notebook, points, read
 
 from n2n_lib.course.check import EXERCISES
-from n2n_lib.course.grading.fence import why_no_bubblewrap
-from n2n_lib.course.grading.judge import Limits
-from n2n_lib.course.grading.marking import grade_submission
+from n2n_lib.course.grading.judging.fence import why_no_bubblewrap
+from n2n_lib.course.grading.judging.judge import Limits
+from n2n_lib.course.grading.judging.marking import grade_submission
+from n2n_lib.course.grading.judging.worker import FORKS
 from n2n_lib.course.grading.tasks import read_assignments
-from n2n_lib.course.grading.worker import FORKS
 from n2n_lib.course.lessons import stem_of
 
 

@@ -16,9 +16,9 @@ import pytest
 from handing_in import ACTIVATIONS, NOTEBOOKS, hand_in
 
 from n2n_lib.course.edition import student_version
-from n2n_lib.course.grading.judge import Limits
-from n2n_lib.course.grading.outputs import Outputs
+from n2n_lib.course.grading.judging.judge import Limits
 from n2n_lib.course.grading.run import Grade, grade
+from n2n_lib.course.grading.written.outputs import Outputs
 
 FULL = {
     "relu-forward": 1,

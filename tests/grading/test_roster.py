@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from made import made, rows
 
-from n2n_lib.course.grading.outputs import Outputs
-from n2n_lib.course.grading.roster import Entry, join, match, name_keys, read_roster
+from n2n_lib.course.grading.written.outputs import Outputs
+from n2n_lib.course.grading.written.roster import Entry, join, match, name_keys, read_roster
 
 CANVAS = (
     "Student,ID,SIS User ID,SIS Login ID,Section,Lesson 3 (77)\n"

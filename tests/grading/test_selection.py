@@ -13,11 +13,11 @@ from handing_in import NOTEBOOKS, PLAIN, hand_in, notebook, read
 from odd_answers import BELOW, RIGHT, RIGHT_FUNCTION, RULE, WRONG
 
 from n2n_lib.course.cells import LARGEST, read_cell
-from n2n_lib.course.grading.attempts import is_unsure, judge_answer
 from n2n_lib.course.grading.grades import Mark
-from n2n_lib.course.grading.judge import NotDefined, Worker
-from n2n_lib.course.grading.marking import grade_submission
-from n2n_lib.course.grading.selection import read_code, select
+from n2n_lib.course.grading.judging.attempts import is_unsure, judge_answer
+from n2n_lib.course.grading.judging.judge import NotDefined, Worker
+from n2n_lib.course.grading.judging.marking import grade_submission
+from n2n_lib.course.grading.judging.selection import read_code, select
 from n2n_lib.course.grading.tasks import Task, read_assignments
 from n2n_lib.course.lessons import stem_of
 

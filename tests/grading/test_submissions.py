@@ -23,9 +23,9 @@ from handing_in import (
 )
 
 from n2n_lib.course.edition import student_version
-from n2n_lib.course.grading import archives, submissions
-from n2n_lib.course.grading.layouts import HandedIn
-from n2n_lib.course.grading.matching import lesson_in
+from n2n_lib.course.grading.handed_in import archives, submissions
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.handed_in.matching import lesson_in
 from n2n_lib.course.grading.tasks import Assignment, read_assignments
 from n2n_lib.course.lessons import stem_of
 

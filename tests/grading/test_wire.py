@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from n2n_lib.course.grading.wire import (
+from n2n_lib.course.grading.judging.wire import (
     LARGEST,
     UNSET,
     decode,

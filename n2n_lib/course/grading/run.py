@@ -10,12 +10,12 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from n2n_lib.course.grading.grades import Grade
-from n2n_lib.course.grading.journal import Journal
-from n2n_lib.course.grading.judge import Limits
-from n2n_lib.course.grading.judges import Judges
-from n2n_lib.course.grading.layouts import Found, HandedIn, find_class
-from n2n_lib.course.grading.outputs import Outputs
+from n2n_lib.course.grading.handed_in.layouts import Found, HandedIn, find_class
+from n2n_lib.course.grading.judging.journal import Journal
+from n2n_lib.course.grading.judging.judge import Limits
+from n2n_lib.course.grading.judging.judges import Judges
 from n2n_lib.course.grading.tasks import Assignment, read_assignments
+from n2n_lib.course.grading.written.outputs import Outputs
 
 
 def grade(

@@ -1,4 +1,4 @@
-"""Try to get out from behind the fence: ``python -m n2n_lib.course.grading.probe FACTS``.
+"""Try to get out from behind the fence: ``python -m n2n_lib.course.grading.judging.probe FACTS``.
 
 `fence` starts it where answers run, with the places outside that it may try. What it prints are the
 ways that it found open. It loads no PyTorch, so that it takes no time to speak of.
@@ -13,7 +13,8 @@ import socket
 import sys
 from collections.abc import Callable
 
-from n2n_lib.course.grading.rights import give_up_rights
+from n2n_lib.course.grading.judging.calls import CALLS
+from n2n_lib.course.grading.judging.rights import close_in, give_up_rights, hide_memory
 
 
 def attempts(facts: dict) -> dict[str, Callable[[], object]]:
@@ -30,15 +31,11 @@ def attempts(facts: dict) -> dict[str, Callable[[], object]]:
         return connect
 
     def has_rights() -> bool:
-        with open("/proc/self/status") as file:
-            lines = dict(line.split(":", 1) for line in file if ":" in line)
-        sets = (
-            "CapPrm",
-            "CapEff",
-            "CapAmb",
-        )  # those to inherit help no program, without new rights
-        free = any(int(lines[name], 16) for name in sets) or int(lines["NoNewPrivs"]) != 1
-        return os.geteuid() == 0 or free
+        header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        known = libc.capget(header, sets) == 0
+        held = any(sets[i] for i in (0, 1, 3, 4))  # those to inherit help nobody
+        new = libc.prctl(39, 0, 0, 0, 0) != 1  # PR_GET_NO_NEW_PRIVS
+        return os.geteuid() == 0 or held or new or not known
 
     def write(path: str) -> bool:
         with open(path, "a") as file:
@@ -48,10 +45,24 @@ def attempts(facts: dict) -> dict[str, Callable[[], object]]:
         return libc.mount(None, b"/", None, 32 | 4096, None) == 0  # MS_REMOUNT | MS_BIND
 
     def sees_others() -> bool:
+        if not facts["closed"]:  # then it is known, and said
+            return False
         return os.path.exists(f"/proc/{facts['parent']}") or len(_processes()) > 9
 
     def pipes() -> bool:
         return os.write(os.open(facts["pipe"], os.O_WRONLY | os.O_NONBLOCK), b"x") > 0
+
+    def forks() -> bool:
+        if child := os.fork():
+            os.waitpid(child, 0)
+            return True
+        os._exit(0)
+
+    def calls(number: dict[str, int], *arguments: object) -> bool:
+        return libc.syscall(number[os.uname().machine], *arguments) >= 0
+
+    def by_name(name: str) -> dict[str, int]:
+        return dict(zip(("x86_64", "aarch64"), CALLS[name], strict=True))
 
     return {
         "read a file": lambda: open(facts["file"]).read(),
@@ -68,6 +79,16 @@ def attempts(facts: dict) -> dict[str, Callable[[], object]]:
         "become root": lambda: libc.setuid(0) == 0,
         "mount": remounts,
         "change its root": lambda: libc.chroot(b"/proc/1/root") == 0,
+        "make a namespace": lambda: libc.unshare(0x10000000) == 0,  # CLONE_NEWUSER
+        "start a process": forks,
+        "send signals": lambda: libc.kill(facts["parent"], 0) == 0,
+        "trace a process": lambda: libc.ptrace(16, facts["parent"], 0, 0) == 0,  # PTRACE_ATTACH
+        "talk to the host of a virtual machine": lambda: socket.socket(40, 1),  # AF_VSOCK
+        "use keys": lambda: calls(by_name("keyctl"), 0, -3, 0),  # the session's keyring
+        "take memory that stays": lambda: libc.shmget(0, 4096, 0o1600) >= 0,
+        "use io_uring": lambda: calls(
+            by_name("io_uring_setup"), 1, ctypes.create_string_buffer(120)
+        ),
     }
 
 
@@ -77,8 +98,11 @@ def _processes() -> list[str]:
 
 def main() -> None:
     """Try everything, and print how many ways were tried and which are open."""
+    facts = json.loads(sys.argv[1])
     give_up_rights()
-    tried = attempts(json.loads(sys.argv[1]))
+    tried = attempts(facts)
+    hide_memory()
+    close_in(facts["readable"])
     found = []
     for way, attempt in tried.items():
         try:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from n2n_lib.course.grading.grades import Grade
-from n2n_lib.course.grading.overrides import CHANGED, EXERCISE, Override, Students
-from n2n_lib.course.grading.sheets import (
+from n2n_lib.course.grading.written.overrides import CHANGED, EXERCISE, Override, Students
+from n2n_lib.course.grading.written.sheets import (
     Sheet,
     inert,
     number,

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +28,9 @@ from pathlib import Path
 
 import matplotlib
 
-LIBRARY = Path(__file__).resolve().parents[2]
+from n2n_lib.course.grading.text import plain
+
+LIBRARY = Path(__file__).resolve().parents[3]
 """The folder of the package ``n2n_lib``."""
 
 HOME = "/tmp"
@@ -53,11 +55,20 @@ SYSTEM = (
 SETTINGS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/localtime")
 """What programs need of /etc: where libraries and fonts are, and the time zone."""
 
+PARTS = ("bin", "lib", "lib64", "share", "pyvenv.cfg")
+"""What lies under the prefix of an interpreter, or of an environment, that it needs."""
+
 KEPT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """What a worker sees of the environment: nothing that may hold a password."""
 
 SECONDS = 30
 """That the attempts to break out may take."""
+
+
+CURE = (
+    "the kernel forbids user namespaces: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+)
+"""What to say where only root may make a namespace, as on Ubuntu since 23.10."""
 
 
 class FenceError(ValueError):
@@ -87,16 +98,23 @@ class Fence:
 
     def __str__(self) -> str:
         """Say in a line what holds."""
-        if self.open:
-            return f"Answers are NOT closed in: they can {', '.join(self.open)}."
-        if self.closed:
+        if self.closed and not self.open:
             return (
                 "Answers are closed in by bubblewrap: no network, no rights, none of your files. "
                 f"{self.tried} ways out were tried, none is open."
             )
+        can = f": they can {', '.join(self.open)}" if self.open else ""
+        if self.closed:
+            return f"Answers are NOT closed in{can}."
+        if not can and self.tried:
+            return (
+                f"Answers are closed in by filters of the kernel alone ({self.why}): they can open "
+                "none of your files, run no program and use no network, but learn which files and "
+                f"processes there are. {self.tried} ways out were tried, none is open."
+            )
         return (
-            f"Answers are NOT closed in ({self.why}): one that means harm can read and change your "
-            "files. Grade under an account that has nothing to lose."
+            f"Answers are NOT closed in ({self.why}){can}. One that means harm can read and change "
+            "your files. Grade under an account that has nothing to lose."
         )
 
 
@@ -106,30 +124,27 @@ def raise_fence(wanted: str = "auto") -> Fence:
     Parameters
     ----------
     wanted : str
-        ``auto``: bubblewrap if it works, else nothing, but not as root; ``required``: bubblewrap,
-        and no way out of those that are tried; ``none``: nothing.
+        ``auto``: bubblewrap if it works, else filters of the kernel, but not as root; ``required``:
+        bubblewrap; ``none``: no bubblewrap. With bubblewrap, no way out may be found.
 
     Raises
     ------
     FenceError
         If there is less than what is wanted, or a way out.
     """
-    if wanted == "none":
-        return Fence(False, why="as asked for")
-    if why := why_no_bubblewrap():
-        fence = Fence(False, why=why)
-    else:
-        tried, found = try_to_break_out()
-        fence = Fence(True, tried, found)
-    if fence.open:
-        raise FenceError(f"expected a fence around answers that holds, but {fence}")
-    if wanted == "required" and not fence.closed:
+    why = "as asked for" if wanted == "none" else why_no_bubblewrap()
+    if why and wanted == "required":
         raise FenceError(f"expected a fence around answers, got none: {why}")
-    if not fence.closed and _is_root():
+    if why and wanted == "auto" and _is_root():
         raise FenceError(
             f"expected a fence around answers when root grades, got none: {why}; grade as another "
             "user, or allow it by --fence none"
         )
+    if sys.platform != "linux":
+        return Fence(False, why=why)
+    fence = Fence(not why, *try_to_break_out(closed=not why), why)
+    if fence.closed and fence.open:
+        raise FenceError(f"expected a fence around answers that holds, but {fence}")
     return fence
 
 
@@ -140,18 +155,33 @@ def why_no_bubblewrap() -> str:
         return "bubblewrap is there on Linux only"
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed: apt install bubblewrap"
-    done = subprocess.run(
-        command([sys.executable, "-I", "-c", "print(7)"], closed=True),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env=environment(HOME),
-    )
+    try:
+        done = subprocess.run(
+            command([sys.executable, "-I", "-c", "print(7)"], closed=True),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environment(HOME),
+            timeout=SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap does not work here: {type(error).__name__}"
     if done.stdout.strip() == b"7":
         return ""
     said = (done.stderr.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
+    said = plain(said)
     if "ermission" in said or "not permitted" in said:
-        said += "; the kernel or AppArmor forbids user namespaces"
-    return f"bubblewrap does not work here: {said[:200]}"
+        said += f"; {CURE}"
+    return f"bubblewrap does not work here: {said}"
+
+
+@lru_cache(maxsize=1)
+def _options() -> str:
+    """Return what bubblewrap says about its own options."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        return subprocess.run(
+            ["bwrap", "--help"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS
+        ).stdout.decode(errors="replace")
+    return ""
 
 
 # ------------------------------------------------------------------------------ the command
@@ -183,73 +213,104 @@ def _bubblewrap() -> Iterator[str]:
         yield from ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
     else:
         yield from ("--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY))
-        yield from ("--cap-drop", "ALL", "--disable-userns")
+        yield from ("--cap-drop", "ALL")
+        if "--disable-userns" in _options():  # since bubblewrap 0.8
+            yield "--disable-userns"
     for place in SYSTEM:
         if os.path.islink(place):
             yield from ("--symlink", os.readlink(place), place)
         elif os.path.isdir(place):
             yield from ("--ro-bind", place, place)
+    yield from ("--dir", "/etc")  # which nobody else could look into otherwise
     for place in SETTINGS:
         yield from ("--ro-bind-try", os.path.realpath(place), place)
     for source, place in visible():
         for folder in reversed(Path(place).parents[:-1]):
-            yield from ("--dir", str(folder))  # which nobody else could look into otherwise
+            yield from ("--dir", str(folder))
         yield from ("--ro-bind", source, place)
-    yield from _links_to_interpreter()
+    shown = [*SYSTEM, *(place for _, place in visible())]
+    for link in _links_to_interpreter():
+        if link.is_symlink() and not _shown(link, shown):
+            yield from ("--symlink", os.readlink(link), str(link))
     yield from ("--proc", "/proc", "--dev", "/dev", "--dir", HOME)
     # No file may be made either, since millions of empty ones would fill the memory.
     yield from ("--remount-ro", "/dev", "--remount-ro", "/")
 
 
-def visible() -> list[tuple[str, str]]:
+@lru_cache(maxsize=1)
+def visible() -> tuple[tuple[str, str], ...]:
     """Return what an answer sees beside the system: real paths, and where they are seen.
 
-    The interpreter with its packages, this library without what lies around it, the folders of
-    ``PYTHONPATH``, and Matplotlib's list of fonts.
+    Of the interpreter, and of the environment it is in, the programs, packages and data; folders of
+    installed packages; this library without what lies around it; Matplotlib's list of fonts. A
+    folder of ``PYTHONPATH`` counts only if packages were installed into it: others are somebody's
+    work.
     """
-    folders = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix]
-    folders += [path for path in sys.path if path and _is_packages(path)]
-    folders += _paths("PYTHONPATH") + _paths("LD_LIBRARY_PATH")
-    around = {LIBRARY.parent, *LIBRARY.parent.parents, Path.home(), Path.home().resolve()}
-    wanted = [Path(f) for f in folders if f and Path(f).resolve() not in around]
-    wanted += [LIBRARY, Path(matplotlib.get_cachedir())]
-    seen = {str(place.resolve()): str(place.resolve()) for place in wanted if place.is_dir()}
-    pairs = list(seen.items())
-    pairs += [(str(p.resolve()), str(p)) for p in wanted if p.is_dir() and str(p) not in seen]
-    inside = [Path(place) for place in SYSTEM]
-    return sorted(
-        {pair for pair in pairs if not any(top in Path(pair[1]).parents for top in inside)},
-        key=lambda pair: pair[1],  # a folder before what lies in it
-    )
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    prefixes |= {str(link.parent.parent) for link in _links_to_interpreter() if _is_prefix(link)}
+    wanted = [Path(prefix, part) for prefix in prefixes for part in PARTS]
+    wanted += [*map(Path, _packages()), LIBRARY, *fonts()]
+    wanted += [path for path in map(Path, _paths("LD_LIBRARY_PATH")) if _is_libraries(path)]
+    seen = [place for place in wanted if place.exists() and not _shown(place, SYSTEM)]
+    real = {(str(place.resolve()), str(place.resolve())) for place in seen}
+    named = {(str(place.resolve()), os.path.abspath(place)) for place in seen}
+    return tuple(sorted(real | named, key=lambda pair: pair[1]))  # a folder before what is in it
 
 
-def _is_packages(path: str) -> bool:
-    """Whether a folder of `sys.path` holds installed packages."""
-    own = [*site.getsitepackages(), site.getusersitepackages()]
-    return any(Path(path) == Path(each) for each in own)
+def readable() -> list[str]:
+    """Return the places that an answer may read, if it sees more: see `paths.read_only`."""
+    return [*SYSTEM, *SETTINGS, *(place for _, place in visible())]
+
+
+def fonts() -> list[Path]:
+    """Return Matplotlib's lists of fonts, which every worker would make anew otherwise."""
+    return sorted(Path(matplotlib.get_cachedir()).glob("fontlist-*.json"))
+
+
+def _packages() -> list[str]:
+    """Return the folders of installed packages that `sys.path` names."""
+    known = [*site.getsitepackages(), site.getusersitepackages()]
+    known += [path for path in _paths("PYTHONPATH") if any(Path(path).glob("*.dist-info"))]
+    places = set(map(os.path.abspath, known))
+    return [path for path in map(os.path.abspath, filter(None, sys.path)) if path in places]
+
+
+def _is_libraries(folder: Path) -> bool:
+    """Whether a folder of ``LD_LIBRARY_PATH`` is one of libraries, as /opt/cuda/lib64."""
+    named = any(name.startswith("lib") for name in (folder.name, folder.parent.name))
+    return named and any(folder.glob("*.so*"))
+
+
+def _is_prefix(interpreter: Path) -> bool:
+    """Whether an interpreter lies in the ``bin`` of an installation of Python."""
+    library = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return any((interpreter.parent.parent / lib / library).is_dir() for lib in ("lib", "lib64"))
+
+
+def _shown(place: Path, folders: Iterable[str]) -> bool:
+    """Whether a place lies in one of some folders, or is one."""
+    return any(Path(folder) in (place, *place.parents) for folder in folders)
 
 
 def _paths(variable: str) -> list[str]:
     return [path for path in os.environ.get(variable, "").split(os.pathsep) if path]
 
 
-def _links_to_interpreter() -> Iterator[str]:
-    """Yield the links between `sys.executable` and the file that it is, where they are not seen."""
-    path = Path(sys.executable)
-    shown = [Path(place) for _, place in visible()] + [Path(place) for place in SYSTEM]
+def _links_to_interpreter() -> list[Path]:
+    """Return the links from `sys.executable` to the file that it is, and the file."""
+    path, chain = Path(sys.executable), []
     for _ in range(20):  # so many links in a chain are none of a system that works
+        chain.append(path)
         if not path.is_symlink():
-            return
-        target = os.readlink(path)
-        if not any(top in path.parents for top in shown):
-            yield from ("--symlink", target, str(path))
-        path = Path(os.path.normpath(path.parent / target))
+            break
+        path = Path(os.path.normpath(path.parent / os.readlink(path)))
+    return chain
 
 
 def environment(folder: str) -> dict[str, str]:
     """Return the environment of a worker: a home of its own, one thread, this library."""
     single = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    paths = [str(LIBRARY.parent), *_paths("PYTHONPATH")]
+    paths = [str(LIBRARY.parent), *_packages()]  # those of a user's own are not found otherwise
     return {
         **{name: os.environ[name] for name in KEPT if name in os.environ},
         **dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), folder),
@@ -257,6 +318,7 @@ def environment(folder: str) -> dict[str, str]:
         **dict.fromkeys(single, "1"),
         "PATH": os.environ.get("PATH", os.defpath),  # Windows finds libraries by it
         "MPLCONFIGDIR": matplotlib.get_cachedir(),  # else every worker would look for fonts
+        "MATPLOTLIBRC": matplotlib.get_data_path(),  # nobody's own settings
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": os.pathsep.join(paths),
     }
@@ -269,8 +331,13 @@ def _is_root() -> bool:
 # ------------------------------------------------------------------------------ trying it
 
 
-def try_to_break_out() -> tuple[int, tuple[str, ...]]:
-    """Let a process behind the fence try to get out.
+def try_to_break_out(*, closed: bool) -> tuple[int, tuple[str, ...]]:
+    """Let a process that is closed in as answers are try to get out.
+
+    Parameters
+    ----------
+    closed : bool
+        Whether bubblewrap closes it in.
 
     Returns
     -------
@@ -306,15 +373,18 @@ def try_to_break_out() -> tuple[int, tuple[str, ...]]:
             "port": port,
             "home": str(Path.home()),
             "parent": os.getpid(),
+            "closed": closed,
+            "readable": readable(),
         }
-        words = [sys.executable, "-m", "n2n_lib.course.grading.probe", json.dumps(facts)]
+        words = [sys.executable, "-m", "n2n_lib.course.grading.judging.probe", json.dumps(facts)]
         with suppress(subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
             done = subprocess.run(
-                command(words, closed=True),
+                command(words, closed=closed),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=environment(HOME),
+                cwd=None if closed else folder,
+                env=environment(HOME if closed else str(folder)),
                 timeout=SECONDS,
             )
             said = json.loads(done.stdout)

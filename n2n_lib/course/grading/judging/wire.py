@@ -9,13 +9,14 @@ that no exercise asks for.
 from __future__ import annotations
 
 import math
-import textwrap
 from typing import Annotated, Any, BinaryIO
 
 import msgspec
 import torch
 from msgspec import UNSET, Meta, Struct, UnsetType
 from torch import Tensor
+
+from n2n_lib.course.grading.text import plain
 
 LARGEST = 2**20
 """Bytes of a frame, at most: the largest of a right answer has 25 thousand."""
@@ -208,9 +209,3 @@ def _tensor(value: Numbers) -> Tensor:
     if not content:
         return torch.empty(shape, dtype=dtype)
     return torch.frombuffer(bytearray(content), dtype=dtype).reshape(shape)
-
-
-def plain(text: str) -> str:
-    """Make a text from outside fit for a line of a table: short, on one line, printable."""
-    short = textwrap.shorten(text[:1000], 100, placeholder=" ...")
-    return "".join(c if c.isprintable() else "?" for c in short)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from n2n_lib.course.grading.archives import (
+from n2n_lib.course.grading.handed_in.archives import (
     ARCHIVE,
     LITTER,
     OTHER_ARCHIVE,
@@ -19,8 +19,8 @@ from n2n_lib.course.grading.archives import (
     Tree,
     names_in,
 )
-from n2n_lib.course.grading.downloads import NUMBERS, Owner, owner_of
-from n2n_lib.course.grading.matching import NOTEBOOK, lesson_in
+from n2n_lib.course.grading.handed_in.downloads import NUMBERS, Owner, owner_of
+from n2n_lib.course.grading.handed_in.matching import NOTEBOOK, lesson_in
 
 MOST_UNKNOWN = 50
 """Lines about what belongs to no student, at most."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from n2n_lib.course.grading.sheets import read_sheet, visible
+from n2n_lib.course.grading.written.sheets import read_sheet, visible
 
 _COLUMNS = {
     "id": "id|idnumber|idnummer|studentid|studentnumber|studentno|matriculationnumber"

@@ -24,12 +24,13 @@ import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from n2n_lib.course.grading.grades import Grade, Mark
-from n2n_lib.course.grading.journal import from_line, to_line
-from n2n_lib.course.grading.judge import Limits, kill_tree
-from n2n_lib.course.grading.layouts import HandedIn
-from n2n_lib.course.grading.marking import grade_submission
-from n2n_lib.course.grading.rights import hide_memory
-from n2n_lib.course.grading.submissions import read_submission
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.handed_in.submissions import read_submission
+from n2n_lib.course.grading.judging.journal import from_line, to_line
+from n2n_lib.course.grading.judging.judge import Limits, kill_tree
+from n2n_lib.course.grading.judging.leftovers import remove_leftovers, temporary_folder
+from n2n_lib.course.grading.judging.marking import grade_submission
+from n2n_lib.course.grading.judging.rights import hide_memory
 from n2n_lib.course.grading.tasks import Assignment, read_assignments
 
 MEMORY = 2**30
@@ -72,7 +73,9 @@ class Judges:
 
     def __enter__(self) -> Judges:
         self._others = multiprocessing.active_children()
-        self._folder = tempfile.TemporaryDirectory(prefix="n2n-grade-", ignore_cleanup_errors=True)
+        remove_leftovers()
+        self._folder = temporary_folder()
+        os.chmod(self._folder.name, 0o711)  # a worker of root's is another user, and passes through
         self._pool = ProcessPool(
             self._jobs,
             initializer=_begin,

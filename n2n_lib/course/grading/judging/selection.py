@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from n2n_lib.course.cells import lines_of, read_cell
 from n2n_lib.course.grading.grades import Piece
-from n2n_lib.course.grading.remarks import remarks_on
+from n2n_lib.course.grading.judging.remarks import remarks_on
 from n2n_lib.course.grading.tasks import Task
 from n2n_lib.course.needed import known, names_of, reached
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from n2n_lib.course.grading.attempts import is_unsure, judge_answer
 from n2n_lib.course.grading.grades import Grade, Mark
-from n2n_lib.course.grading.judge import LARGEST_CODE, NoAnswer, Worker
-from n2n_lib.course.grading.submissions import Submission
+from n2n_lib.course.grading.handed_in.submissions import Submission
+from n2n_lib.course.grading.judging.attempts import is_unsure, judge_answer
+from n2n_lib.course.grading.judging.judge import LARGEST_CODE, NoAnswer, Worker
 from n2n_lib.course.grading.tasks import Assignment, Task
 
 MOST_REMARKS = 100

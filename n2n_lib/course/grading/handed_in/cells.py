@@ -6,7 +6,7 @@ import ast
 import json
 import re
 
-from n2n_lib.course.grading.matching import LONGEST_CELL
+from n2n_lib.course.grading.handed_in.matching import LONGEST_CELL
 
 INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff]")
 """Characters that come along from web pages, and that nobody sees."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from n2n_lib.course.grading.grades import Grade
-from n2n_lib.course.grading.outputs import Outputs
-from n2n_lib.course.grading.sheets import visible
+from n2n_lib.course.grading.written.outputs import Outputs
+from n2n_lib.course.grading.written.sheets import visible
 
 MOST_DOUBTFUL = 10
 """Answers to look at that are listed; the others are counted."""

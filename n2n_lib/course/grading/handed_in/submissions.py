@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from n2n_lib.course.grading.archives import LARGEST, MOST, Entry, Files, Part
-from n2n_lib.course.grading.cells import code_cells, kind_of
-from n2n_lib.course.grading.layouts import HandedIn
-from n2n_lib.course.grading.matching import (
+from n2n_lib.course.grading.handed_in.archives import LARGEST, MOST, Entry, Files, Part
+from n2n_lib.course.grading.handed_in.cells import code_cells, kind_of
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.handed_in.matching import (
     NOTEBOOK,
     exercises_in,
     is_exact,
@@ -20,7 +20,7 @@ from n2n_lib.course.grading.matching import (
     written,
 )
 from n2n_lib.course.grading.tasks import Assignment, Task
-from n2n_lib.course.grading.wire import plain
+from n2n_lib.course.grading.text import plain
 
 MOST_READ = 100
 """Notebooks of a student that are read, at most."""

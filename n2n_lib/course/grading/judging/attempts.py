@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from n2n_lib.course.check.judge import Verdict
-from n2n_lib.course.grading.judge import NoAnswer, NotDefined, Worker
-from n2n_lib.course.grading.selection import Answer, read_code
+from n2n_lib.course.grading.judging.judge import NoAnswer, NotDefined, Worker
+from n2n_lib.course.grading.judging.selection import Answer, read_code
 from n2n_lib.course.grading.tasks import Task
 
 ELSEWHERE = re.compile(

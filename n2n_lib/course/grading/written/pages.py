@@ -16,7 +16,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from n2n_lib.course.grading.grades import Grade, Mark, Piece
-from n2n_lib.course.grading.revealed import reveal, reveal_code
+from n2n_lib.course.grading.written.revealed import reveal, reveal_code
 from n2n_lib.course.lessons import TOPICS, label_of
 from n2n_lib.support.files import file_names, write_atomically
 

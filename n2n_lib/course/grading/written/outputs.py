@@ -8,20 +8,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from n2n_lib.course.grading.gradebooks import Export, write_canvas, write_moodle
 from n2n_lib.course.grading.grades import Grade, Mark
-from n2n_lib.course.grading.layouts import HandedIn
-from n2n_lib.course.grading.overrides import (
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.written.gradebooks import Export, write_canvas, write_moodle
+from n2n_lib.course.grading.written.overrides import (
     Override,
     append_overrides,
     apply,
     read_overrides,
     resolve,
 )
-from n2n_lib.course.grading.pages import INDEX, page_names, write_class_page, write_feedback
-from n2n_lib.course.grading.roster import Class, join, listed, read_roster
-from n2n_lib.course.grading.sheets import visible
-from n2n_lib.course.grading.table import Changes, read_changes, write_csv
+from n2n_lib.course.grading.written.pages import INDEX, page_names, write_class_page, write_feedback
+from n2n_lib.course.grading.written.roster import Class, join, listed, read_roster
+from n2n_lib.course.grading.written.sheets import visible
+from n2n_lib.course.grading.written.table import Changes, read_changes, write_csv
 from n2n_lib.support.files import make_writable
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import shutil
 import signal
@@ -20,20 +21,26 @@ import psutil
 
 from n2n_lib.course.check.exercise import Exercise, tensors_in
 from n2n_lib.course.check.judge import Verdict, judge_calls, librarys
-from n2n_lib.course.grading.fence import HOME, command, environment, why_no_bubblewrap
 from n2n_lib.course.grading.grades import Piece
-from n2n_lib.course.grading.wire import (
+from n2n_lib.course.grading.judging.fence import (
+    HOME,
+    command,
+    environment,
+    readable,
+    why_no_bubblewrap,
+)
+from n2n_lib.course.grading.judging.wire import (
     LARGEST,
     UNSET,
     Answer,
     Raised,
     decode,
-    plain,
     receive,
     send,
     unpack,
 )
-from n2n_lib.course.grading.worker import FORKS
+from n2n_lib.course.grading.judging.worker import FORKS
+from n2n_lib.course.grading.text import plain
 
 NONSENSE = "its process sent something that is no answer"
 
@@ -139,7 +146,9 @@ class Worker:
             return
         # Behind the fence there is a folder already; so nothing is left if all this is killed.
         self._folder = None if self.closed else tempfile.mkdtemp(prefix="n2n-grade-")
-        words = [sys.executable, "-m", "n2n_lib.course.grading.worker"]
+        if self._folder:
+            os.chmod(self._folder, 0o755)  # a worker of root's is another user; nothing is in there
+        words = [sys.executable, "-m", "n2n_lib.course.grading.judging.worker"]
         self._process = subprocess.Popen(
             command(words, closed=self.closed),
             stdin=subprocess.PIPE,
@@ -170,6 +179,7 @@ class Worker:
             "megabytes": self.megabytes,
             "seconds": self.seconds,
             "closed": self.closed,
+            "readable": readable(),
         }
         answer = self._ask(request, "ready", "undefined", "error")
         if missing := self._missing(exercise, name, answer):

@@ -1,4 +1,4 @@
-"""The process that runs students' code: ``python -m n2n_lib.course.grading.worker``.
+"""The process that runs students' code: ``python -m n2n_lib.course.grading.judging.worker``.
 
 It reads requests on its standard input and answers on its standard output, see `wire`. For every
 exercise it forks, so that each begins fresh, but without loading PyTorch again; where there is no
@@ -23,14 +23,18 @@ from functools import partial
 from types import ModuleType
 from typing import Any, BinaryIO
 
+import matplotlib
 import psutil
 import torch
 
 from n2n_lib.course.check import EXERCISES  # all are loaded once, before the forks
 from n2n_lib.course.check.exercise import tensors_in
 from n2n_lib.course.check.judge import is_the_librarys, our_version
-from n2n_lib.course.grading.rights import give_up_rights
-from n2n_lib.course.grading.wire import Raised, encode, pack, raised, receive, send
+from n2n_lib.course.grading.judging.rights import close_in, give_up_rights, hide_memory
+from n2n_lib.course.grading.judging.wire import Raised, encode, pack, raised, receive, send
+
+FILES = 200
+"""Files and pipes that an answer may have open: each pipe takes memory that is not its own."""
 
 FORKS = sys.platform == "linux"  # on macOS a fork after PyTorch is loaded may hang
 
@@ -58,7 +62,9 @@ def main() -> None:
     """Serve requests until the input ends."""
     requests, answers = _take_over_the_streams()
     torch.set_num_threads(1)
+    _settle_matplotlib()
     give_up_rights()
+    hide_memory()  # afterwards: it is undone by becoming another user
     _tie_to_parent(also_orphans=True)  # afterwards: another user has to be tied anew
     _say(answers, {"ready": True})
     while (request := receive(requests)) is not None:
@@ -84,6 +90,12 @@ def _take_over_the_streams() -> tuple[BinaryIO, BinaryIO]:
     return streams
 
 
+def _settle_matplotlib() -> None:
+    """Let Matplotlib do with folders it cannot write to; it refuses to be imported otherwise."""
+    folder = os.environ["MPLCONFIGDIR"]
+    matplotlib.get_cachedir = matplotlib.get_configdir = lambda: folder
+
+
 def _tie_to_parent(also_orphans: bool = False) -> None:
     """Let this process die with its parent, and adopt what its children leave behind (Linux)."""
     if sys.platform == "linux":
@@ -107,6 +119,7 @@ def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
     """Define what is asked for, a function or class, then use it until no more cases come."""
     asked = pickle.loads(request)
     _limit(asked["megabytes"], asked["seconds"])
+    close_in([*asked["readable"], os.getcwd()])
     sys.addaudithook(_refusal(asked["closed"]))
     pieces, name = asked["pieces"], asked["function"]
     namespace = _namespace()
@@ -186,6 +199,7 @@ def _limit(megabytes: int, seconds: float) -> None:
         with open("/proc/self/statm") as file:
             taken = int(file.read().split()[0]) * resource.getpagesize()
         limits |= {resource.RLIMIT_AS: taken + megabytes * 2**20, resource.RLIMIT_NPROC: 0}
+        limits |= {resource.RLIMIT_MSGQUEUE: 0, resource.RLIMIT_NOFILE: FILES}
     for limit, most in limits.items():
         resource.setrlimit(limit, (most, most))
 

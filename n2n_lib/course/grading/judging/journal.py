@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from n2n_lib.course.grading.grades import Grade
-from n2n_lib.course.grading.judge import Limits
+from n2n_lib.course.grading.judging.judge import Limits
 from n2n_lib.course.grading.tasks import Assignment
 from n2n_lib.support.files import write_atomically
 
@@ -96,6 +96,6 @@ def _digest(assignments: Sequence[Assignment], limits: Limits) -> str:
         for assignment in assignments
     ]
     digest = hashlib.sha256(json.dumps([asked, asdict(limits)]).encode())
-    for file in sorted(Path(__file__).parents[2].rglob("*.py")):
+    for file in sorted(Path(__file__).parents[3].rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()

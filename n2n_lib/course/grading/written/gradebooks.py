@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from n2n_lib.course.grading.grades import Grade
-from n2n_lib.course.grading.sheets import inert, shown, visible, write_sheet
+from n2n_lib.course.grading.written.sheets import inert, shown, visible, write_sheet
 
 MOODLE_IDS = {"email": "Email address", "id": "ID number", "login": "Username"}
 """Columns by which Moodle's gradebook knows users, by kind of id."""

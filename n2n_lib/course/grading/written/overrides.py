@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from n2n_lib.course.grading.grades import Grade
-from n2n_lib.course.grading.roster import IDENTITIES, name_keys
-from n2n_lib.course.grading.sheets import (
+from n2n_lib.course.grading.written.roster import IDENTITIES, name_keys
+from n2n_lib.course.grading.written.sheets import (
     inert,
     number,
     plain,

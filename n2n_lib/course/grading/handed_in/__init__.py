@@ -1,0 +1,1 @@
+"""What a class handed in: found, opened, and read, but not run."""

@@ -1,0 +1,1 @@
+"""What instructors write and get: tables, pages, rosters, corrections, files for gradebooks."""
