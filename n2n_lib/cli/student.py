@@ -84,7 +84,7 @@ def _print_edition(console: Console, changes: Changes, folder: Path) -> None:
         "up to date": changes.unchanged,
         "yours, kept": changes.kept,
         "newer, beside yours": list(changes.beside.values()),
-        "removed, other lessons took their place": changes.removed,
+        "removed, out of date": changes.removed,
     }
     table = Table.grid(padding=(0, 2))
     for outcome, names in lines.items():

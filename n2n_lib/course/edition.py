@@ -33,7 +33,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from n2n_lib.course import first_cell
-from n2n_lib.course.lessons import EDITION, SUCCESSORS, stem_of
+from n2n_lib.course.lessons import EDITION, NAMES, SUCCESSORS, stem_of
 from n2n_lib.course.notebooks import (
     BESIDE_PACKAGE,
     INSTALLED,
@@ -64,7 +64,13 @@ LIBRARY = "n2n_lib/__init__.py"
 COMMENT = b"n2n student edition"
 """What our zip files say of themselves; no other is ever replaced."""
 
+PROGRESS = "progress"
+"""The id of the cell that students' lessons end with."""
+
 WIDTH = 84  # of a line of a hint in a stub
+
+NEWER = re.compile(r"\.new\d*(?=\.\w+$)")
+"""What marks a version that was written beside the student's own, see `_names`."""
 
 LOOK = VIEW_STATE | {"jupyter", "vscode"}
 """Metadata of a cell that say how it is shown, which is no work."""
@@ -87,7 +93,8 @@ class Changes:
     beside : dict of str to str
         Of files in `kept` that have a newer version: the file that holds it.
     removed
-        Were as we had written them, and other lessons have taken their place.
+        Were as we had written them, and are no more: other lessons have taken their place, or the
+        library has such a file no longer.
     succeeded : dict of str to list of str
         Of lessons of an earlier order with the student's work in them, which stay as they are:
         the files that have taken their place, and received their answers.
@@ -155,6 +162,9 @@ def make_edition(
     for name, content in contents.items():
         _place(folder, name, content, manifest, changes)
         _write_manifest(folder / EDITION, manifest)  # after each: an interrupted update goes on
+    for name in _obsolete(contents, manifest):
+        _remove(folder, name, manifest, changes)
+        _write_manifest(folder / EDITION, manifest)
     for name in earlier:
         _succeed(folder, name, contents, manifest, changes)
         _write_manifest(folder / EDITION, manifest)
@@ -215,8 +225,11 @@ def _pack(file: BinaryIO, folder: str, contents: dict[str, bytes]) -> None:
 def _is_packed_edition(path: Path) -> bool:
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return archive.comment == COMMENT
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.comment == COMMENT
+    except zipfile.BadZipFile:
+        return False
 
 
 # ---------------------------------------------------------------------- what it is made from
@@ -226,7 +239,15 @@ def _source(source: str | os.PathLike | None, target: Path) -> Path:
     """Return the folder of the lessons, those of an instructor or of a student edition."""
     if source is None and _may_be_source(Path()) and target.resolve() != Path().resolve():
         return Path()
-    lessons = find_lessons(source)
+    try:
+        lessons = find_lessons(source)
+    except ValueError:
+        if source is None and any(NAMES.fullmatch(path.stem) for path in Path().glob("*.ipynb")):
+            raise ValueError(
+                f"expected to be called in a newer edition, got {Path.cwd()}: unpack the newer one "
+                f"beside the one to update, with its file {EDITION}, and call this in there"
+            ) from None
+        raise
     if not lessons:
         raise ValueError(f"expected lessons NN_name.ipynb in {source or 'notebooks'}, found none")
     return lessons[0].parent
@@ -259,7 +280,7 @@ def _reissued(source: Path, library: bool) -> dict[str, bytes]:
     contents = {}
     for name, given in _read_manifest(source / EDITION).items():
         path = source / name
-        if ".." in Path(name).parts or Path(name).is_absolute():
+        if not _is_inside(name):
             raise ValueError(f"{source / EDITION}: expected files in its folder, got {name}")
         if not path.is_file() or (_is_of_library(name) and not library):
             continue  # somebody hands out fewer lessons than there are
@@ -271,6 +292,11 @@ def _reissued(source: Path, library: bool) -> dict[str, bytes]:
         lesson = name.endswith(".ipynb")
         contents[name] = _notebook(_unrun(path)) if lesson else path.read_bytes()
     return contents
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name in a manifest, which may come from anybody, stays in its folder."""
+    return ".." not in Path(name).parts and not Path(name).is_absolute()
 
 
 def _is_of_library(name: str) -> bool:
@@ -310,19 +336,24 @@ def student_version(path: str | os.PathLike) -> NotebookNode:
     path = Path(path)
     lesson = read_lesson(path)  # without outputs
     lesson.metadata = nbformat.from_dict(METADATA)
+    if any(cell.id == PROGRESS for cell in lesson.cells):
+        raise ValueError(
+            f"{path}: expected a lesson of the instructor's, got one of a student edition without "
+            f"its file {EDITION}"
+        )
     lesson.cells = [cell for cell in lesson.cells if "instructor" not in _tags(cell)]
     for cell in lesson.cells:
         if BEGIN in cell.source or END in cell.source:
             cell.source = _with_stub(path, cell)
         tags = set(_tags(cell)) & {"exercise", "check"}
         if tags:
-            cell.metadata.tags = [*_tags(cell), "raises-exception"]
+            cell.metadata.tags = list(dict.fromkeys([*_tags(cell), "raises-exception"]))
             cell.metadata.deletable = False
         if "check" in tags:
             cell.metadata.editable = False
     lesson.cells += [
         new_markdown_cell("## Your progress", id="progress-title"),
-        new_code_cell("from n2n_lib import check\n\ncheck.progress()", id="progress"),
+        new_code_cell("from n2n_lib import check\n\ncheck.progress()", id=PROGRESS),
     ]
     nbformat.validate(lesson)
     return lesson
@@ -435,6 +466,22 @@ def _place(
             changes.kept.append(name)
         if given == new:
             return  # the student works in this very version
+
+
+def _obsolete(contents: dict[str, bytes], manifest: dict[str, str]) -> list[str]:
+    """Return what the folder got as part of a library that has it no longer."""
+    if LIBRARY not in contents:
+        return []
+    names = [name for name in manifest if name.startswith("n2n_lib/") and _is_inside(name)]
+    return sorted(name for name in names if NEWER.sub("", name) not in contents)
+
+
+def _remove(folder: Path, name: str, manifest: dict[str, str], changes: Changes) -> None:
+    """Remove a file that nobody has changed; any other stays, and is the student's from now on."""
+    given = manifest.pop(name)
+    if _present(folder / name) == given:
+        (folder / name).unlink()
+        changes.removed.append(name)
 
 
 def _earlier(folder: Path, contents: dict[str, bytes], manifest: dict[str, str]) -> list[str]:

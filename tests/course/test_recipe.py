@@ -223,6 +223,13 @@ def test_points_are_a_number(tmp_path: Path, points: object, read):
     assert str(caught.value) == f"{path}, {words}"
 
 
+def test_a_check_is_one_of_the_library(tmp_path: Path):
+    path = lesson_with(tmp_path)
+    path.write_text(path.read_text().replace("check.relu_forward", "check.relu_sideways"))
+    with pytest.raises(LessonError, match="expected an exercise in .*found none named relu_sidew"):
+        read_assignments(tmp_path)
+
+
 def test_a_cell_is_an_exercise_or_a_check(tmp_path: Path):
     path = lesson_with(tmp_path, tags=["check", "exercise"])
     with pytest.raises(LessonError, match="cell relu-check: expected the tag exercise or check"):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -597,6 +598,48 @@ def test_the_cell_that_installs_is_there_once(course, tmp_path: Path):
     assert sources.count("%pip") == 1 and "two.whl" in sources
 
 
+def test_what_the_library_has_no_longer_goes_unless_somebody_changed_it(
+    handed_out: Path, tmp_path: Path
+):
+    mine = tmp_path / "mine"
+    make_edition(mine, handed_out)  # without the library
+    ours, work = "n2n_lib/old.py", "n2n_lib/course/mine.py"
+    beside, outside = "n2n_lib/framework/conv.new.py", "n2n_lib/../../outside.py"
+    manifest = json.loads((mine / record.EDITION).read_text())
+    for name in (ours, work, beside, outside):
+        (mine / name).parent.mkdir(parents=True, exist_ok=True)
+        (mine / name).write_text(name)
+        manifest["files"][name] = fingerprint(name.encode(), name)
+    (mine / work).write_text("changed")
+    (mine / record.EDITION).write_text(json.dumps(manifest))
+    assert make_edition(mine, handed_out).removed == []
+    assert make_edition(mine, handed_out, library=True).removed == [ours]
+    there = {name for name in (ours, work, beside, outside) if (mine / name).exists()}
+    assert there == {work, beside, outside}
+    assert make_edition(mine, handed_out).removed == []
+
+
+def test_lessons_of_students_without_their_manifest_are_no_source(course, tmp_path: Path):
+    _, student = course
+    (student / record.EDITION).unlink()
+    done = run("student", tmp_path / "mine", "--source", student)
+    assert_one_line(done, "01_a.ipynb: expected a lesson of the instructor's, got one of a student")
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_update_of_itself_says_where_to_call_it(handed_out, tmp_path: Path, monkeypatch, lost):
+    """In a folder without a clone beside it, where a newer edition was meant to be."""
+    monkeypatch.setattr(edition_module, "BESIDE_PACKAGE", tmp_path / "none")
+    monkeypatch.setattr(notebooks, "BESIDE_PACKAGE", tmp_path / "none")
+    make_edition(tmp_path / "mine", handed_out)
+    if lost:
+        (tmp_path / "mine" / record.EDITION).unlink()
+    monkeypatch.chdir(tmp_path / "mine")
+    done = run("student", "../other" if lost else ".")
+    assert_one_line(done, "expected to be called in a newer edition, got", "unpack the newer one")
+
+
 # ---------------------------------------------------------------------- a zip file
 
 
@@ -625,11 +668,14 @@ def test_a_zip_file_is_replaced_if_it_is_ours(handed_out: Path, tmp_path: Path):
     with zipfile.ZipFile(work, "w") as archive:
         archive.writestr("01_a.ipynb", "mine")
     (tmp_path / "text.zip").write_text("mine")
-    for path in (work, tmp_path / "text.zip"):
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 1, 1, 255, 0, 0))
+    for path in (work, tmp_path / "text.zip", broken):
         before = path.read_bytes()
         assert_one_line(run("student", path, "--source", handed_out), "expected the name of a new")
         assert path.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ours.zip", "text.zip", "work.zip"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["broken.zip", "ours.zip", "text.zip", "work.zip"]
 
 
 # ---------------------------------------------------------------------- the command

@@ -149,6 +149,8 @@ def _task(
     name, function = statement.value.func.attr, statement.value.args[0].id
     if exercise is None or statement.value.func.value.id != "check":
         raise ValueError(f"expected an exercise, then check.NAME(FUNCTION), got {source!r}")
+    if name not in check.EXERCISES:
+        raise ValueError(f"expected an exercise in n2n_lib/course/check, found none named {name}")
     if needed(before, function):
         raise ValueError(f"expected {function} to be left to the student, it is defined before")
     return Task(
