@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import linecache
+import os
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -233,10 +237,19 @@ def test_each_region_becomes_a_stub(tmp_path: Path):
     assert told(run(stubs)) == "Scale: not written yet. Hint: Keep x, and multiply."
 
 
-def test_a_class_is_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv(
-        "PYTHONPATH", str(Path(__file__).parent)
-    )  # of scale_exercise, for the worker
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have scale_exercise where a worker may see it: in a folder of packages, for all to read."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        Path(folder, "scale-1.dist-info").mkdir()
+        shutil.copy(Path(__file__).with_name("scale_exercise.py"), folder)
+        monkeypatch.setenv("PYTHONPATH", folder)
+        monkeypatch.syspath_prepend(folder)
+        yield
+
+
+def test_a_class_is_graded(tmp_path: Path, installed: None):
     source = lesson(tmp_path / "lessons")
     handed_in = {
         "right": CELL,
