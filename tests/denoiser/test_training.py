@@ -97,8 +97,8 @@ class Diary(Module):
 
 
 def numbered(count: int) -> tuple[Tensor, Tensor]:
-    """Image i is i everywhere, from 1; its target is 3 i."""
-    first = torch.arange(1, count + 1).float().view(-1, 1, 1, 1).expand(count, 3, 2, 2)
+    """Image i is i everywhere, from 2, since ones may be meant as 0-1; its target is 3 i."""
+    first = torch.arange(2, count + 2).float().view(-1, 1, 1, 1).expand(count, 3, 2, 2)
     return first, 3 * first
 
 
@@ -119,7 +119,7 @@ def test_every_pair_is_seen_once_an_epoch_in_a_new_order():
     seen = diary().seen
     assert [len(batch) for batch in seen] == [4, 4, 2] * 2  # the last batch is smaller
     first, second = sum(seen[:3], []), sum(seen[3:], [])
-    assert sorted(first) == sorted(second) == list(range(1, 11))
+    assert sorted(first) == sorted(second) == list(range(2, 12))
     assert first != sorted(first) and first != second
 
 
