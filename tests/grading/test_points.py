@@ -81,7 +81,7 @@ def test_hostile_answers_cost_nothing_else_but_what_calls_them(graded):
 
 
 def test_nothing_is_left_behind(graded):
-    temporary = graded[0] / "temporary"
+    temporary = (graded[0] / "temporary").resolve()
     assert list(temporary.iterdir()) == []
     for process in psutil.process_iter():
         try:
@@ -99,13 +99,12 @@ def test_bubblewrap_closes_the_answer_in(tmp_path: Path):
     body = (
         "import ctypes\nlibc = ctypes.CDLL(None)\n"
         f"gone = libc.unlink({path}.encode())\n"
-        "with open('/proc/net/dev') as file: lines = file.read().splitlines()\n"
-        "raise ValueError(f'{gone} {len(lines)}')"
+        "raise ValueError(gone)"
     )
     hand_in(tmp_path / "one", (UPSAMPLING, notebook(UPSAMPLING, {"upsample-forward": body})))
     lessons = [lesson for lesson in read_assignments(NOTEBOOKS) if lesson.name == UPSAMPLING]
     with Limits(closed=True).worker() as worker:
         done = grade_submission(read(tmp_path / "one", [UPSAMPLING]), lessons, worker)
-    assert "ValueError: -1 3" in done.marks[f"{N}/upsample-forward"].message  # loopback alone
+    assert "ValueError: -1" in done.marks[f"{N}/upsample-forward"].message
     assert points(done) == {f"{N}/upsample-backward": 2} | REST
     assert target.exists()
