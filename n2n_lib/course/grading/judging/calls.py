@@ -54,11 +54,22 @@ CALLS: dict[str, tuple[int | None, int]] = {
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
-    # Memory that outlives the process, or is not counted as its own.
+    "process_mrelease": (448, 448),
+    # Memory that outlives the process, or is not counted as its own. What others have made of it is
+    # found by small numbers that anybody can guess.
     "shmget": (29, 194),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
     "semget": (64, 190),
+    "semop": (65, 193),
+    "semtimedop": (220, 192),
+    "semctl": (66, 191),
     "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
     "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     # A second way to make calls, past this filter; and calls with a long record of holes.
@@ -107,6 +118,8 @@ CALLS: dict[str, tuple[int | None, int]] = {
     "sethostname": (170, 161),
     "setdomainname": (171, 162),
     "vhangup": (153, 58),
+    # Locks, for which others would wait: a file that is only read can be locked, too.
+    "flock": (73, 32),
     # Files, by name.
     "creat": (85, None),
     "mkdir": (83, None),
@@ -152,16 +165,31 @@ CALLS: dict[str, tuple[int | None, int]] = {
 }
 """Calls that end in "operation not permitted"."""
 
+COMMANDS: dict[str, tuple[tuple[int, int], tuple[int, ...]]] = {
+    # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ. Others lock, take
+    # a lease, make pipes larger, or let the kernel send a signal to any process of the user.
+    "fcntl": ((72, 25), (0, 1, 2, 3, 4, 1030, 1032)),
+    # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, TCGETS2. Others change flags of a
+    # file that is only read, or devices.
+    "ioctl": ((16, 29), (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451, 0x802C542A)),
+}
+"""Calls that do many things: their numbers, and the commands, their second argument, that work."""
+
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """Column of `CALLS`, and how the kernel names the machine (AUDIT_ARCH)."""
 
 LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # instructions of BPF
-NUMBER, MACHINE, FIRST_ARGUMENT = 0, 4, 16  # where they lie in struct seccomp_data
+NUMBER, MACHINE, FIRST_ARGUMENT, SECOND_ARGUMENT = (
+    0,
+    4,
+    16,
+    24,
+)  # where they lie in struct seccomp_data
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000
 
 
 def refuse_calls() -> bool:
-    """Let the kernel refuse to this process, for good, what is in `CALLS`.
+    """Let the kernel refuse to this process, for good, `CALLS`, and all but some `COMMANDS`.
 
     Returns
     -------
@@ -203,4 +231,10 @@ def _program(pid: int) -> list[tuple[int, int, int, int]]:
     for numbers, own in (((234, 131), pid), ((302, 261), 0)):  # tgkill, prlimit64
         program += [(EQUAL, 0, 3, numbers[column]), (LOAD, 0, 0, FIRST_ARGUMENT)]
         program += [(EQUAL, 1, 0, own), (RETURN, 0, 0, denied), (LOAD, 0, 0, NUMBER)]
+    for numbers, allowed in COMMANDS.values():
+        program += [(EQUAL, 0, 2 * len(allowed) + 2, numbers[column])]
+        program += [(LOAD, 0, 0, SECOND_ARGUMENT)]
+        for command in allowed:
+            program += [(EQUAL, 0, 1, command), (RETURN, 0, 0, ALLOW)]
+        program += [(RETURN, 0, 0, denied)]
     return [*program, (RETURN, 0, 0, ALLOW)]

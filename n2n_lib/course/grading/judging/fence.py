@@ -39,18 +39,19 @@ HOME = "/tmp"
 NOBODY = 65534
 """The user and group that answers run as, where the process that grades can choose."""
 
+PROGRAMS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "share")
+
 SYSTEM = (
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
+    *(f"/usr/{part}" for part in PROGRAMS),
+    *(f"/usr/local/{part}" for part in PROGRAMS),
+    *(f"/{part}" for part in PROGRAMS[:-1]),
     "/nix/store",
     "/gnu/store",
 )
-"""Folders of programs and their libraries: files of packages, which anybody may read."""
+"""Folders of programs and their libraries: files of packages, which anybody may read.
+
+Not all of /usr: images of Docker have people's work in /usr/src.
+"""
 
 SETTINGS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/localtime")
 """What programs need of /etc: where libraries and fonts are, and the time zone."""
@@ -216,6 +217,7 @@ def _bubblewrap() -> Iterator[str]:
         yield from ("--cap-drop", "ALL")
         if "--disable-userns" in _options():  # since bubblewrap 0.8
             yield "--disable-userns"
+    yield from ("--dir", "/usr", "--dir", "/usr/local")  # as below: for nobody
     for place in SYSTEM:
         if os.path.islink(place):
             yield from ("--symlink", os.readlink(place), place)
@@ -251,6 +253,7 @@ def visible() -> tuple[tuple[str, str], ...]:
     wanted = [Path(prefix, part) for prefix in prefixes for part in PARTS]
     wanted += [*map(Path, _packages()), LIBRARY, *fonts()]
     wanted += [path for path in map(Path, _paths("LD_LIBRARY_PATH")) if _is_libraries(path)]
+    wanted += Path("/usr/local").glob("cuda*/lib*")  # which a PyTorch of the system is linked to
     seen = [place for place in wanted if place.exists() and not _shown(place, SYSTEM)]
     real = {(str(place.resolve()), str(place.resolve())) for place in seen}
     named = {(str(place.resolve()), os.path.abspath(place)) for place in seen}

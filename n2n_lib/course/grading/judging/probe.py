@@ -19,7 +19,7 @@ from n2n_lib.course.grading.judging.rights import close_in, give_up_rights, hide
 
 def attempts(facts: dict) -> dict[str, Callable[[], object]]:
     """Return what is tried, by what it would mean if it works: without an error, and truly."""
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc, room = ctypes.CDLL(None, use_errno=True), ctypes.create_string_buffer(512)
 
     def connects(family: int, place: str | tuple) -> Callable[[], object]:
         def connect() -> bool:
@@ -61,6 +61,10 @@ def attempts(facts: dict) -> dict[str, Callable[[], object]]:
     def calls(number: dict[str, int], *arguments: object) -> bool:
         return libc.syscall(number[os.uname().machine], *arguments) >= 0
 
+    def handles(call: Callable[..., int], *arguments: object) -> bool:
+        with open(os.__file__) as file:  # one that it may read
+            return call(file.fileno(), *arguments) >= 0
+
     def by_name(name: str) -> dict[str, int]:
         return dict(zip(("x86_64", "aarch64"), CALLS[name], strict=True))
 
@@ -86,6 +90,10 @@ def attempts(facts: dict) -> dict[str, Callable[[], object]]:
         "talk to the host of a virtual machine": lambda: socket.socket(40, 1),  # AF_VSOCK
         "use keys": lambda: calls(by_name("keyctl"), 0, -3, 0),  # the session's keyring
         "take memory that stays": lambda: libc.shmget(0, 4096, 0o1600) >= 0,
+        "use memory of others": lambda: libc.shmctl(0, 14, room) >= 0,  # SHM_INFO
+        "lock a file": lambda: handles(libc.flock, 1 | 4),  # LOCK_SH | LOCK_NB
+        "change flags of a file": lambda: handles(libc.ioctl, 0x80086601, room),  # or read them
+        "let the kernel send signals": lambda: handles(libc.fcntl, 8, facts["parent"]),  # F_SETOWN
         "use io_uring": lambda: calls(
             by_name("io_uring_setup"), 1, ctypes.create_string_buffer(120)
         ),
