@@ -31,6 +31,7 @@ OK, WARNING, FAULT = "ok", "warning", "fault"
 DISTRIBUTION = "n2n-lib"
 
 IMPORT_NAMES = {
+    "ipython": "IPython",
     "jupyter-client": "jupyter_client",
     "jupyter-core": "jupyter_core",
     "pillow": "PIL",

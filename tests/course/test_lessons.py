@@ -465,11 +465,18 @@ def long_numbers(text: str) -> list[str]:
     return [f for f in fractions if len(re.split("[eE]", f)[0].replace(".", "").lstrip("0")) > 6]
 
 
+def rounding_errors(text: str) -> list[str]:
+    """Return differences so small that they are what is left of rounding."""
+    return re.findall(
+        r"(?:difference|off by|error)\w*:? (?:of )?(\d(?:\.\d+)?e-(?:0[6-9]|[1-9]\d))", text
+    )
+
+
 def test_numbers_show_no_digits_that_depend_on_the_machine(lesson: NotebookNode):
     for cell in code_cells(lesson):
         if "nbval-ignore-output" not in tags(cell):
             for text in output_texts(cell):
-                assert long_numbers(text) == [], cell.source
+                assert long_numbers(text) + rounding_errors(text) == [], cell.source
 
 
 @pytest.mark.parametrize(
@@ -482,6 +489,11 @@ def test_numbers_show_no_digits_that_depend_on_the_machine(lesson: NotebookNode)
 )
 def test_long_numbers_are_recognised(text: str, found: list[str]):
     assert long_numbers(text) == found
+
+
+def test_rounding_errors_are_recognised():
+    assert rounding_errors("largest difference 5e-11, off by 1.2e-07") == ["5e-11", "1.2e-07"]
+    assert rounding_errors("difference below 1e-08, off by < 1e-10, difference 2e-03") == []
 
 
 @pytest.mark.parametrize("address", [r" at 0x[0-9a-f]{6,}"])
