@@ -52,6 +52,56 @@ SUCCESSORS = {
 }
 """Names of notebooks in earlier editions, and the topics that they are about today."""
 
+FIRST_LESSON = {
+    "denoiser.images": "two_noisy_copies",
+    "denoiser.photographs": "two_noisy_copies",
+    "denoiser.sampling": "two_noisy_copies",
+    "denoiser.metrics": "two_noisy_copies",
+    "denoiser.noise": "photographs",
+    "denoiser.classical": "photographs",
+    "denoiser.evaluation": "photographs",
+    "denoiser.linear": "photographs",
+    "ssim": "photographs",
+    "framework.module": "gradients",
+    "framework.gradcheck": "gradients",
+    "framework.conv": "convolution",
+    "framework.kernels": "convolution",  # the choice of kernels
+    "framework.kernels.unfold": "convolution",  # the report's, which the lessons derive
+    "framework.upsampling": "upsampling",
+    "framework.activations": "activations",
+    "framework.losses": "loss_and_sequential",
+    "framework.containers": "loss_and_sequential",
+    "framework.init": "sgd",
+    "framework.optim": "sgd",
+    "framework.schedules": "sgd",
+    "denoiser.model": "training",
+    "denoiser.networks": "training",
+    "framework.torch_twin": "training",
+    "framework.transposed": "transposed_convolution",
+    "framework.kernels.doubling": "speed",
+    "framework.kernels.fast": "speed",
+    "framework.kernels.product": "speed",
+    "framework.kernels.windows": "speed",
+    "framework.kernels.winograd": "speed",
+    "denoiser.stream": "unet",
+    "denoiser.camera": "camera",
+    "framework.distributed": "scale",
+    # In the file of an earlier lesson, and derived in a later one:
+    "AdaGrad": "optimisers",
+    "Adam": "optimisers",
+    "he_std": "depth",
+    "he_normal_": "depth",
+    "he_uniform_": "depth",
+    "WeightAverage": "optimisers",
+    "Residual": "milestone",
+    "Concat": "unet",
+    "unet": "unet",
+    "recorrupt": "one_noisy_picture",
+    "RecorruptedStream": "one_noisy_picture",
+    "adapt": "one_noisy_picture",
+}
+"""The lesson from which on a file or a name of the library may be used; others, from the first."""
+
 
 def number_of(topic: str) -> int:
     """Return the place of a lesson in the order of all, ``1`` for the first, electives last.

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import nbformat
 import pytest
 import torch
-from answers import LESSONS, PLACES, SOLUTION, judge, student, untouched
+from answers import LESSONS, PLACES, SOLUTION, ByTorch, judge, student, untouched
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 from torch.nn import functional
@@ -1748,7 +1748,7 @@ BY_TORCH: dict[str, Callable] = {
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in IN_PLACE])
 def test_the_solution_is_what_torch_computes(name: str):
     """Judge PyTorch as if it were a student."""
-    verdict = judge_calls(EXERCISES[name], BY_TORCH[name])
+    verdict = judge_calls(EXERCISES[name], ByTorch(BY_TORCH[name]))
     assert verdict.right, verdict.message
 
 
@@ -1764,8 +1764,8 @@ def test_the_solution_is_what_torch_computes(name: str):
     ],
 )
 def test_twice_what_torch_computes_is_off_by_a_factor(name: str, capsys):
-    message = judge(name, lambda *arguments: 2 * BY_TORCH[name](*arguments))
-    assert "a constant factor of 2" in message
+    verdict = judge_calls(EXERCISES[name], ByTorch(lambda *a: 2 * BY_TORCH[name](*a)))
+    assert "a constant factor of 2" in verdict.message
 
 
 @every_exercise_in_place

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from answers import answered, emptied
+from answers import ByTorch, answered, emptied
 from nbformat.v4 import new_code_cell
 from notebook_files import write
 from scale_exercise import CELL, Scale
@@ -79,7 +79,7 @@ def test_the_solution_is_what_torch_computes():
             grads = torch.autograd.grad(x * s, (x, s), grad_output)
         return x * s, grads[0], 2 * grads[1]
 
-    assert judge_calls(Scale, by_torch).right
+    assert judge_calls(Scale, ByTorch(by_torch)).right
 
 
 @pytest.mark.parametrize("mistake", Scale.mistakes, ids=lambda mistake: mistake.sentence)

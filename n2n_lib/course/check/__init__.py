@@ -11,6 +11,7 @@ collected: ``check.answers()`` gives them back, and ``check.mine()`` makes a ker
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ from n2n_lib.course.check.collecting import answers
 from n2n_lib.course.check.exercise import EXERCISES
 from n2n_lib.course.check.judge import CheckFailed, right_or_library
 from n2n_lib.course.check.kernel_set import mine
+from n2n_lib.course.check.showing import CaseShown, show_case
 from n2n_lib.course.lessons import label_of, number_of
 
 if TYPE_CHECKING:
@@ -54,7 +56,45 @@ EXERCISES.update(_in_order)
 
 globals().update(EXERCISES)  # check.NAME
 
-__all__ = ["EXERCISES", "CheckFailed", "answers", "go_on_with", "mine", "progress", *EXERCISES]
+__all__ = ["EXERCISES", "CheckFailed", "answers", "case", "go_on_with", "mine", "progress"]
+__all__ += list(EXERCISES)
+
+
+def case(name: str, which: int | str = 0) -> CaseShown:
+    """Look closely at a case of an exercise: what is given, and what should come out.
+
+    Parameters
+    ----------
+    name : str
+        Of the exercise; the check itself will do.
+    which : int or str
+        Number of the case, from 0, or its name in the table that the check prints.
+
+    Returns
+    -------
+    CaseShown
+        With `arguments`, `expected`, and ``got(answer)`` to try an answer on it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such exercise, or no such case.
+
+    Examples
+    --------
+    >>> case("output_size", "stride 2, with a rest").expected
+    (3,)
+    """
+    name = name if isinstance(name, str) else getattr(name, "__name__", None) or name.name
+    if name not in EXERCISES:
+        raise ValueError(f"expected the name of an exercise, got {name!r}{_nearest(name)}")
+    return show_case(EXERCISES[name], which)
+
+
+def _nearest(name: str) -> str:
+    """Suggest an exercise."""
+    near = difflib.get_close_matches(name, EXERCISES, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def go_on_with(function: Callable[..., Any], exercise: str | None = None) -> Callable[..., Any]:

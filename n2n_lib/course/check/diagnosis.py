@@ -1,7 +1,17 @@
 """Say in words what is wrong with a student's answer.
 
-The first explanation that fits is given: a known mistake, then an exception, a wrong type, shape or
-dtype, a factor, another order of the numbers, and at last where they are wrong.
+`Diagnosis.explain` asks one question after the other, and the first that has an answer gives the
+sentence. Each is answered only if it is true of every case that fails, and nothing that is right
+speaks against it:
+
+1. Does it do what a known mistake does (`known`), with its results and its changes of the input?
+2. Does it use ready-made functions, a copy, loops, where the exercise says no?
+3. Did it raise, or return a wrong type or number of values?
+4. Are the numbers right, and something else wrong: their shape, dtype, sign, a factor, their order?
+5. Does it do what a small edit of the solution does (`edits`)?
+6. Is there one shape, one place, one sign of an argument, where all that is wrong is?
+
+Where nothing fits, the smallest case that fails is shown, with what was given, expected and got.
 """
 
 from __future__ import annotations
@@ -10,7 +20,8 @@ import itertools
 import math
 import textwrap
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +29,11 @@ import torch
 from torch import Tensor
 
 import n2n_lib
+from n2n_lib.course.check.edits import same_edits
 from n2n_lib.course.check.exercise import Case, Exercise
-from n2n_lib.course.check.known import known_mistake
+from n2n_lib.course.check.known import known_mistakes
 from n2n_lib.course.check.outcome import Outcome
+from n2n_lib.course.check.showing import differing, in_full, size_of
 from n2n_lib.course.check.table import WIDTH, cut, describe
 
 ERRORS = (
@@ -67,39 +80,97 @@ _ORDER = (
 )
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """What is said to an answer that is not right.
+
+    Attributes
+    ----------
+    kind : str
+        Which question was answered: ``"known"``, ``"factor"``, ``"shown"`` and so on, by the names
+        of the methods of `Diagnosis`.
+    text : str
+        One to four sentences.
+    """
+
+    kind: str
+    text: str
+
+
 class Diagnosis:
     """What a student's answer made of every case, and why it is not right."""
 
     def __init__(self, exercise: Exercise, outcomes: list[Outcome]) -> None:
         self.exercise, self.outcomes = exercise, outcomes
         self.wrong = [outcome for outcome in outcomes if not outcome.right]
+        self.right = [outcome for outcome in outcomes if outcome.right]
 
-    def explain(self) -> str:
-        """Return the first explanation that fits, in one or two sentences."""
+    def explain(self) -> Explanation:
+        """Return the first explanation that fits."""
         changed = next((outcome.changed[0] for outcome in self.outcomes if outcome.changed), None)
-        if known := known_mistake(self.exercise, self.outcomes, effects=True):
-            return known
+        if known := known_mistakes(self.exercise, self.outcomes, effects=True):
+            return Explanation("known", _either(known))
         if not self.wrong:
-            return self._diagnose_changed(changed)
-        known = known_mistake(self.exercise, self.outcomes)
-        known = known or known_mistake(self.exercise, self.outcomes, everywhere=False)
-        if known:
-            return f"{known} It also changed its input: {changed}." if changed else known
-        text = (
-            self._diagnose_error()
-            or self._diagnose_type()
-            or self._diagnose_shape()
-            or self._diagnose_dtype()
-            or self._diagnose_not_finite()
-            or self._diagnose_factor()
-            or self._diagnose_order()
-            or self._diagnose_place()
-            or self._diagnose_sign()
-            or self._diagnose_cases()
+            if text := self._ready_made() or self._copied_or_looped():
+                return Explanation("forbidden", text)
+            return Explanation("changed", self._changed(changed))
+        kind, text = next(
+            (question.__name__.strip("_"), text)
+            for question in self._questions()
+            if (text := question())
         )
-        return f"{text} It also changed its input, {changed}: mend that first." if changed else text
+        if changed:
+            text += f" It also changed its input, {changed}: mend that first."
+        return Explanation(kind, text)
 
-    def _diagnose_changed(self, what: str) -> str:
+    def _questions(self) -> Iterator[Callable[[], str | None]]:
+        yield self._known
+        yield self._ready_made
+        yield self._known_elsewhere
+        yield self._error
+        yield self._type
+        yield self._transposed
+        yield self._reshaped
+        yield self._dtype
+        yield self._factor
+        yield self._order
+        yield self._edit
+        yield self._shape
+        yield self._not_finite
+        yield self._place
+        yield self._sign_of_argument
+        yield self._shown
+
+    # ------------------------------------------------------------ right numbers, wrong means
+
+    def _ready_made(self) -> str | None:
+        """Explain that functions were called which do the exercise's work."""
+        used = dict.fromkeys(name for outcome in self.outcomes for name in outcome.seen.used)
+        if not used:
+            return None
+        right = "" if self.wrong else "The numbers are right, but your"
+        return (
+            f"{right or 'Your'} {self.exercise.kind} uses {_names_of(list(used))}. That is "
+            "ready-made: this course builds it from tensor operations, `unfold` and `fold`, so "
+            "write it with these."
+        )
+
+    def _copied_or_looped(self) -> str | None:
+        """Explain right numbers that came about as the exercise does not allow."""
+        if any(outcome.seen.copied for outcome in self.outcomes):
+            return (
+                "The numbers are right, but they are a copy: the result has to be a view, which "
+                f"shares the memory of {self.exercise.view_of}. Does `contiguous`, `clone`, "
+                "`reshape` or an index copy them?"
+            )
+        if not self.exercise.loops and any(outcome.seen.loops for outcome in self.outcomes):
+            return (
+                "The numbers are right, but there is a loop in it. The exercise asks for tensor "
+                "operations that do all at once."
+            )
+        return None
+
+    def _changed(self, what: str) -> str:
         """Explain right numbers at the price of the input."""
         message = f"The numbers are right, but your {self.exercise.kind} changed its input: {what} "
         if what.startswith("the list"):
@@ -114,164 +185,259 @@ class Diagnosis:
             "methods that end in an underscore, or put the old values back."
         )
 
-    def _diagnose_error(self) -> str | None:
-        """Say which case, with which arguments, raised what."""
+    # ------------------------------------------------------------ mistakes that are known
+
+    def _known(self) -> str | None:
+        return _either(known_mistakes(self.exercise, self.outcomes))
+
+    def _known_elsewhere(self) -> str | None:
+        """Explain a known mistake in an answer that raises, or has wrong shapes, besides."""
+        known = known_mistakes(self.exercise, self.outcomes, everywhere=False)
+        if not known:
+            return None
+        raised = next((outcome for outcome in self.wrong if outcome.error is not None), None)
+        if raised is None:
+            return f"{_either(known)} And look at the shapes: one of them is wrong besides."
+        return f"{_either(known)} And {self._raised(raised)}"
+
+    def _edit(self) -> str | None:
+        """Explain what does the same as a right answer with one small edit, or two such."""
+        edits = same_edits(self.exercise, self.outcomes)
+        if not edits:
+            return None
+        return (
+            f"Your {self.exercise.kind} gives, in every case, what a right one would give "
+            f"{' or '.join(edits[:2])}."
+        )
+
+    # ------------------------------------------------------------ exceptions and types
+
+    def _error(self) -> str | None:
+        """Say which case, with which arguments, raised what, and what it means."""
         first = next((outcome for outcome in self.outcomes if outcome.error is not None), None)
         if first is None:
             return None
-        text = (str(first.error).strip().splitlines() or [""])[0]
-        error = type(first.error).__name__ + (f": {textwrap.shorten(text, 160)}" if text else "")
-        message = f"The case “{first.case.name}” with {_arguments(first.case)} raised {error}"
+        message = _upper(self._raised(first)) + self._but_right()
+        sentence = self._meaning(first) or self._edit()
+        return f"{message} {sentence}" if sentence else message
+
+    def _raised(self, outcome: Outcome) -> str:
+        error = outcome.error
+        text = (str(error).strip().splitlines() or [""])[0]
+        what = type(error).__name__ + (f": {textwrap.shorten(text, 160)}" if text else "")
+        message = f"the case “{outcome.case.name}” with {_arguments(outcome.case)} raised {what}"
         message = message.rstrip(".") + "."
-        if line := _line(first.error, self.exercise):
-            message += f" The line is `{line}`."
-        if right := [outcome.case.name for outcome in self.outcomes if outcome.right]:
-            message += f" It is right on {_list(right)}."
+        line = _line(error, self.exercise)
+        return f"{message} The line is `{line}`." if line else message
+
+    def _meaning(self, outcome: Outcome) -> str:
+        """Say what an exception means, if that is known."""
         of_classes = ()
         if self.exercise.kind == "class":
             missing = f"'{self.exercise.name}' object has no attribute"
+            line = _line(outcome.error, self.exercise)
             of_classes = ((missing, UNSET if line else UNDEFINED), *CLASS_ERRORS)
-        for part, sentence in (*self.exercise.errors, *of_classes, *ERRORS):
-            if part in f"{type(first.error).__name__}: {first.error}":
-                return f"{message} {sentence}"
-        return message
+        said = f"{type(outcome.error).__name__}: {outcome.error}"
+        for part, sentence, *conditions in (*self.exercise.errors, *of_classes, *ERRORS):
+            if part in said and all(self._tells_apart(condition) for condition in conditions):
+                return sentence
+        return ""
 
-    def _diagnose_type(self) -> str | None:
+    def _tells_apart(self, condition: Callable[[dict[str, Any]], bool]) -> bool:
+        """Whether a condition on the arguments holds of every case that fails, and of no other."""
+        return all(condition(outcome.case.arguments) for outcome in self.wrong) and not any(
+            condition(outcome.case.arguments) for outcome in self.right
+        )
+
+    def _type(self) -> str | None:
         """Explain None, a wrong number of values, and a wrong type."""
-        asked = ", ".join(self.exercise.returns)
         for outcome in self.wrong:
-            case = "" if outcome is self.wrong[0] else f" in the case “{outcome.case.name}”"
+            case = "" if outcome is self.outcomes[0] else f" in the case “{outcome.case.name}”"
             if outcome.returned is None and not self.exercise.in_place and not self.exercise.use:
-                return (
-                    f"Your function returned nothing (None){case}. Does it end in `return {asked}`?"
-                )
+                return self._nothing()
             if len(outcome.got) != len(outcome.expected):
+                asked = ", ".join(self.exercise.returns)
                 end = "" if self.exercise.use else f" End with `return {asked}`."
                 return (
                     f"Expected {len(self.exercise.returns)} values, {asked}, got "
                     f"{describe(outcome.returned)}{case}.{end}"
                 )
             for index, expected, got in outcome.wrong_values("wrong type"):
-                kind = _kind(expected)
-                if got is None:
-                    method = "method" if self.exercise.kind == "class" else "function"
-                    return (
-                        f"{_upper(self._which(index))} is nothing (None){case}. Does the {method} "
-                        "that computes it end in a `return`?"
-                    )
-                message = (
-                    f"Wrong type: {self._which(index)} should be {_article(kind)}, got "
-                    f"{_article(_kind(got))}{case}."
-                )
-                if kind == "int" and isinstance(got, float):
-                    return message + " Divide with `//`, which rounds down, instead of `/`."
-                if kind != "tensor" and isinstance(got, Tensor):
-                    return message + " Turn it into a Python number with `.item()`, or use `math`."
-                return message
+                return self._wrong_type(index, expected, got, case)
         return None
 
-    def _diagnose_shape(self) -> str | None:
-        """Explain a wrong shape."""
-        for outcome in self.outcomes:
-            for index, expected, got in outcome.wrong_values("wrong shape"):
-                message = (
-                    f"Wrong shape: in the case “{outcome.case.name}” {self._which(index)} should "
-                    f"be {tuple(expected.shape)}, got {tuple(got.shape)}."
-                )
-                right = [other.case.name for other in self.outcomes if other.right]
-                tail = f" It is right on {_list(right)}: what is different here?" if right else ""
-                return message + (self._explain_shape(expected, got) or tail)
-        return None
+    def _nothing(self) -> str:
+        """Explain a function that returns None."""
+        names = [outcome.case.name for outcome in self.wrong if outcome.returned is None]
+        if len(names) == len(self.outcomes):
+            return "Your function returned nothing (None): does it end in a `return`?"
+        where = f"{_list(names[:3])}{' and others' if len(names) > 3 else ''}"
+        return (
+            f"Your function returned nothing (None) in {where}: is there a way through it on which "
+            "no `return` is reached, past a loop or an `if`?"
+        )
 
-    def _explain_shape(self, expected: Tensor, got: Tensor) -> str | None:
+    def _wrong_type(self, index: int, expected: Any, got: Any, case: str) -> str:
+        kind = _kind(expected)
+        if got is None:
+            method = "method" if self.exercise.kind == "class" else "function"
+            return (
+                f"{_upper(self._which(index))} is nothing (None){case}. Does the {method} "
+                "that computes it end in a `return`?"
+            )
+        message = (
+            f"Wrong type: {self._which(index)} should be {_article(kind)}, got "
+            f"{_article(_kind(got))}{case}."
+        )
+        if kind == "int" and isinstance(got, float):
+            return f"{message} A whole number stays one with `//`, where `/` makes a float of it."
+        if kind != "tensor" and isinstance(got, Tensor):
+            return message + " Turn it into a Python number with `.item()`, or use `math`."
+        return message
+
+    # ------------------------------------------------------------ right numbers, wrong form
+
+    def _transposed(self) -> str | None:
+        """Explain dimensions that are only in another order."""
+        return self._of_shapes(self._explain_transposed)
+
+    def _reshaped(self) -> str | None:
+        """Explain a shape that is wrong although all the numbers are there."""
+        return self._of_shapes(self._explain_reshaped)
+
+    def _shape(self) -> str | None:
+        """Explain any other wrong shape."""
+        return self._of_shapes(self._explain_shape, bare=True)
+
+    def _of_shapes(
+        self, explain: Callable[[Tensor, Tensor], str], *, bare: bool = False
+    ) -> str | None:
+        """Explain wrong shapes, if one explanation is true of every case that fails.
+
+        If not, and `bare`, the first of them is only named.
+        """
+        found = [
+            (outcome, *value)
+            for outcome in self.wrong
+            for value in outcome.wrong_values("wrong shape")
+        ]
+        if not found:
+            return None
+        outcome, index, expected, got = found[0]
+        texts = {explain(expected, got) for _, _, expected, got in found}
+        all_fail_so = {id(outcome) for outcome, *_ in found} == {id(each) for each in self.wrong}
+        text = texts.pop() if len(texts) == 1 and all_fail_so else ""
+        if not text and not bare:
+            return None
+        message = (
+            f"Wrong shape: in the case “{outcome.case.name}” {self._which(index)} should be "
+            f"{tuple(expected.shape)}, got {tuple(got.shape)}."
+        )
+        if text:
+            return f"{message} {text}"
+        return f"{message}{self._but_right()} Given was {_arguments(outcome.case)}."
+
+    def _explain_transposed(self, expected: Tensor, got: Tensor) -> str:
+        order = self._permutation(expected, got)
+        if not order:
+            return ""
+        if got.dim() == 2:
+            return "It is transposed: the numbers are right, rows and columns are swapped."
+        return f"The numbers are right, the dimensions are transposed: try permute{order}."
+
+    def _explain_reshaped(self, expected: Tensor, got: Tensor) -> str:
+        if got.numel() != expected.numel():
+            return ""
+        if not self.exercise.close(expected.flatten(), got.flatten()):
+            return ""
+        if got.dim() == expected.dim():
+            return "The numbers are right, but the sizes are not: compute them again."
+        return "The numbers are right; only the shape is missing, so end with a reshape."
+
+    def _explain_shape(self, expected: Tensor, got: Tensor) -> str:
         """Tell what would turn one shape into the other."""
-        if order := self._permutation(expected, got):
-            if got.dim() == 2:
-                return " It is transposed: the numbers are right, rows and columns are swapped."
-            return f" The numbers are right, the dimensions are transposed: try permute{order}."
         if got.dim() == 0:
-            return " It is a single number: one sum or mean too many."
+            return "It is a single number: one sum or mean too many."
         if got.shape == expected.shape[1:] and self.exercise.axes[:1] == ("image",):
             return (
-                " The batch is missing, the first dimension: does a sum, a mean or an index take "
+                "The batch is missing, the first dimension: does a sum, a mean or an index take "
                 "it away? Every image has a result of its own."
             )
         if got.dim() == expected.dim() + 1 and got.shape[1:] == expected.shape:
             if self.exercise.axes[:1] != ("image",) and self.exercise.close(expected, got.sum(0)):
-                return " It has one result for each image: sum over the batch, the first dimension."
-            return " It has one dimension too many in front."
-        if got.numel() == expected.numel():
-            if not self.exercise.close(expected.flatten(), got.flatten()):
-                return (
-                    " The number of values is right; the dimensions are not where they should be."
-                )
-            if got.dim() == expected.dim():
-                return " The numbers are right, but the sizes are not: compute them again."
-            return " The numbers are right; only the shape is missing, so end with a reshape."
+                return "It has one result for each image: sum over the batch, the first dimension."
+            return "It has one dimension too many in front."
         if got.dim() == expected.dim():
             short = [d for d in range(got.dim()) if got.shape[d] == expected.shape[d] - 1]
             others = [d for d in range(got.dim()) if got.shape[d] != expected.shape[d]]
-            if short == others:
+            if short == others and self._begins_alike(expected, got):
                 missing = " and ".join(f"one {self._axis(d)}" for d in short)
-                return f" That is {missing} too few: is a + 1 missing, or a loop one short?"
-        return None
+                return f"That is {missing} too few: is a + 1 missing, or a loop one short?"
+        return ""
+
+    def _begins_alike(self, expected: Tensor, got: Tensor) -> bool:
+        """Whether a smaller tensor holds the first numbers of a larger one."""
+        part = expected[tuple(slice(size) for size in got.shape)]
+        return self.exercise.close(part, got)
 
     def _axis(self, dim: int) -> str:
         axes = self.exercise.axes
         return axes[dim] if dim < len(axes) else f"place along dimension {dim}"
 
-    def _diagnose_dtype(self) -> str | None:
-        for outcome in self.wrong:
-            for _, expected, got in outcome.wrong_values("wrong dtype", "wrong numbers"):
-                if got.dtype == expected.dtype:
-                    continue
-                if not torch.allclose(got.float(), expected.float(), rtol=1e-5, atol=1e-6):
-                    continue
-                return (
-                    f"The numbers are right, but the dtype should be {expected.dtype}, that of the "
-                    f"input, got {got.dtype}. Make new tensors with `torch.zeros_like(...)` or "
-                    "`dtype=x.dtype`."
-                )
-        return None
+    def _dtype(self) -> str | None:
+        """Explain right numbers of another dtype."""
+        found = [value for outcome in self.wrong for value in outcome.wrong_values()]
+        for _, expected, got in found:
+            if not isinstance(expected, Tensor) or expected.shape != got.shape:
+                return None
+            if got.dtype == expected.dtype:
+                return None
+            if not torch.allclose(got.float(), expected.float(), rtol=1e-5, atol=1e-6):
+                return None
+        if not found or any(outcome.error is not None for outcome in self.wrong):
+            return None
+        _, expected, got = found[0]
+        return (
+            f"The numbers are right, but the dtype should be {expected.dtype}, that of the "
+            f"input, got {got.dtype}. Make new tensors with `torch.zeros_like(...)` or "
+            "`dtype=x.dtype`."
+        )
 
-    def _diagnose_not_finite(self) -> str | None:
-        for outcome in self.wrong:
-            for _, expected, got in outcome.wrong_values("not finite"):
-                kind = "not a number (nan)" if got.isnan().any() else "infinite"
-                where = tuple((~got.isfinite()).nonzero()[0].tolist())
-                there = "".join(
-                    f", the first where {name} is {value[where].item():.4g}"
-                    for name, value in outcome.case.arguments.items()
-                    if self.exercise.elementwise and value.shape == expected.shape
-                )
-                return (
-                    f"Some results are {kind} in the case “{outcome.case.name}”{there}. Look for "
-                    "an exp of a large number, a division by zero, or a tensor from torch.empty "
-                    "never filled."
-                )
-        return None
-
-    def _diagnose_factor(self) -> str | None:
+    def _factor(self) -> str | None:
         """Explain a sign or a factor, the same in every case or one of the sizes of the case."""
         found: dict[str, list[tuple[Case, float]]] = {}
         for outcome in self.wrong:
             for index, expected, got in outcome.wrong_values():
-                factor = self._factor(expected, got)
+                factor = self._quotient(expected, got)
                 if factor is None:
                     return None
                 found.setdefault(self._which(index), []).append((outcome.case, factor))
-        texts = [_explain_factor(factors) for factors in found.values()]
+        texts = [
+            _explain_factor(factors, self._right_ones(which)) for which, factors in found.items()
+        ]
         if None in texts or not texts:
             return None
         return " ".join(f"{_upper(which)} {text}" for which, text in zip(found, texts, strict=True))
 
-    def _factor(self, expected: Any, got: Any) -> float | None:
+    def _right_ones(self, which: str) -> list[tuple[Case, float]]:
+        """Return the cases where a value is right, and not zero, with the factor 1."""
+        return [
+            (outcome.case, 1.0)
+            for outcome in self.outcomes
+            for index, (expected, verdict) in enumerate(
+                zip(outcome.expected, outcome.verdicts, strict=True)
+            )
+            if verdict == "right" and self._which(index) == which
+            if (expected != 0 if not isinstance(expected, Tensor) else expected.any())
+        ]
+
+    def _quotient(self, expected: Any, got: Any) -> float | None:
         """Return the number f with ``got = f expected``, or None."""
         if isinstance(expected, int):  # of small whole numbers any quotient may be chance
             return None
         if not isinstance(expected, Tensor):
             return got / expected if expected else None
-        if not got.is_floating_point() or not got.isfinite().all():
+        if expected.shape != got.shape or not got.is_floating_point() or not got.isfinite().all():
             return None
         a, b = expected.double(), got.double()
         square = (a * a).sum().item()
@@ -280,7 +446,7 @@ class Diagnosis:
         factor = (a * b).sum().item() / square
         return factor if self.exercise.close(b.to(expected.dtype), a * factor) else None
 
-    def _diagnose_order(self) -> str | None:
+    def _order(self) -> str | None:
         """Explain the right numbers in the wrong places."""
         explained: list[str] = []
         for outcome in self.wrong:
@@ -289,11 +455,19 @@ class Diagnosis:
                 if not text:
                     return None
                 explained.append(f"{_upper(self._which(index))} {text}")
-        if len(set(explained)) == 1:
-            return explained[0]
-        return f"{_upper(self._which(index))} {_ORDER}"
+        text = explained[0]
+        if len(set(explained)) > 1:
+            text = f"{_upper(self._which(index))} {_ORDER}"
+        return text + self._but_right()
+
+    def _but_right(self) -> str:
+        if not self.right:
+            return ""
+        return f" It is right on {_list([outcome.case.name for outcome in self.right])}."
 
     def _explain_order(self, expected: Tensor, got: Tensor) -> str | None:
+        if expected.shape != got.shape:
+            return None
         if order := self._permutation(expected, got):
             if got.dim() == 2:
                 return "is transposed: rows and columns are swapped."
@@ -318,12 +492,31 @@ class Diagnosis:
                     return order
         return None
 
-    def _diagnose_place(self) -> str | None:
+    # ------------------------------------------------------------ where it is wrong
+
+    def _not_finite(self) -> str | None:
+        for outcome in self.wrong:
+            for _, expected, got in outcome.wrong_values("not finite"):
+                kind = "not a number (nan)" if got.isnan().any() else "infinite"
+                where = tuple((~got.isfinite()).nonzero()[0].tolist())
+                there = "".join(
+                    f", the first where {name} is {value[where].item():.4g}"
+                    for name, value in outcome.case.arguments.items()
+                    if self.exercise.elementwise and value.shape == expected.shape
+                )
+                return (
+                    f"Some results are {kind} in the case “{outcome.case.name}”{there}. Look for "
+                    "an exp of a large number, a division by zero, or a tensor from torch.empty "
+                    "never filled."
+                )
+        return None
+
+    def _place(self) -> str | None:
         """Explain numbers that are wrong only at the beginning or only at the end."""
         masks: dict[str, list[Tensor]] = {}
         for outcome in self.wrong:
             for index, expected, got in outcome.wrong_values():
-                if not isinstance(expected, Tensor):
+                if not isinstance(expected, Tensor) or expected.shape != got.shape:
                     return None
                 mask = self.exercise.wrong(expected, got)
                 masks.setdefault(self._which(index), []).append(mask)
@@ -338,46 +531,69 @@ class Diagnosis:
             if max(map(len, view)) > 1:
                 message = f"of {which} is wrong: does a loop or a slice"
                 if not any(mask[:-1].any() for mask in view):
-                    return f"Only the last {axis} {message} end too early?"
+                    return f"Only the last {axis} {message} end too early?{self._but_right()}"
                 if not any(mask[1:].any() for mask in view):
-                    return f"Only the first {axis} {message} start too late?"
+                    return f"Only the first {axis} {message} start too late?{self._but_right()}"
         return None
 
-    def _diagnose_sign(self) -> str | None:
+    def _sign_of_argument(self) -> str | None:
         """Explain numbers that are wrong only where an argument is zero, negative or positive."""
         tests = {"zero": lambda a: a == 0, "negative": lambda a: a < 0, "positive": lambda a: a > 0}
-        for name, (kind, test) in itertools.product(
-            self.exercise.cases[0].arguments, tests.items()
-        ):
-            for outcome in self.wrong:
-                argument = outcome.case.arguments[name]
-                _, expected, got = next(outcome.wrong_values())
-                if not isinstance(argument, Tensor) or argument.shape != expected.shape:
-                    break
-                if (self.exercise.wrong(expected, got) & ~test(argument)).any():
-                    break
-            else:
-                return f"It is wrong only where {name} is {kind}: look at what should happen there."
+        arguments = self.exercise.cases[0].arguments
+        for name, (kind, test) in itertools.product(arguments, tests.items()):
+            found = list(self._wrong_and_meant(name, test))
+            if len(found) < len(self.wrong):
+                continue
+            wrong, meant = (torch.cat(parts) for parts in zip(*found, strict=True))
+            if wrong.any() and not (wrong & ~meant).any() and not (meant & ~wrong).any():
+                if not meant.all():
+                    return (
+                        f"It is wrong where {name} is {kind}, and only there: look at what should "
+                        f"happen then.{self._but_right()}"
+                    )
         return None
 
-    def _diagnose_cases(self) -> str:
-        """Say which cases are right and which are wrong."""
-        right = [outcome.case.name for outcome in self.outcomes if outcome.right]
-        always_right = [
-            name
-            for index, name in enumerate(self.exercise.returns)
-            if len(self.exercise.returns) > 1
-            and all(outcome.verdicts[index] == "right" for outcome in self.outcomes)
-        ]
-        also = f" ({' and '.join(always_right)} is right.)" if always_right else ""
-        if len(right) >= len(self.wrong):
-            names = _list([outcome.case.name for outcome in self.wrong])
-            return f"It is wrong on {names} only: look at what is special there.{also}"
-        first = self.wrong[0].case
-        by_hand = f"“{first.name}”, with {_arguments(first)}, by hand and compare one value."
-        if right:
-            return f"It is right on {_list(right)} only. Work {by_hand}{also}"
-        return f"The numbers differ in every case.{also} Work the first, {by_hand}"
+    def _wrong_and_meant(
+        self, name: str, test: Callable[[Tensor], Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield, of every case that fails, what is wrong and where an argument passes a test."""
+        for outcome in self.wrong:
+            argument = outcome.case.arguments[name]
+            _, expected, got = next(outcome.wrong_values())
+            if not isinstance(argument, Tensor) or not isinstance(got, Tensor):
+                return
+            if not argument.shape == expected.shape == got.shape:
+                return
+            yield self.exercise.wrong(expected, got).flatten(), test(argument).flatten()
+
+    # ------------------------------------------------------------ nothing fits
+
+    def _shown(self) -> str:
+        """Show the smallest case that fails: what was given, what was expected and what it got."""
+        outcome = min(self.wrong, key=lambda each: size_of(each.case))
+        index, expected, got = next(outcome.wrong_values())
+        number = self.exercise.cases.index(outcome.case)
+        which = self.exercise.returns[index * len(self.exercise.returns) // len(outcome.expected)]
+        many = len(outcome.expected) > 1
+        text = f"In the case “{outcome.case.name}” {which if many else 'the result'} should be "
+        text += "{}, got {}.".format(*differing(self.exercise, expected, got))
+        if given := in_full(outcome.case):
+            text += f" Given was {given}."
+        text += self._but_right()
+        if fine := self._always_right():
+            text += f" {_upper(' and '.join(fine))} {'is' if len(fine) == 1 else 'are'} right."
+        return f'{text} Look closer with `check.case("{self.exercise.name}", {number})`.'
+
+    def _always_right(self) -> list[str]:
+        """Return the names of those values that are right in every case."""
+        names = self.exercise.returns
+        wrong = {
+            names[place * len(names) // len(outcome.verdicts)]
+            for outcome in self.outcomes
+            for place, verdict in enumerate(outcome.verdicts)
+            if verdict != "right"
+        }
+        return [name for name in names if name not in wrong]
 
     def _which(self, index: int) -> str:
         if self.exercise.in_place:
@@ -396,10 +612,11 @@ def _line(error: Exception, exercise: Exercise) -> str:
     """
     if hasattr(error, "student_line"):
         return cut(error.student_line, WIDTH)
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is that of `call`
-    if exercise.use:  # leads to the student's code, perhaps through the library's
-        above = (exercise.use.__code__.co_filename, str(Path(n2n_lib.__file__).parent))
-        frames = [*itertools.dropwhile(lambda frame: frame.filename.startswith(above), frames)]
+    above = [str(Path(n2n_lib.__file__).parent)]  # the check, and perhaps a layer that it goes by
+    if exercise.use:
+        above.append(exercise.use.__code__.co_filename)
+    frames = traceback.extract_tb(error.__traceback__)
+    frames = [*itertools.dropwhile(lambda frame: frame.filename.startswith(tuple(above)), frames)]
     if not frames:
         return ""
     own = [frame for frame in frames if frame.filename == frames[0].filename]
@@ -429,8 +646,9 @@ def _article(word: str) -> str:
     return word if word == "NoneType" else ("an " if word[0] in "aeiou" else "a ") + word
 
 
-def _explain_factor(found: list[tuple[Case, float]]) -> str | None:
-    first = found[0][1]
+def _explain_factor(wrong: list[tuple[Case, float]], right: list[tuple[Case, float]]) -> str | None:
+    """Explain a factor that is true of the cases that fail, and not untrue of those that do not."""
+    first, found = wrong[0][1], [*wrong, *right]
     if all(math.isclose(factor, -1, rel_tol=1e-6) for _, factor in found):
         return "has the wrong sign everywhere: a minus too many or too few."
     if all(math.isclose(factor, 0, abs_tol=1e-12) for _, factor in found):
@@ -446,9 +664,30 @@ def _explain_factor(found: list[tuple[Case, float]]) -> str | None:
             return (
                 f"is multiplied by {name}{also}: a sum where a mean belongs, or a division too few."
             )
-    if len(found) > 1 and all(math.isclose(factor, first, rel_tol=1e-6) for _, factor in found):
+    if len(wrong) > 1 and all(math.isclose(factor, first, rel_tol=1e-6) for _, factor in wrong):
         return f"is off by a constant factor of {first:.4g} wherever it is wrong."
     return None
+
+
+def _either(sentences: list[str]) -> str | None:
+    """Give one sentence, or two that fit equally well."""
+    if len(sentences) < 2:
+        return sentences[0] if sentences else None
+    return f"It is one of two mistakes. Either: {sentences[0]} Or: {sentences[1]}"
+
+
+def _names_of(names: list[str]) -> str:
+    """Name functions as people know them."""
+    known = {"torch.nn.modules": "torch.nn", "torch._functorch": "torch.func"}
+    known |= {"torch._tensor.backward": "autograd", "torch.autograd": "autograd"}
+    shown = []
+    for name in names:
+        text = next((new for old, new in known.items() if name.startswith(old)), name)
+        module, _, function = name.partition(":")
+        if function:
+            text = f"{function.removesuffix('.__init__').rpartition('.')[2]} of n2n_lib"
+        shown.append(f"`{text}`")
+    return " and ".join(dict.fromkeys(shown))
 
 
 def _upper(which: str) -> str:

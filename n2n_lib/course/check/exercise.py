@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from n2n_lib.course.check.watch import Seen, Watch
 from n2n_lib.framework.module import Module
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -117,8 +118,10 @@ class Exercise:
         of what that returns.
     cases : sequence of Case
         Simple ones first.
-    errors : sequence of (str, str)
-        Part of an exception's name and message, and a sentence that explains it.
+    errors : sequence of (str, str) or (str, str, callable)
+        Part of an exception's name and message, and a sentence that explains it. If that is true of
+        some cases alone, a condition on their arguments, a dict: it has to hold of every case that
+        fails, and of none that is right.
     axes : tuple of str
         What the dimensions of the result count, as ``("image", "channel", "row", "column")``.
     in_place : callable, optional
@@ -131,8 +134,14 @@ class Exercise:
         Arguments that it may, or must, change: the beginnings of their names.
     elementwise : bool
         Whether the relative error of each value counts, and not that of the largest.
+    view_of : str
+        Argument whose memory the result has to share. Default: none.
+    loops : bool
+        Whether there may be loops in the answer.
+    searched : bool
+        Whether small edits of the solution are tried on a wrong answer that nobody foresaw, see
+        `edits`; not where a case takes long.
     mistakes : sequence of Mistake
-        The first that fits is given.
     failures : int
         How often the check has failed since it was last right.
     """
@@ -143,12 +152,15 @@ class Exercise:
     hint: str
     returns: tuple[str, ...]
     cases: Sequence[Case]
-    errors: Sequence[tuple[str, str]] = ()
+    errors: Sequence[tuple] = ()
     axes: tuple[str, ...] = ()
     in_place: Callable[..., tuple[Tensor, ...]] | None = None
     use: Callable[..., Any] | None = None
     may_change: str | tuple[str, ...] = "nothing"
     elementwise: bool = False
+    view_of: str = ""
+    loops: bool = True
+    searched: bool = True
     mistakes: Sequence[Mistake] = ()
     failures: int = 0
 
@@ -156,6 +168,7 @@ class Exercise:
         self.name: str = self.solution.__name__
         self.__doc__ = self.solution.__doc__
         self.kind: str = "class" if isinstance(self.solution, type) else "function"
+        self._seen: dict[str, Seen] = {}  # of the solution, by the names of cases
 
     def __repr__(self) -> str:
         """Give no hint away to whoever looks at a check."""
@@ -172,6 +185,16 @@ class Exercise:
         """What should come out of each case."""
         return [self._expected(case) for case in self.cases]
 
+    @property
+    def allowed(self) -> list[str]:
+        """Ready-made functions that the solution uses, so that everybody may."""
+        assert self.expected  # comes about while they are noted
+        return sorted({name for seen in self._seen.values() for name in seen.used})
+
+    def needs_single(self, case: Case) -> bool:
+        """Whether the solution works in float32 on the way, although all it is given is float64."""
+        return self._seen[case.name].single
+
     def _expected(self, case: Case) -> tuple:
         """Call the solution in float64, then round to the dtype that was asked for; no -0."""
         tensors = [value for _, value in tensors_in(case.arguments)]
@@ -179,7 +202,9 @@ class Exercise:
         dtype = dtypes.pop() if dtypes else torch.float64
         arguments = copy.deepcopy(case.arguments)
         values = [_in_float64(value) for value in arguments.values()]
-        answer = self.calls(self.solution)(*values)
+        with Watch(exercise=self, of_solution=True) as watch:
+            answer = self.calls(self.solution)(*values)
+        self._seen[case.name] = watch.seen
         if self.in_place:
             answer = self.in_place(*values)
         answer = answer if isinstance(answer, tuple) else (answer,)
@@ -233,9 +258,18 @@ class Exercise:
 
     def function_of(self, answer: Answer) -> Callable[..., Any]:
         """Compile an answer to the function, or the class, that a student would have written."""
+        return self.compiled(f"{self._source[0]}\n{textwrap.indent(self.text_of(answer), '    ')}")
+
+    def compiled(self, source: str) -> Callable[..., Any]:
+        """Run the definition of an answer where the solution was defined, and return it."""
         names = {"math": math, "torch": torch, **vars(inspect.getmodule(self.solution))}
-        exec(f"{self._source[0]}\n{textwrap.indent(self.text_of(answer), '    ')}", names)
+        exec(source, names)
         return names[self.name]
+
+    @property
+    def source(self) -> str:
+        """The text of the solution."""
+        return textwrap.dedent(inspect.getsource(self.solution))
 
     @property
     def _lines(self) -> str:
@@ -244,7 +278,7 @@ class Exercise:
     @cached_property
     def _source(self) -> tuple[str, str]:
         """The first line of the solution, with its signature or bases, and what follows the doc."""
-        source = textwrap.dedent(inspect.getsource(self.solution))
+        source = self.source
         (definition,) = ast.parse(source).body
         below = source.splitlines(keepends=True)[definition.body[0].end_lineno :]
         definition.decorator_list, definition.body = [], [ast.Pass()]

@@ -12,8 +12,9 @@ import torch
 from n2n_lib.course.check import record
 from n2n_lib.course.check.diagnosis import Diagnosis
 from n2n_lib.course.check.exercise import Exercise
-from n2n_lib.course.check.outcome import call
+from n2n_lib.course.check.outcome import Outcome, call
 from n2n_lib.course.check.table import WIDTH, draw_table
+from n2n_lib.course.check.watch import Seen
 
 
 class CheckFailed(AssertionError):
@@ -32,6 +33,7 @@ class Verdict:
     right: bool
     message: str
     table: str = ""
+    kind: str = ""  # of its explanation
 
 
 def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
@@ -87,13 +89,29 @@ def judge_calls(exercise: Exercise, function: Callable[..., Any]) -> Verdict:
     with torch.no_grad():
         outcomes = [call(exercise, case, function) for case in exercise.cases]
         for outcome, expected in zip(outcomes, exercise.expected, strict=True):
-            outcome.compare(exercise, expected)
+            outcome.compare(expected)
         if any(_not_written(outcome.error) for outcome in outcomes):
             return Verdict(False, f"{name}: not written yet. Hint: {exercise.hint}")
         if all(outcome.right and not outcome.changed for outcome in outcomes):
-            return Verdict(True, f"{name}: right, {len(outcomes)} cases.")
-        message = f"{name}: {Diagnosis(exercise, outcomes).explain()}"
-        return Verdict(False, message, draw_table(exercise, outcomes))
+            if all(_is_allowed(exercise, outcome.seen) for outcome in outcomes):
+                return Verdict(True, f"{name}: right, {len(outcomes)} cases.{_rounded(outcomes)}")
+        explanation = Diagnosis(exercise, outcomes).explain()
+        table = draw_table(exercise, outcomes)
+        return Verdict(False, f"{name}: {explanation.text}", table, explanation.kind)
+
+
+def _is_allowed(exercise: Exercise, seen: Seen) -> bool:
+    return not (seen.used or seen.copied or (seen.loops and not exercise.loops))
+
+
+def _rounded(outcomes: list[Outcome]) -> str:
+    """Say where an answer has the digits of float32 alone."""
+    if not any(outcome.is_rounded for outcome in outcomes):
+        return ""
+    return (
+        " To seven digits: on its way it makes a tensor of float32, where `x.new_zeros(...)` or "
+        "`dtype=x.dtype` would keep all sixteen."
+    )
 
 
 def _not_written(error: Exception | None) -> bool:

@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, cached_property
+from typing import Any
 
-from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.exercise import Answer, Exercise
 from n2n_lib.course.check.outcome import Outcome, call
 
 
-def known_mistake(
+class Wrong:
+    """A wrong answer that is known; what it makes of a case is found out when it is asked for.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    make : callable
+        Returns the function, or class.
+    says : str
+        What is said of it.
+    """
+
+    def __init__(self, exercise: Exercise, make: Callable[[], Any], says: str) -> None:
+        self.says = says
+        self._exercise, self._make = exercise, make
+        self._outcomes: dict[int, Outcome] = {}
+
+    @cached_property
+    def _function(self) -> Callable[..., Any]:
+        return self._exercise.calls(self._make())
+
+    def __getitem__(self, index: int) -> Outcome:
+        """Return what it makes of a case."""
+        if index not in self._outcomes:
+            case = self._exercise.cases[index]
+            self._outcomes[index] = call(self._exercise, case, self._function, watch=False)
+        return self._outcomes[index]
+
+
+def known_mistakes(
     exercise: Exercise, outcomes: list[Outcome], *, effects: bool = False, everywhere: bool = True
-) -> str | None:
-    """Return the sentence of the known mistake that does the same as the student's answer.
+) -> list[str]:
+    """Return the sentences of the known mistakes that do the same as the student's answer.
 
     Parameters
     ----------
@@ -27,45 +58,58 @@ def known_mistake(
         the same, and that the student's answer raises or returns a wrong shape wherever else the
         two differ.
     """
-    for sentence, known in _known_outcomes(exercise):
-        if _fits(exercise, outcomes, known, effects, everywhere):
-            return sentence
-    return None
+    found = (
+        wrong.says
+        for wrong in _known(exercise)
+        if _fits(exercise, outcomes, wrong, effects, everywhere)
+    )
+    return list(dict.fromkeys(found))
 
 
 @cache
-def _known_outcomes(exercise: Exercise) -> list[tuple[str, list[Outcome]]]:
-    """Return of every known mistake the sentence, and what it makes of each case."""
+def _known(exercise: Exercise) -> list[Wrong]:
+    def maker(answer: Answer) -> Callable[[], Any]:
+        return lambda: exercise.function_of(answer)
+
     return [
-        (mistake.sentence, [call(exercise, case, function) for case in exercise.cases])
+        Wrong(exercise, maker(answer), mistake.sentence)
         for mistake in exercise.mistakes
-        for function in map(exercise.calls, map(exercise.function_of, mistake.answers))
+        for answer in mistake.answers
     ]
 
 
 def _fits(
-    exercise: Exercise,
-    outcomes: list[Outcome],
-    known: list[Outcome],
-    effects: bool,
-    everywhere: bool,
+    exercise: Exercise, outcomes: list[Outcome], known: Wrong, effects: bool, everywhere: bool
 ) -> bool:
     """Whether a mistake agrees with the student's answer."""
     shown = 0
-    for outcome, theirs in zip(outcomes, known, strict=True):
+    for index, outcome in enumerate(outcomes):
+        theirs = known[index]
         if theirs.changed and not effects:
             return False
         if theirs.error is not None and outcome.error is not None:
             continue
-        same = theirs.error is None and exercise.same(theirs.got, outcome.got)
-        if effects:
-            same = same and theirs.changed == outcome.changed
-            same = same and exercise.same(theirs.after, outcome.after)
-        if same:
-            shown += bool(theirs.changed) or not exercise.same(theirs.got, outcome.expected)
+        if is_same(exercise, outcome, theirs, effects):
+            shown += is_wrong(exercise, outcome, theirs)
         elif everywhere or not _excused(exercise, outcome, theirs):
             return False
     return shown >= (1 if everywhere else 2)
+
+
+def is_same(exercise: Exercise, outcome: Outcome, theirs: Outcome, effects: bool) -> bool:
+    """Whether two answers made the same of a case; with `effects`, of its arguments too."""
+    if theirs.error is not None or outcome.error is not None:
+        return False
+    if effects and theirs.changed != outcome.changed:
+        return False
+    if effects and not exercise.same(theirs.after, outcome.after):
+        return False
+    return exercise.same(theirs.got, outcome.got)
+
+
+def is_wrong(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:
+    """Whether what both made of a case is wrong."""
+    return bool(theirs.changed) or not exercise.same(theirs.got, outcome.expected)
 
 
 def _excused(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:

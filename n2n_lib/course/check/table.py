@@ -12,37 +12,48 @@ from n2n_lib.course.check.outcome import Outcome
 WIDTH = 96
 """Of a line of a message, in characters."""
 
-COLUMNS = (36, 26, 20)
+MANY = 3
+"""Values of a case, from which on the right ones share a row."""
+
+COLUMNS = (30, 26, 25)
 """Width of each column, at most; the verdict comes after them."""
 
 
 def draw_table(exercise: Exercise, outcomes: list[Outcome]) -> str:
-    """Draw one row for each value of each case."""
+    """Draw one row for each value of each case; of many values, those that are right in one row."""
     rows = [("case", "expected", "got", "verdict")]
     for outcome in outcomes:
-        for index, (expected, verdict) in enumerate(
-            zip(outcome.expected, outcome.verdicts, strict=True)
-        ):
-            label = outcome.case.name
-            if exercise.in_place and len(outcome.expected) > 1:
-                share = len(outcome.expected) // len(exercise.returns)
-                label += f": {exercise.returns[index // share]} {index % share}"
-            elif len(exercise.returns) > 1:
-                label += f": {exercise.returns[index]}"
-            texts = (describe(expected), describe(outcome.returned))
-            if outcome.error is not None:
-                texts = (describe(expected), type(outcome.error).__name__)
-            elif verdict != "wrong count":
-                texts = _compare(exercise, expected, outcome.got[index], verdict)
-            if verdict == "right" and outcome.changed:
-                verdict = "input changed"
-            rows.append((label, *texts, verdict))
+        found = [_row(exercise, outcome, index) for index in range(len(outcome.expected))]
+        right = [row for row in found if row[3] == "right"]
+        if len(found) > MANY and len(right) > 1:
+            found = [row for row in found if row[3] != "right"]
+            found.append((f"{outcome.case.name}: {len(right)} values", "", "", "right"))
+        rows += found
     rows = [(*map(cut, row[:3], COLUMNS), row[3]) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
         "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]])
         for row in rows
     )
+
+
+def _row(exercise: Exercise, outcome: Outcome, index: int) -> tuple[str, str, str, str]:
+    """Describe one value of a case."""
+    expected, verdict = outcome.expected[index], outcome.verdicts[index]
+    label = outcome.case.name
+    if exercise.in_place and len(outcome.expected) > 1:
+        share = len(outcome.expected) // len(exercise.returns)
+        label += f": {exercise.returns[index // share]} {index % share}"
+    elif len(exercise.returns) > 1:
+        label += f": {exercise.returns[index]}"
+    texts = (describe(expected), describe(outcome.returned))
+    if outcome.error is not None:
+        texts = (describe(expected), type(outcome.error).__name__)
+    elif verdict != "wrong count":
+        texts = _compare(exercise, expected, outcome.got[index], verdict)
+    if verdict == "right" and outcome.changed:
+        verdict = "input changed"
+    return label, *texts, verdict
 
 
 def cut(text: str, width: int) -> str:
@@ -58,7 +69,17 @@ def _compare(exercise: Exercise, expected: Any, got: Any, verdict: str) -> tuple
         return describe(expected), describe(got)
     where = tuple(exercise.wrong(expected, got).nonzero()[0].tolist())
     place = "[" + ", ".join(map(str, where)) + "]"
-    return f"{expected[where].item():.4g} at {place}", f"{got[where].item():.4g}"
+    one, other = apart(expected[where].item(), got[where].item())
+    return f"{one} at {place}", other
+
+
+def apart(one: float, other: float) -> tuple[str, str]:
+    """Write two numbers with the digits that tell them apart."""
+    for digits in range(4, 18):
+        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 def describe(value: Any) -> str:

@@ -21,6 +21,8 @@ import psutil
 
 from n2n_lib.course.check.exercise import Exercise, tensors_in
 from n2n_lib.course.check.judge import Verdict, judge_calls, librarys
+from n2n_lib.course.check.outcome import Elsewhere
+from n2n_lib.course.check.watch import Seen
 from n2n_lib.course.grading.grades import Piece
 from n2n_lib.course.grading.judging.fence import (
     HOME,
@@ -33,6 +35,7 @@ from n2n_lib.course.grading.judging.wire import (
     LARGEST,
     UNSET,
     Answer,
+    Noticed,
     Raised,
     decode,
     receive,
@@ -57,6 +60,18 @@ class NoAnswer(BaseException):
 
 class NotDefined(NoAnswer):
     """The code that was run does not define what is asked for; with other cells it might."""
+
+
+class _Answer(Elsewhere):
+    """Stands for a student's answer, which runs in a worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.seen = Seen()
+        returned, self.seen = self._worker.call(*arguments)
+        return returned
 
 
 class Worker:
@@ -176,6 +191,7 @@ class Worker:
             "forgiving": forgiving,
             "exercise": exercise.name,
             "use": exercise.use,  # pickled, that is by its name
+            "allowed": exercise.allowed,
             "megabytes": self.megabytes,
             "seconds": self.seconds,
             "closed": self.closed,
@@ -189,7 +205,7 @@ class Worker:
             self._end()
             return Verdict(False, librarys(exercise))
         try:
-            verdict = judge_calls(exercise, self._call)
+            verdict = judge_calls(exercise, _Answer(self))
         except Exception as error:  # a result that nobody has thought of
             raise NoAnswer(f"the check itself raised {type(error).__name__}") from error
         self._end()
@@ -211,8 +227,14 @@ class Worker:
         if FORKS:
             self._ask(None, "ended")
 
-    def _call(self, *arguments: Any) -> Any:
-        """Stand for the student's answer: the same result, exception and changed arguments."""
+    def call(self, *arguments: Any) -> tuple[Any, Seen]:
+        """Stand for the student's answer: the same result, exception and changed arguments.
+
+        Returns
+        -------
+        tuple
+            The result, and what was seen meanwhile.
+        """
         values = list(arguments)
         answer = self._ask(values, "returned", "error")
         if answer.error is not UNSET:
@@ -224,7 +246,8 @@ class Worker:
             for value, changed in zip(values, answer.changed, strict=True):
                 if changed:
                     value.append(None)  # the list is no longer what it was
-            return decode(answer.returned)
+            seen = Seen() if answer.seen is UNSET else _seen(answer.seen)
+            return decode(answer.returned), seen
         except (ValueError, TypeError, RuntimeError, AttributeError):
             raise NoAnswer(NONSENSE) from None
 
@@ -293,6 +316,10 @@ def kill_tree(pid: int) -> None:
 def _kill(process: subprocess.Popen) -> None:
     kill_tree(process.pid)
     process.wait()
+
+
+def _seen(said: Noticed) -> Seen:
+    return Seen(tuple(map(plain, said.used)), said.single, said.loops, said.copied)
 
 
 def _error(said: Raised) -> Exception:

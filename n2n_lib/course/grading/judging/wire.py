@@ -70,6 +70,18 @@ class Raised(Struct):
     empty: bool
 
 
+Name = Annotated[str, Meta(max_length=200)]
+
+
+class Noticed(Struct):
+    """What was seen while an answer ran, `watch.Seen`."""
+
+    used: Annotated[list[Name], Meta(max_length=100)]
+    single: bool
+    loops: bool
+    copied: bool
+
+
 class Answer(Struct):
     """All that a worker can say; each frame holds some of it."""
 
@@ -83,6 +95,7 @@ class Answer(Struct):
     returned: Value | UnsetType = UNSET
     after: list[Numbers] = []
     changed: list[bool] = []
+    seen: Noticed | UnsetType = UNSET
 
 
 def send(stream: BinaryIO, content: bytes) -> None:

@@ -28,10 +28,19 @@ import psutil
 import torch
 
 from n2n_lib.course.check import EXERCISES  # all are loaded once, before the forks
-from n2n_lib.course.check.exercise import tensors_in
+from n2n_lib.course.check.exercise import Exercise, tensors_in
 from n2n_lib.course.check.judge import is_the_librarys, our_version
+from n2n_lib.course.check.outcome import watched
 from n2n_lib.course.grading.judging.rights import close_in, give_up_rights, hide_memory
-from n2n_lib.course.grading.judging.wire import Raised, encode, pack, raised, receive, send
+from n2n_lib.course.grading.judging.wire import (
+    Noticed,
+    Raised,
+    encode,
+    pack,
+    raised,
+    receive,
+    send,
+)
 
 FILES = 200
 """Files and pipes that an answer may have open: each pipe takes memory that is not its own."""
@@ -139,8 +148,9 @@ def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
     _say(answers, {"ready": True} | kinds)
     if asked["use"]:
         function = partial(asked["use"], function)
+    watch = _watched(exercise, asked["allowed"]) if exercise else _unwatched
     while (arguments := pickle.loads(receive(requests) or pickle.dumps(None))) is not None:
-        _say(answers, _call(function, arguments, pieces))
+        _say(answers, _call(partial(watch, function), arguments, pieces))
 
 
 def _namespace() -> dict[str, Any]:
@@ -225,13 +235,31 @@ def _refusal(closed: bool) -> Callable[[str, tuple], None]:
     return forbid
 
 
+def _watched(exercise: Exercise, allowed: list[str]) -> Callable[..., tuple[Any, Noticed]]:
+    """Return what calls an answer and notices how it comes about, as in class."""
+    names = list(exercise.cases[0].arguments)
+
+    def watch(function: Any, *arguments: Any) -> tuple[Any, Noticed]:
+        given = dict(zip(names, arguments, strict=True))
+        returned, seen = watched(exercise, allowed, function, given)
+        used = [name[:200] for name in seen.used[:100]]
+        return returned, Noticed(used, seen.single, seen.loops, seen.copied)
+
+    return watch
+
+
+def _unwatched(function: Any, *arguments: Any) -> tuple[Any, Noticed]:
+    return function(*arguments), Noticed([], False, False, False)
+
+
 def _call(function: Any, arguments: list, pieces: list) -> dict:
     """Call the student's function, or what uses it; report what it returned, raised and changed."""
     tensors = [tensor for _, tensor in tensors_in(arguments)]
     lists = [list(value) if isinstance(value, list) else [] for value in arguments]
     try:
         with torch.no_grad():
-            returned = encode(function(*arguments))
+            result, seen = function(*arguments)
+            returned = encode(result)
             after = [encode(tensor) for tensor in tensors]
     except BaseException as error:
         return {"error": _describe(error, pieces)}
@@ -240,7 +268,7 @@ def _call(function: Any, arguments: list, pieces: list) -> dict:
         isinstance(now, list) and list(map(id, now)) != list(map(id, before))
         for before, now in pairs
     ]
-    return {"returned": returned, "after": after, "changed": changed}
+    return {"returned": returned, "after": after, "changed": changed, "seen": seen}
 
 
 def _describe(error: BaseException, pieces: list) -> Raised:
