@@ -112,6 +112,7 @@ class Watch:
         of_solution: bool = False,
     ) -> None:
         self._allowed, self._exercise, self._of_solution = frozenset(allowed), exercise, of_solution
+        self._own = f"{exercise.solution.__module__}:{exercise.name}" if exercise else ""
         self._used: dict[str, None] = {}
         self._loops = False
         self._operations = _Operations(self._note_operation)
@@ -143,7 +144,12 @@ class Watch:
         kind, name = _kind_and_name(frame.f_code)
         if kind == "student":
             self._loops |= _has_loop(frame.f_code)
-        if name and self._is_answers(frame.f_back) and self._is_ready_made(name):
+        if not name:
+            return
+        if self._is_own(name):
+            if not self._of_solution:  # by whatever way it has come to be called
+                self._note(name)
+        elif self._is_answers(frame.f_back) and self._is_ready_made(name):
             self._note(name)
 
     def _note_operation(self, function: Any) -> None:
@@ -162,12 +168,11 @@ class Watch:
     def _is_ready_made(self, name: str) -> bool:
         if not name.startswith(("n2n_lib.", "n2n_lib:")):
             return True
-        if self._exercise is None:
-            return False
-        own = f"{self._exercise.solution.__module__}:{self._exercise.name}"
-        if name == own or name.startswith(f"{own}."):
-            return not self._of_solution
-        return _is_derived_later(name, self._exercise.topic)
+        return self._exercise is not None and _is_derived_later(name, self._exercise.topic)
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a function is the solution, or a method of it."""
+        return bool(self._own) and (name == self._own or name.startswith(f"{self._own}."))
 
 
 class _Operations(TorchDispatchMode):
@@ -250,8 +255,6 @@ def _is_derived_later(name: str, topic: str) -> bool:
     owner, _, method = function.rpartition(".")
     if owner and method != "__init__":
         return False
-    if module.startswith("n2n_lib.course.check."):
-        return True
     for each in (owner or method, module.removeprefix("n2n_lib.")):
         if each in FIRST_LESSON:
             return number_of(FIRST_LESSON[each]) >= number_of(topic)
