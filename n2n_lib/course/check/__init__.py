@@ -43,6 +43,7 @@ from n2n_lib.course.check.collecting import answers
 from n2n_lib.course.check.exercise import EXERCISES
 from n2n_lib.course.check.judge import CheckFailed, right_or_library
 from n2n_lib.course.check.kernel_set import mine
+from n2n_lib.course.check.notebook_state import watch
 from n2n_lib.course.lessons import label_of, number_of
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ EXERCISES.clear()  # from here on they stand in the order of the lessons
 EXERCISES.update(_in_order)
 
 globals().update(EXERCISES)  # check.NAME
+
+watch(CheckFailed)
 
 __all__ = ["EXERCISES", "CheckFailed", "answers", "go_on_with", "mine", "progress", *EXERCISES]
 
