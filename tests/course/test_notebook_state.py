@@ -503,13 +503,20 @@ def test_an_error_of_the_block_passes():
         1 / 0  # noqa: B018
 
 
-def test_time_that_goes_by_in_the_check_itself_is_no_endless_loop(monkeypatch, capsys):
+def test_time_that_goes_by_in_the_check_itself_does_not_count(monkeypatch, capsys):
+    """As where a diagnosis tries what many known mistakes would do."""
+    judged = judging.judge_calls
+
+    def slowly(*arguments):
+        time.sleep(0.5)
+        spin(0.5)
+        return judged(*arguments)
+
     monkeypatch.setattr(record, "session", {})
-    monkeypatch.setattr(judging, "limited", lambda: limited(0.3))
-    monkeypatch.setattr(judging, "judge_calls", lambda *_: endless())
-    monkeypatch.setattr(EXERCISES["sigmoid_forward"], "failures", 0)
-    with pytest.raises(CheckFailed, match="seconds, between two calls of yours. Is the machine"):
-        check.sigmoid_forward(torch.sigmoid)
+    monkeypatch.setattr(judging, "limited", lambda counts: limited(0.3, counts))
+    monkeypatch.setattr(judging, "judge_calls", slowly)
+    check.sigmoid_forward(student("sigmoid_forward"))
+    assert "sigmoid_forward: right" in capsys.readouterr().out
 
 
 def test_a_stopped_answer_is_tried_and_what_it_switched_off_is_on_again(monkeypatch, capsys):
@@ -518,7 +525,7 @@ def test_a_stopped_answer_is_tried_and_what_it_switched_off_is_on_again(monkeypa
             endless()
 
     monkeypatch.setattr(record, "session", {})
-    monkeypatch.setattr(judging, "limited", lambda: limited(0.3))
+    monkeypatch.setattr(judging, "limited", lambda counts: limited(0.3, counts))
     EXERCISES["output_size"].failures = 0
     with torch.set_grad_enabled(True):
         with pytest.raises(CheckFailed, match="stopped after 0 seconds in the line `"):

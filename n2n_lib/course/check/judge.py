@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -94,20 +93,18 @@ def judge_in_time(exercise: Exercise, answer: Callable[..., Any]) -> Verdict:
     KeyboardInterrupt
         If it is interrupted; Jupyter shows one line of it, and none of this library.
     """
-    limit, start = limited(), time.monotonic()
+    limit = limited(counts=notebook_state.is_of(answer))
     try:
         with torch.no_grad(), limit:  # it ends as it began even where a `with` inside is cut short
             return judge(exercise, answer)
     except limit.stop as stop:
         limit.close()
-        message = f"{exercise.name}: stopped after {time.monotonic() - start:.0f} seconds"
-        if line := notebook_state.student_line(stop, answer):
-            message += (
-                f" in the line `{cut(line, WIDTH)}`. Is there a loop that never ends? A right "
-                "answer takes a second or two for all cases."
-            )
-        else:
-            message += ", between two calls of yours. Is the machine busy? Run the check again."
+        line = notebook_state.student_line(stop, answer)
+        where = f" in the line `{cut(line, WIDTH)}`" if line else ""
+        message = (
+            f"{exercise.name}: stopped after {limit.spent:.0f} seconds{where}. Is there a loop "
+            "that never ends? A right answer takes a second or two for all cases."
+        )
         return Verdict(False, message, stopped=True)
     except KeyboardInterrupt as stop:
         limit.close()

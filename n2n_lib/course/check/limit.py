@@ -10,11 +10,13 @@ import ctypes
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
+from types import FrameType
 from typing import Any
 
 SECONDS = 10.0
-"""So long may all cases of a check take together; a right answer takes a second or two."""
+"""So long may an answer run in all cases of a check; a right one takes a second or two."""
 
 AGAIN = 0.2
 """Seconds until an answer that goes on is stopped once more."""
@@ -36,23 +38,30 @@ class limited:  # noqa: N801 (it is used like a function)
     ----------
     seconds : float, optional
         How long the block may take. Default: `SECONDS`.
+    counts : callable, optional
+        Says of a frame of Python whether it is of the code that is timed: only while one is running
+        does time count, and only then is it stopped. Default: all of the block.
 
     Attributes
     ----------
     stop : type
         The class of what is raised: a `TooSlow` of this block alone, since blocks may be nested.
-    started : float
-        When the block was entered, by `time.monotonic`.
+    spent : float
+        Seconds that have counted.
     """
 
-    def __init__(self, seconds: float | None = None) -> None:
-        self.seconds, self.started = SECONDS if seconds is None else seconds, 0.0
+    def __init__(
+        self, seconds: float | None = None, counts: Callable[[FrameType], bool] | None = None
+    ) -> None:
+        self.seconds = SECONDS if seconds is None else seconds
+        self.counts, self.spent = counts, 0.0
+        self._thread = 0
+        self._below: FrameType | None = None
         self.stop: Any = type("TooSlow", (TooSlow,), {})
         self._watching = False
 
     def __enter__(self) -> limited:
-        self.started = time.monotonic()
-        self._thread = threading.get_ident()
+        self._thread, self._below = threading.get_ident(), sys._getframe(1)
         # Whoever swallows it lets go of it in doing so. Raised by C code, the next one comes after
         # the handler, and not already in a `__del__` that were written in Python.
         again = partial(_raise_in, ctypes.c_ulong(self._thread), ctypes.py_object(self.stop))
@@ -89,20 +98,34 @@ class limited:  # noqa: N801 (it is used like a function)
             if self._inside.locked():
                 self._inside.release()
             time.sleep(0.0005)
-        if self.started:
+        if self._thread:
             _raise_in(ctypes.c_ulong(self._thread), None)  # takes back one that is on its way
-            self.started = 0.0
+        self._thread, self._below = 0, None
 
     def _watch(self) -> None:
         try:
-            wait = self.seconds
+            before, wait = time.monotonic(), min(AGAIN, self.seconds)
             while not self._inside.acquire(timeout=wait):
-                wait = AGAIN
-                frame = sys._current_frames().get(self._thread)
-                if frame is not None and frame.f_code.co_filename != _HERE:
-                    _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(self.stop))
+                now = time.monotonic()
+                if self._is_running():
+                    self.spent += now - before
+                    if self.spent >= self.seconds:
+                        _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(self.stop))
+                left = self.seconds - self.spent
+                before, wait = now, min(AGAIN, left) if left > 0 else AGAIN
         finally:
             self._watching = False
+
+    def _is_running(self) -> bool:
+        """Whether the thread is in the code that is timed."""
+        frame = sys._current_frames().get(self._thread)
+        if frame is None or frame.f_code.co_filename == _HERE:
+            return False
+        while self.counts and frame is not None and frame is not self._below:
+            if self.counts(frame):
+                return True
+            frame = frame.f_back
+        return not self.counts
 
 
 _HERE = limited.close.__code__.co_filename

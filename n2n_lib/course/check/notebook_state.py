@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import CodeType, FunctionType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -286,13 +286,19 @@ def remarks(answer: Callable[..., Any]) -> str:
     return text
 
 
+def is_of(answer: Callable[..., Any]) -> Callable[[FrameType], bool]:
+    """Return what tells the frames of an answer, and of the functions beside it, from others."""
+    spaces = [function.__globals__ for function in _functions(answer)[:1]]
+    return lambda frame: any(frame.f_globals is space for space in spaces)
+
+
 def student_line(error: BaseException, answer: Callable[..., Any]) -> str:
     """Return the line of the notebook in which an answer was stopped, empty if it was in none."""
-    functions = _functions(answer)
+    theirs = is_of(answer)
     lines = [
         linecache.getline(frame.f_code.co_filename, number)
         for frame, number in traceback.walk_tb(error.__traceback__)
-        if functions and frame.f_globals is functions[0].__globals__
+        if theirs(frame)
     ]
     return lines[-1].strip() if lines else ""
 
