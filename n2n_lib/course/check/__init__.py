@@ -44,6 +44,7 @@ from n2n_lib.course.check.collecting import answers
 from n2n_lib.course.check.exercise import EXERCISES
 from n2n_lib.course.check.judge import CheckFailed, right_or_library
 from n2n_lib.course.check.kernel_set import mine
+from n2n_lib.course.check.notebook_state import watch
 from n2n_lib.course.check.showing import CaseShown, show_case
 from n2n_lib.course.lessons import label_of, number_of
 
@@ -55,6 +56,8 @@ EXERCISES.clear()  # from here on they stand in the order of the lessons
 EXERCISES.update(_in_order)
 
 globals().update(EXERCISES)  # check.NAME
+
+watch(CheckFailed)
 
 __all__ = ["EXERCISES", "CheckFailed", "answers", "case", "go_on_with", "mine", "progress"]
 __all__ += list(EXERCISES)

@@ -16,9 +16,10 @@ from typing import Any
 from n2n_lib.course.check import record
 from n2n_lib.course.check.blocks import Block, Collision, fingerprint, reach
 from n2n_lib.course.check.exercise import EXERCISES, Exercise
-from n2n_lib.course.check.judge import Verdict, judge, our_version
+from n2n_lib.course.check.judge import Verdict, judge_in_time, our_version
 from n2n_lib.course.check.mine_file import blocks_of, with_answer
-from n2n_lib.course.check.source import LOADED, Answers, NotCollectable, kernel_namespace, needs_of
+from n2n_lib.course.check.notebook_state import kernel_namespace
+from n2n_lib.course.check.source import LOADED, Answers, NotCollectable, needs_of
 from n2n_lib.course.check.table import WIDTH
 
 SHORT = 5
@@ -67,7 +68,7 @@ def _verify(exercise: Exercise, text: str) -> None:
     found, errors = _load(text, [exercise.name])
     error = errors.get(exercise.name)
     if error is None:
-        verdict = judge(exercise, found[exercise.name])
+        verdict = judge_in_time(exercise, found[exercise.name])
         if verdict.right:
             return
         raise NotCollectable(
@@ -193,12 +194,12 @@ def _is_right(name: str, answer: Any) -> bool:
 
 def _written(name: str, answer: Any) -> bool:
     """Whether a wrong answer is more than the cell that a student has been given."""
-    return bool(_judge(name, answer).table)
+    return _judge(name, answer).written
 
 
 def _judge(name: str, answer: Any) -> Verdict:
     try:
-        return judge(EXERCISES[name], answer)
+        return judge_in_time(EXERCISES[name], answer)
     except TypeError:  # a class for a function, or the other way round
         return Verdict(False, "")
 

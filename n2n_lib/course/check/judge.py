@@ -9,12 +9,19 @@ from typing import Any
 
 import torch
 
-from n2n_lib.course.check import record
+from n2n_lib.course.check import notebook_state, record
 from n2n_lib.course.check.diagnosis import Diagnosis
 from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.limit import limited
 from n2n_lib.course.check.outcome import Outcome, call
-from n2n_lib.course.check.table import WIDTH, draw_table
+from n2n_lib.course.check.table import WIDTH, cut, draw_table
 from n2n_lib.course.check.watch import Seen
+
+TO_WRITE = (
+    'Replace the line `raise NotImplementedError` in the cell above; `check.hint("{name}")` '
+    "helps you begin."
+)
+"""What is said to an exercise that is still empty."""
 
 
 class CheckFailed(AssertionError):
@@ -34,6 +41,12 @@ class Verdict:
     message: str
     table: str = ""
     kind: str = ""  # of its explanation
+    stopped: bool = False  # it took too long, so there is no table
+
+    @property
+    def written(self) -> bool:
+        """Whether the answer is more than what a student has been given."""
+        return self.right or self.stopped or bool(self.table)
 
 
 def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
@@ -48,22 +61,62 @@ def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
         If `answer` is not a function, or not a class where one is asked for.
     """
     name = exercise.name
+    if state := notebook_state.explain_state(exercise, answer):
+        raise CheckFailed(state)
     if is_the_librarys(exercise, answer):
         raise CheckFailed(librarys(exercise))
-    verdict = judge(exercise, answer)
+    verdict = judge_in_time(exercise, answer)
     if verdict.right:
         exercise.failures = 0
         print(verdict.message)
         record.note(name, right=True)
         return
     message = verdict.message
-    if verdict.table:  # an exercise that is still empty has none
-        print(verdict.table)
+    if verdict.written:
+        if verdict.table:
+            print(verdict.table)
+        message += notebook_state.remarks(answer)
         record.note(name, right=False)
         exercise.failures += 1
         if exercise.failures > 1:
             message += f"\nHint: {exercise.hint}"
+    else:
+        message = notebook_state.explain_state(exercise, answer, not_written=True) or message
     raise CheckFailed(message) from None
+
+
+def judge_in_time(exercise: Exercise, answer: Callable[..., Any]) -> Verdict:
+    """Judge as `judge` does, but stop an answer that takes too long, see `limit`.
+
+    Raises
+    ------
+    TypeError
+        As `judge`.
+    KeyboardInterrupt
+        If it is interrupted; Jupyter shows one line of it, and none of this library.
+    """
+    limit = limited(counts=notebook_state.is_of(answer))
+    try:
+        with torch.no_grad(), limit:  # it ends as it began even where a `with` inside is cut short
+            return judge(exercise, answer)
+    except limit.stop as stop:
+        limit.close()
+        line = notebook_state.student_line(stop, answer)
+        where = f" in the line `{cut(line, WIDTH)}`" if line else ""
+        message = (
+            f"{exercise.name}: stopped after {limit.spent:.0f} seconds{where}. Is there a loop "
+            "that never ends? A right answer takes a second or two for all cases."
+        )
+        return Verdict(False, message, stopped=True)
+    except KeyboardInterrupt as stop:
+        limit.close()
+        line = notebook_state.student_line(stop, answer)
+        where = f" in the line `{cut(line, WIDTH)}`" if line else ""
+        message = f"{exercise.name}: stopped by you{where}."
+        stop._render_traceback_ = CheckFailed(message)._render_traceback_
+        raise
+    finally:
+        limit.close()
 
 
 def judge(exercise: Exercise, answer: Callable[..., Any]) -> Verdict:
@@ -91,7 +144,7 @@ def judge_calls(exercise: Exercise, function: Callable[..., Any]) -> Verdict:
         for outcome, expected in zip(outcomes, exercise.expected, strict=True):
             outcome.compare(expected)
         if any(_not_written(outcome.error) for outcome in outcomes):
-            return Verdict(False, f"{name}: not written yet. Hint: {exercise.hint}")
+            return Verdict(False, f"{name}: not written yet. {TO_WRITE.format(name=name)}")
         if all(outcome.right and not outcome.changed for outcome in outcomes):
             if all(_is_allowed(exercise, outcome.seen) for outcome in outcomes):
                 return Verdict(True, f"{name}: right, {len(outcomes)} cases.{_rounded(outcomes)}")
@@ -153,10 +206,12 @@ def is_our_version(exercise: Exercise, answer: Any) -> bool:
 def right_or_library(exercise: Exercise, answer: Callable[..., Any]) -> Callable[..., Any]:
     """Return `answer` if it passes its check, or else print one line and return our version."""
     if not is_our_version(exercise, answer):
-        verdict = judge(exercise, answer)
+        verdict = judge_in_time(exercise, answer)
         if verdict.right:
             return answer
-        if verdict.table:  # it is written, and wrong: so is what was collected before
+        if verdict.stopped:
+            print(textwrap.fill(verdict.message, WIDTH))
+        if verdict.written:  # and wrong: so is what was collected before
             record.retire(exercise.name)
         answer = our_version(exercise)
     print(f"{exercise.name}: the library's version, until yours is right.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-import linecache
 import re
 import sys
 import textwrap
@@ -29,6 +28,7 @@ from n2n_lib.course.check.blocks import (
 )
 from n2n_lib.course.check.exercise import EXERCISES
 from n2n_lib.course.check.judge import is_our_version
+from n2n_lib.course.check.notebook_state import executed, kernel_namespace
 from n2n_lib.course.needed import needed, parse, touched_by
 
 HANDING_ON = ("answers", "go_on_with")
@@ -54,13 +54,6 @@ class Answers:
     def __repr__(self) -> str:
         names = [name for name in vars(self) if not name.startswith("_")]
         return f"Answers({', '.join(names)})"
-
-
-def kernel_namespace() -> dict[str, Any] | None:
-    """Return the names of the running notebook, None where there is none."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return getattr(shell, "user_ns", None)
 
 
 def needs_of(name: str, answer: Callable[..., Any]) -> list[Block]:
@@ -127,23 +120,12 @@ def _cells(answer: Callable[..., Any]) -> list[str]:
     """Return the sources that an answer may need, that of its definition among them."""
     space = _namespace(answer)
     if space is kernel_namespace():
-        return _executed(space)
+        return executed(space)
     sources = []
     for thing in (sys.modules.get(answer.__module__), answer):  # its own, last, counts
         with suppress(OSError, TypeError):
             sources.append(textwrap.dedent(inspect.getsource(thing)))
     return sources
-
-
-def _executed(space: dict[str, Any]) -> list[str]:
-    """Return the sources of the cells that were run.
-
-    A program that runs them without a history, as nbval does, leaves them with the compiler.
-    """
-    if history := [cell for cell in space.get("In", ()) if isinstance(cell, str) and cell]:
-        return history
-    names = getattr(sys.modules["IPython"].get_ipython().compile, "_filename_map", {})
-    return ["".join(linecache.cache[name][2]) for name in names if name in linecache.cache]
 
 
 def _handed_out(namespace: dict[str, Any]) -> dict[str, tuple[str, bool]]:
