@@ -16,7 +16,6 @@ accepted, refused or told falsely.
 from __future__ import annotations
 
 import argparse
-import ast
 import copy
 import random
 import re

@@ -58,7 +58,7 @@ class limited:  # noqa: N801 (it is used like a function)
         self._thread = 0
         self._below: FrameType | None = None
         self.stop: Any = type("TooSlow", (TooSlow,), {})
-        self._watching = False
+        self._watching = self._sent = False
 
     def __enter__(self) -> limited:
         self._thread, self._below = threading.get_ident(), sys._getframe(1)
@@ -98,9 +98,23 @@ class limited:  # noqa: N801 (it is used like a function)
             if self._inside.locked():
                 self._inside.release()
             time.sleep(0.0005)
-        if self._thread:
-            _raise_in(ctypes.c_ulong(self._thread), None)  # takes back one that is on its way
+        if self._sent:
+            self._sent = False
+            self._let_the_last_come()
         self._thread, self._below = 0, None
+
+    def _let_the_last_come(self) -> None:
+        """Catch an exception that may be on its way.
+
+        It could be taken back (``SetAsyncExc(thread, NULL)``), but Python 3.11 would go on looking
+        for it, and a profiler then stops it in the first function that is called.
+        """
+        try:
+            _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(self.stop))
+            while True:
+                time.sleep(0)
+        except TooSlow:
+            pass
 
     def _watch(self) -> None:
         try:
@@ -110,6 +124,7 @@ class limited:  # noqa: N801 (it is used like a function)
                 if self._is_running():
                     self.spent += now - before
                     if self.spent >= self.seconds:
+                        self._sent = True
                         _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(self.stop))
                 left = self.seconds - self.spent
                 before, wait = now, min(AGAIN, left) if left > 0 else AGAIN
