@@ -41,10 +41,14 @@ def _sensor_case(
 @exercise(
     topic="camera",
     title="What a sensor says",
-    hint=(
-        "gaps.cumsum(0) are the moments at which electrons arrive; how many lie before the end of "
-        "the exposure, which is `electrons`? Add read_noise * normal, multiply by the gain, add "
-        "the black level, round, and clip, in this order."
+    hints=(
+        "When does the k-th electron arrive, if gaps are the times between them? Then follow the "
+        "signal, and ask of each part whether it is counted in electrons or in numbers.",
+        "The moments of arrival are sums of gaps along the first dimension; count those that are "
+        "at most `electrons`, (H, W). Add read_noise * normal, multiply by gain, add black, round, "
+        "and limit to 0 and white, in this order.",
+        "`photons = (gaps.cumsum(0) <= electrons).sum(0)`, then `(gain * (photons + read_noise * "
+        "normal) + black).round().clamp(0, white)`.",
     ),
     returns=("numbers",),
     axes=("row", "column"),
@@ -166,10 +170,14 @@ def _fit_case(
 @exercise(
     topic="camera",
     title="A straight line through the variances",
-    hint=(
-        "The slope of the best line is the sum of (m - mean of m) * v over the sum of "
-        "(m - mean of m)**2, and the line goes through the two means. Its height at m = 0 is "
-        "gain**2 * read_noise**2."
+    hints=(
+        "What is left of the noise where there is no light? The variance grows along a straight "
+        "line with the mean, and both its slope and its height have a meaning.",
+        "slope = sum of (m - mean of m) * v over the sum of (m - mean of m)^2, and this is the "
+        "gain. The line goes through both means; its height at m = 0 is gain^2 * read_noise^2.",
+        "`centred = means - means.mean()`, `gain = (centred * variances).sum() / "
+        "centred.square().sum()`, and `at_zero = variances.mean() - gain * means.mean()`; the read "
+        "noise is `at_zero.sqrt() / gain`.",
     ),
     returns=("gain", "read_noise"),
     cases=(
@@ -282,9 +290,13 @@ def _mosaic_case(name: str, height: int, width: int, dtype: torch.dtype = torch.
 @exercise(
     topic="camera",
     title="One colour a pixel",
-    hint=(
-        "Green is at most places, so begin with a clone of image[1]. Red is measured in even rows "
-        "and even columns, raw[0::2, 0::2], and blue in odd rows and odd columns."
+    hints=(
+        "Which colour has most places, and which rows and columns have the two others? Draw the "
+        "first four pixels: R G above G B.",
+        "Begin with a copy of the green plane. Red is at even rows and even columns, blue at odd "
+        "rows and odd columns; take the same places of the plane of that colour.",
+        "`raw = image[1].clone()`, then `raw[0::2, 0::2] = image[0, 0::2, 0::2]`, and one more "
+        "line for blue.",
     ),
     returns=("raw",),
     axes=("row", "column"),
@@ -386,10 +398,15 @@ def _green_case(name: str, height: int, width: int, dtype: torch.dtype = torch.f
 @exercise(
     topic="camera",
     title="The green that was not measured",
-    hint=(
-        "pad(raw[None, None], (1, 1, 1, 1), mode='reflect')[0, 0] has a border of one mirrored "
-        "pixel; four slices of it are the neighbours above, below, left and right. torch.where "
-        "keeps raw where row + column is odd."
+    hints=(
+        "Could you get the left neighbours of all pixels in one slice? A pixel at the border has "
+        "none, and mirroring gives it one.",
+        "Mirror one pixel on each side, (H + 2, W + 2). Four slices of it, (H, W) each, are the "
+        "neighbours above, below, left and right; where row + column is even take their mean, "
+        "elsewhere raw.",
+        '`padded = pad(raw[None, None], (1, 1, 1, 1), mode="reflect")[0, 0]`, `above = padded[:-2, '
+        "1:-1]`, ..., and `torch.where((rows + columns) % 2 == 1, raw, around)` with `rows = "
+        "torch.arange(raw.shape[0])[:, None]`.",
     ),
     returns=("green",),
     axes=("row", "column"),
@@ -489,9 +506,13 @@ def _correlation_case(
 @exercise(
     topic="camera",
     title="How alike neighbours are",
-    hint=(
-        "Subtract the mean. noise[..., : width - distance] and noise[..., distance:] are the "
-        "partners; the mean of their product over the mean of the square is the correlation."
+    hints=(
+        "Lay the picture over itself, moved by `distance` columns. How wide is what overlaps? A "
+        "pixel and itself, at distance 0, must be correlated by 1.",
+        "With the mean of everything subtracted: the columns 0 to W - distance - 1 times the "
+        "columns distance to W - 1. The mean of this product, over the mean square of all values.",
+        "`left = noise[..., : noise.shape[-1] - distance]`, `right = noise[..., distance:]`, then "
+        "`(left * right).mean() / noise.square().mean()`, all of `noise - noise.mean()`.",
     ),
     returns=("correlation",),
     errors=(
@@ -611,10 +632,15 @@ def _frames_case(
 @exercise(
     topic="camera",
     title="Patches of two frames, in both directions",
-    hint=(
-        "For each corner (row, column) cut [:, row : row + size, column : column + size] out of "
-        "both frames. Without a swap the piece of frame1 is the input and that of frame2 the "
-        "target; with one it is the other way round. torch.stack makes batches of the two lists."
+    hints=(
+        "When do the two frames change their roles? They differ in their noise alone, so input and "
+        "target must show the same place.",
+        "For each corner (row, column) take all channels, rows row to row + size - 1 and columns "
+        "column to column + size - 1 of both frames. If it is swapped, exchange the two pieces. "
+        "Stack the inputs, and the targets, to (N, C, size, size).",
+        "`first = frame1[:, row : row + size, column : column + size]`, the same of `frame2`, `if "
+        "swap: first, second = second, first`, and `torch.stack(inputs), torch.stack(targets)` "
+        "after the loop.",
     ),
     returns=("inputs", "targets"),
     axes=("patch", "channel", "row", "column"),
@@ -736,10 +762,15 @@ def _levels_case(
 @exercise(
     topic="camera",
     title="The noise of two frames, without the truth",
-    hint=(
-        "The scene drops out of frame1 - frame2, whose variance is twice that of the noise. The "
-        "mean of the two frames says how bright a pixel is; for each pair of neighbouring edges "
-        "take the pixels with low <= brightness < high."
+    hints=(
+        "What drops out if you subtract one frame from the other, and how much noisier is the "
+        "difference than one frame? The truth is in neither.",
+        "The brightness is the mean of the two frames. For the values with low <= brightness < "
+        "high, the mean square of frame1 - frame2 is twice the variance of one frame: halve it, "
+        "and take the root. One number for each of the B ranges.",
+        "`inside = (brightness >= low) & (brightness < high)`, then "
+        "`(difference[inside].square().mean() / 2).sqrt()`, for `low, high in zip(edges[:-1], "
+        "edges[1:])`; `torch.stack` makes (B,).",
     ),
     returns=("levels",),
     axes=("brightness",),

@@ -61,11 +61,17 @@ def _use_conv(answer: Any, x: Tensor, weight: Tensor, bias: Tensor, grad_output:
 @exercise(
     topic="milestone",
     title="A convolution that learns",
-    hint=(
-        "forward keeps unfold(x, 3, padding=1) and the size x.shape[2:] for backward. backward "
-        "adds to weight_grad and bias_grad with `+=`, the gradient of the bias being "
-        "conv2d_bias_grad(grad_output), and returns conv2d_input_grad(grad_output, weight, size, "
-        "1, 1). param returns two pairs: the weight and the bias, each with its gradient."
+    hints=(
+        "What does backward need that only forward has seen, and what must happen to the gradients "
+        "of a module that runs twice? All that it computes is a function of yours, from "
+        "“Convolution” and “SGD”.",
+        "weight (O, C, 3, 3) is Xavier's deviation times normal numbers, bias (O,) is zero. "
+        "forward keeps the windows (N, 9 C, H W) of x and its height and width. backward adds to "
+        "both gradients and returns that of x. param lists two pairs, each a parameter and its "
+        "gradient.",
+        "`self.windows, self.size = unfold(x, 3, padding=1), x.shape[2:]` in forward, and "
+        "`self.weight_grad += conv2d_weight_grad(grad_output, self.windows, self.weight.shape)` in "
+        "backward, which returns `conv2d_input_grad(grad_output, self.weight, self.size, 1, 1)`.",
     ),
     returns=(
         "weight at first",
@@ -221,9 +227,14 @@ def _relu_case(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.flo
 @exercise(
     topic="milestone",
     title="A ReLU that remembers",
-    hint=(
-        "forward keeps its output in self.output, and backward returns relu_backward(grad_output, "
-        "self.output). A ReLU has no parameters, so param returns an empty list."
+    hints=(
+        "Which tensor does the backward function need beside grad_output, and who has it? Both "
+        "functions are those of “Activations”.",
+        "forward returns max(0, x) for each value and keeps its output. backward lets the gradient "
+        "through where this output is above 0, and makes it 0 elsewhere. Nothing is learned, so "
+        "param lists no pair.",
+        "`self.output = relu_forward(x)` in forward, `return relu_backward(grad_output, "
+        "self.output)` in backward, and `return []` in param.",
     ),
     returns=("output", "grad_input", "number of parameters"),
     cases=(
@@ -359,9 +370,15 @@ def _joined(pairs: list[tuple[Tensor, Tensor]], like: Tensor) -> tuple[int, Tens
 @exercise(
     topic="milestone",
     title="A chain",
-    hint=(
-        "`def __init__(self, *modules)` collects any number of arguments. forward goes through "
-        "them in order, backward in reversed order, and param joins their lists, in order."
+    hints=(
+        "In which order does a gradient meet the modules, and whose parameters does a chain have? "
+        "“Loss and Sequential” has run such a list already.",
+        "forward hands each output to the next module, from the first to the last; backward does "
+        "the same with the gradient, from the last to the first. param is one list: the pairs of "
+        "the first module, then those of the second, and so on.",
+        "`*modules` in __init__ collects the modules. `for module in reversed(self.modules): "
+        "grad_output = module.backward(grad_output)`, and `[pair for module in self.modules for "
+        "pair in module.param()]`.",
     ),
     returns=("output", "grad_input", "number of pairs", "what param returns, joined"),
     cases=(
@@ -522,10 +539,13 @@ def _residual_case(name: str, rows: int, width: int, dtype: torch.dtype = torch.
 @exercise(
     topic="milestone",
     title="The residual sum",
-    hint=(
-        "forward returns x + self.f.forward(x). Backwards x has reached the output on two ways, "
-        "so two gradients arrive at x and are added: grad_output itself, and what f.backward "
-        "returns. The parameters are those of f."
+    hints=(
+        "On how many ways does x reach the output? “Gradients” says what becomes of the gradient "
+        "of a value that is used more than once.",
+        "With y = x + f(x) the gradient of x is dL/dy, for the direct way, plus what f makes of "
+        "dL/dy on its way back. Only f has something to learn.",
+        "`return x + self.f.forward(x)`, then `return grad_output + self.f.backward(grad_output)`, "
+        "and `return self.f.param()`.",
     ),
     returns=("output", "grad_input", "number of pairs", "what param returns, joined"),
     cases=(
@@ -656,10 +676,14 @@ def _use_network(answer: Any, width: int, x: Tensor) -> tuple:
 @exercise(
     topic="milestone",
     title="The network",
-    hint=(
-        "Make the three convolutions first, in the order in which the picture meets them: 3 to "
-        "width channels, width to width, width to 3. Multiply the weight of the last one by 0.1. "
-        "Then Residual(Chain(first, ReLU(), second, ReLU(), last))."
+    hints=(
+        "How many channels go into each of the three convolutions, and how many come out? The "
+        "picture has 3, and so has the result. Mind the order in which the weights are drawn.",
+        "The convolutions have 3 to width, width to width and width to 3 channels, and are made in "
+        "this order. A ReLU follows the first and the second, none the third, whose weight is "
+        "scaled by 0.1. The residual sum goes around the whole chain.",
+        "`last = Conv(width, 3, generator)`, made after the two others, then `last.weight *= 0.1` "
+        "and `return Residual(Chain(first, ReLU(), second, ReLU(), last))`.",
     ),
     returns=("output", "number of parameters"),
     axes=("image", "channel", "row", "column"),
@@ -785,10 +809,15 @@ def _train_case(
 @exercise(
     topic="milestone",
     title="The loop",
-    hint=(
-        "For each rate: rows = torch.randint(len(x), (batch,), generator=generator); forward of "
-        "x[rows]; mse_forward(output, t[rows]).item() into the list; every gradient to "
-        "zero; network.backward(mse_backward(output, t[rows])); sgd_step(network.param(), rate)."
+    hints=(
+        "What is left in the gradients from the step before, and of which weights is the loss that "
+        "you note? Each step is that of “SGD”.",
+        "For each rate: draw batch rows, run forward on these rows of x, note the loss against the "
+        "same rows of t, set every gradient to zero, run backward from the gradient of the loss, "
+        "and move the parameters.",
+        "`output = network.forward(x[rows])`, `losses.append(mse_forward(output, "
+        "t[rows]).item())`, `network.backward(mse_backward(output, t[rows]))`, "
+        "`sgd_step(network.param(), rate)`; `grad.zero_()` comes in between.",
     ),
     returns=("losses", "parameter afterwards"),
     cases=(
@@ -966,9 +995,13 @@ def _clean_up_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -
 @exercise(
     topic="milestone",
     title="From pictures to pictures",
-    hint=(
-        "Divide by 255, run network.forward on each part of images.split(100), join the parts "
-        "with torch.cat, clamp to 0 and 1, multiply by 255."
+    hints=(
+        "Why should the network not get all images at once, and what may its results be that a "
+        "picture may not? Think of the scale on which it works.",
+        "Divide by 255, run parts of at most 100 images one after the other, join the results "
+        "along the first dimension, limit them to 0-1, and multiply by 255.",
+        "`parts = [network.forward(part / 255) for part in images.split(100)]`, then "
+        "`torch.cat(parts).clamp(0, 1)`, which is still on the scale 0-1.",
     ),
     returns=("images",),
     axes=("image", "channel", "row", "column"),

@@ -25,10 +25,14 @@ def _noise_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -> C
 @exercise(
     topic="one_noisy_picture",
     title="How strong white noise is",
-    hint=(
-        "Subtract each value from its right neighbour, then each of these differences from the one "
-        "below it: d = e1 - e2 - e3 + e4, of variance 4 sigma^2. Take the median of |d| over an "
-        "image, d.abs().flatten(1).median(dim=1).values, and divide it by 2 * 0.6745."
+    hints=(
+        "What is left of a smooth picture if you take differences of neighbours in a row, and then "
+        "in a column? Four values of noise meet in each of them.",
+        "d is the difference of neighbouring columns, then of neighbouring rows: (N, C, H - 1, W - "
+        "1), of deviation 2 sigma. The median of |d| over each image is 0.6745 times that.",
+        "`across = noisy[..., 1:] - noisy[..., :-1]`, the same for rows, and "
+        "`both.abs().flatten(1).median(dim=1).values / (2 * 0.6745)`, where `both` has both "
+        "differences.",
     ),
     returns=("sigma",),
     axes=("image",),
@@ -176,10 +180,14 @@ def _ensemble_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -
 @exercise(
     topic="one_noisy_picture",
     title="The mean over eight views of a picture",
-    hint=(
-        "For each of 4 quarter turns, mirrored or not: turn the picture, mirror it, denoise it, "
-        "mirror it back, turn it back. Undo the last step first. The answer is the mean of the 8 "
-        "results."
+    hints=(
+        "In which order must a turn and a mirror be undone? There are four quarter turns, each as "
+        "it is and mirrored, and a picture that is not square changes its shape.",
+        "For each of 0 to 3 quarter turns, mirrored or not: turn, mirror, denoise, mirror back, "
+        "turn back by as many quarters the other way. Return the mean of the eight results.",
+        "`turned = torch.rot90(noisy, quarters, (-2, -1))`; one result is "
+        "`torch.rot90(denoise(turned), -quarters, (-2, -1))`, and with a mirror "
+        "`denoise(turned.flip(-1)).flip(-1)` is turned back instead.",
     ),
     returns=("denoised",),
     axes=("image", "channel", "row", "column"),
@@ -361,9 +369,13 @@ def _recorrupt_case(
 @exercise(
     topic="one_noisy_picture",
     title="Two copies of independent noise out of one",
-    hint=(
-        "The first copy is the picture plus alpha times the noise, the second one is the picture "
-        "minus the noise divided by alpha. Both are new tensors."
+    hints=(
+        "For which pair of factors do the new noise and that of the picture cancel in the product "
+        "of the two errors? Both copies get the same new noise.",
+        "The errors are e + a r and e + b r; with equal variances and E[e r] = 0 the mean product "
+        "is (1 + a b) sigma^2. It is 0 for b = -1 / a. The first copy has a = alpha.",
+        "`noisy + alpha * noise` is the first copy; the second is `noisy - ...`, with the factor "
+        "that makes the product 0.",
     ),
     returns=("first", "second"),
     axes=("image", "channel", "row", "column"),
@@ -536,11 +548,15 @@ def _adapt_case(
 @exercise(
     topic="one_noisy_picture",
     title="A network learns from one noisy picture",
-    hint=(
-        "In each step: patches, noise = draw(); the input is patches + alpha * noise, the target "
-        "patches - noise / alpha; loss = criterion(network(input), target); then "
-        "optimiser.zero_grad(), criterion.backward(), optimiser.step(). Append the loss to a list, "
-        "which is returned after the last step."
+    hints=(
+        "What is new in every step, and which copy is the input? recorrupt makes a pair; “Loss and "
+        "Sequential” and “SGD” say how to train on one.",
+        "In each step draw patches and noise. The input is patches + alpha * noise, the target "
+        "patches - noise / alpha. Loss, gradients to zero, backward, step; note the loss as a "
+        "float.",
+        "`patches, noise = draw()` in the loop, then `loss = criterion(network(patches + alpha * "
+        "noise), ...)`, `optimiser.zero_grad()`, `criterion.backward()`, `optimiser.step()` and "
+        "`losses.append(float(loss))`.",
     ),
     returns=("losses", "weight"),
     cases=(

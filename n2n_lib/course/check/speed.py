@@ -24,10 +24,14 @@ def _windows_case(
 @exercise(
     topic="speed",
     title="Windows of a channels-last image, without a copy",
-    hint=(
-        "Take image, line, pixel, one = x.stride(). A step to the next image jumps over `image` "
-        "numbers, to the next window below over stride * line, to the next on the right over "
-        "stride * pixel; inside a window the steps are line, pixel and one."
+    hints=(
+        "How many numbers of memory lie between a value and the next one along each of the six "
+        "dimensions? A view is a shape and six such steps.",
+        "With the strides (image, line, pixel, one) of x: an image further is `image`; a window "
+        "further down stride * line, to the right stride * pixel; inside a window line, pixel and "
+        "one. H' is (H - k) // stride + 1.",
+        "`image, line, pixel, one = x.stride()`, then `x.as_strided(shape, (image, stride * line, "
+        "stride * pixel, line, pixel, one))` with the shape (N, H', W', k, k, C).",
     ),
     returns=("view",),
     axes=("image", "row", "column", "row of the window", "column of the window", "channel"),
@@ -175,10 +179,14 @@ def _products_case(
 @exercise(
     topic="speed",
     title="Shift and add",
-    hint=(
-        "Make zeros of (N, (H - 1) * stride + k, (W - 1) * stride + k, O). Then two loops over the "
-        "taps: tap (u, v) of all windows, products[:, :, :, u, v], is added to the pixels "
-        "y[:, u : u + stride * H : stride, v : v + stride * W : stride]."
+    hints=(
+        "Where in the output do the values at place (u, v) of all windows lie? A loop over the "
+        "windows is long, one over the places in a window short.",
+        "Begin with zeros of (N, (H - 1) stride + k, (W - 1) stride + k, O). For u and v from 0 to "
+        "k - 1 add products[n, i, j, u, v] to row i * stride + u and column j * stride + v: a "
+        "slice with steps of stride.",
+        "`y[:, u : u + stride * height : stride, v : v + stride * width : stride] += products[:, "
+        ":, :, u, v]`, in two loops, where `height, width` are H and W of `products`.",
     ),
     returns=("output",),
     axes=("image", "row", "column", "channel"),
@@ -332,9 +340,14 @@ def _weight_case(name: str, outputs: int, channels: int, dtype=torch.float64) ->
 @exercise(
     topic="speed",
     title="Four 2 x 2 kernels out of one of 3 x 3",
-    hint=(
+    hints=(
+        "Which two of the three rows under the window are copies of one row, for an even and for "
+        "an odd row of the output? Upsampling has doubled each.",
         "Along one axis an even output has the weights (w0, w1 + w2), an odd one (w0 + w1, w2). "
-        "Do it for the rows, weight[:, :, 0] and so on, then for the columns of the result."
+        "Both axes are independent: do it for the rows of the window, then for its columns.",
+        "`sums = torch.tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], "
+        'dtype=weight.dtype)` has (parity, place, tap); `torch.einsum("pau,qbv,ocuv->pqocab", '
+        "sums, sums, weight)` does both axes.",
     ),
     returns=("kernels",),
     axes=("row parity", "column parity", "output channel", "input channel", "row", "column"),

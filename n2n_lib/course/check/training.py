@@ -42,11 +42,15 @@ def _use_psnr(
 @exercise(
     topic="training",
     title="The mean PSNR, batch by batch",
-    hint=(
-        "For each part of noisy.split(batch), with the same part of clean: denoise it, divide both "
-        "by 255, clamp the output to 0 and 1, take the mean of the squared error over (1, 2, 3), "
-        "which gives one number for each image, and collect 10 log10(1 / error). The result is the "
-        "mean over all images, not over the parts."
+    hints=(
+        "Is the mean of the means of all parts the mean of all images? Think of the last part. "
+        "“Photographs, noise, measures” has the PSNR of one image.",
+        "For each part: denoise, divide by 255, limit to 0-1, and take the mean square of the "
+        "error over channels, rows and columns, (n,). Each image has 10 log10(1 / error); the "
+        "result is the sum over all N images, over N.",
+        "`for x, target in zip(noisy.split(batch), clean.split(batch)):`, then `errors = (output - "
+        "target / 255).square().mean((1, 2, 3))` and `found += (10 * torch.log10(1 / "
+        "errors)).tolist()`.",
     ),
     returns=("psnr",),
     cases=(
@@ -203,10 +207,14 @@ def _use_gain(
 @exercise(
     topic="training",
     title="What a comparison shows",
-    hint=(
-        "Two loops over the runs: one[factor] == before and other[factor] == after. The pair is "
-        "fair if one[key] == other[key] for every other key but 'psnr'. Collect other['psnr'] - "
-        "one['psnr'], and return their mean and their number, or 0.0 and 0 if there are none."
+    hints=(
+        "Which keys of two runs must agree, and which one may not be compared at all? A change is "
+        "worth what it does while all else stays as it was.",
+        "Go through all ordered pairs (one, other) of runs. It counts if factor is before in one, "
+        "after in the other, and every other key except psnr is equal. The gain is the psnr of the "
+        "other less that of the one; average, if there is any.",
+        '`same = all(one[key] == other[key] for key in one if key not in (factor, "psnr"))`, and '
+        "at the end `return (sum(gains) / len(gains) if gains else 0.0), len(gains)`.",
     ),
     returns=("mean gain", "number of fair pairs"),
     cases=(

@@ -47,9 +47,14 @@ def _concat_case(
 @exercise(
     topic="unet",
     title="A skip connection, run backwards",
-    hint=(
-        "The first `channels` channels of grad_output belong to the input itself, the others to "
-        "the output of f. Send the others through f.backward, and add both."
+    hints=(
+        "Which channels of grad_output belong to x, and which to f(x)? Both lie side by side in y, "
+        "so x is used twice.",
+        "grad_output has channels + C' of them: the first `channels` are the gradient of x on the "
+        "direct way; the others are that of f(x) and go back through f. x was used twice, so add "
+        "the two.",
+        "`past, branch = grad_output[:, :channels], grad_output[:, channels:]`; the sum is `past + "
+        "f.backward(...)`.",
     ),
     returns=("grad_input",),
     axes=("image", "channel", "row", "column"),
@@ -246,10 +251,15 @@ def _class_case(
 @exercise(
     topic="unet",
     title="A skip connection as a module",
-    hint=(
-        "forward returns torch.cat([x, self.f(x)], dim=1) and keeps x.shape[1]. backward cuts "
-        "grad_output there and returns the first part plus self.f.backward of the second. param "
-        "returns what f has: self.f.param()."
+    hints=(
+        "Which number does backward need that only forward has seen? It is concat_backward as a "
+        "module, but nobody tells it where to cut.",
+        "forward keeps the number of channels of x and puts x and f(x) beside each other along "
+        "dimension 1. backward cuts grad_output after so many channels, sends the rest through f, "
+        "and adds. The parameters are those of f.",
+        "`self.channels = x.shape[1]` and `torch.cat([x, self.f(x)], dim=1)`; then `grad_output[:, "
+        ": self.channels] + self.f.backward(grad_output[:, self.channels :])`, and "
+        "`self.f.param()`.",
     ),
     returns=("output", "grad_input", "parameter of f", "gradient in f"),
     cases=(
@@ -434,12 +444,15 @@ def _level_case(
 @exercise(
     topic="unet",
     title="One level of a U-Net",
-    hint=(
-        "Begin with a list: Conv2d(channels, 2 * channels, 2, stride=2), LeakyReLU(0.1), "
-        "Conv2d(2 * channels, 2 * channels, 3, padding=1), LeakyReLU(0.1). If deeper is not None, "
-        "append Concat(deeper), which makes 4 * channels, and a Conv2d of 3 from these to 2 * "
-        "channels with its activation. At the end Upsampling(2 * channels, channels, 3, "
-        "padding=1), LeakyReLU(0.1). Return Sequential(list)."
+    hints=(
+        "How many channels are there behind the skip connection, and what brings them down again? "
+        "Follow their number down the list: a level begins and ends with `channels`.",
+        "With w = 2 channels: 2 x 2 convolution with stride 2 to w, 3 x 3 to w; if there is a "
+        "deeper level, Concat, which makes 2 w, and 3 x 3 back to w; at the end Upsampling to "
+        "channels. LeakyReLU(0.1) after each but the Concat.",
+        "`layers = [Conv2d(channels, wide, 2, stride=2), LeakyReLU(0.1), ...]`, `if deeper is not "
+        "None: layers += [Concat(deeper), Conv2d(2 * wide, wide, 3, padding=1), LeakyReLU(0.1)]`, "
+        "`Upsampling(wide, channels, 3, padding=1)`.",
     ),
     returns=("output", "number of parameters"),
     axes=("image", "channel", "row", "column"),
@@ -625,10 +638,13 @@ def _field_case(name: str, *layers: tuple[int, int]) -> Case:
 @exercise(
     topic="unet",
     title="How far a chain of convolutions sees",
-    hint=(
-        "Keep two numbers: the size of the window, at first 1, and the distance in the picture "
-        "between two neighbouring places, at first 1. A layer adds (k - 1) * distance to the size; "
-        "after it the distance is multiplied with its stride."
+    hints=(
+        "How far apart in the picture are two neighbours of a layer's input, and who has moved "
+        "them apart? A window of k of them reaches k - 1 such distances further than one.",
+        "Keep a size and a distance, both 1 at first. A layer with kernel k adds (k - 1) * "
+        "distance to the size, and then multiplies the distance by its stride.",
+        "`for kernel_size, stride in layers:`, and in it `size += (kernel_size - 1) * distance`, "
+        "then `distance *= stride`, in this order.",
     ),
     returns=("size",),
     cases=(
