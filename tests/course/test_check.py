@@ -1418,7 +1418,7 @@ def closest_sum_of_bends(x, target, bends):
 
 
 def conv_by_torch(x, weight, bias, g):
-    """What is accumulated over two backwards is twice the gradient."""
+    """What is accumulated over two backwards, beginning at -weight and 2 bias."""
     layer = torch.nn.Conv2d(*weight.shape[1::-1], 3, padding=1)
     torch.nn.init.xavier_normal_(layer.weight, generator=torch.Generator().manual_seed(84))
 
@@ -1426,21 +1426,32 @@ def conv_by_torch(x, weight, bias, g):
         return functional.conv2d(*leaves, padding=1)
 
     grad_x, *grads = pulled_back(forward, (x, weight, bias), g)
+    _, *others = pulled_back(forward, (x.flip(-1), weight, bias), g)
     start = layer.weight.detach().to(x.dtype), torch.zeros_like(bias)
-    return *start, forward(x, weight, bias), grad_x, *(2 * grad for grad in grads)
+    grads = [sum(all_of) for all_of in zip((-weight, 2 * bias), grads, others, strict=True)]
+    nothing = x.new_zeros(weight.numel() + bias.numel())
+    return *start, nothing, forward(x, weight, bias), grad_x, *grads
 
 
 def plain_chain_by_torch(modules, x, g):
-    matrices = [module.matrix for module in modules]
+    pairs = [pair for module in modules for pair in module.param()]
 
-    def forward(x, *matrices):
-        return torch.linalg.multi_dot([x, *matrices]) if matrices else 1 * x
+    def forward(x, *parameters):
+        left = iter(parameters)
+        for module in modules:
+            x = x @ next(left) if hasattr(module, "matrix") else x.flip(1)
+            x = x + next(left) if hasattr(module, "bias") else 1 * x
+        return 1 * x
 
-    grads = pulled_back(forward, (x, *matrices), g)
-    grad_x, *grads = grads if matrices else (grads,)
-    pairs = [t.flatten() for pair in zip(matrices, grads, strict=True) for t in pair]
-    joined = torch.cat([x.new_zeros(1), *pairs])
-    return forward(x, *matrices), grad_x, len(modules), joined
+    parameters = [parameter for parameter, _ in pairs]
+    grads = pulled_back(forward, (x, *parameters), g)
+    grad_x, *grads = grads if parameters else (grads,)
+    found = [
+        t.flatten()
+        for (parameter, start), grad in zip(pairs, grads, strict=True)
+        for t in (parameter, start + grad)
+    ]
+    return forward(x, *parameters), grad_x, len(pairs), torch.cat([x.new_zeros(1), *found])
 
 
 def residual_by_torch(f, x, g):
@@ -1448,11 +1459,12 @@ def residual_by_torch(f, x, g):
         return x @ (matrix + torch.eye(len(matrix), dtype=x.dtype))
 
     grad_x, grad_matrix = pulled_back(forward, (x, f.matrix), g)
+    grad_matrix = f.matrix_grad + grad_matrix
     joined = torch.cat([x.new_zeros(1), f.matrix.flatten(), grad_matrix.flatten()])
     return forward(x, f.matrix), grad_x, 1, joined
 
 
-def network_by_torch(width, x):
+def network_by_torch(width, x, g):
     generator, layers = torch.Generator().manual_seed(100), []
     for channels in ((3, width), (width, width), (width, 3)):
         layer = torch.nn.Conv2d(*channels, 3, padding=1)
@@ -1462,7 +1474,8 @@ def network_by_torch(width, x):
     with torch.no_grad():
         layers[4].weight.mul_(0.1)
     f = torch.nn.Sequential(*layers[:5]).to(x.dtype)
-    return x + f(x), sum(p.numel() for p in f.parameters())
+    grad_input = pulled_back(lambda x: x + f(x), (x,), g)
+    return x + f(x), grad_input, sum(p.numel() for p in f.parameters())
 
 
 def train_by_torch(network, x, t, batch, rates):

@@ -48,11 +48,12 @@ def _use_conv(answer: Any, x: Tensor, weight: Tensor, bias: Tensor, grad_output:
     """Make one, look at how it begins, give it other parameters and run it, backwards twice."""
     conv = answer(weight.shape[1], weight.shape[0], torch.Generator().manual_seed(84))
     start = [conv.weight.to(x.dtype), conv.bias.to(x.dtype)]
+    start.append(torch.cat([conv.weight_grad.flatten(), conv.bias_grad.flatten()]).to(x.dtype))
     conv.weight, conv.bias = weight.clone(), bias.clone()
-    conv.weight_grad, conv.bias_grad = torch.zeros_like(weight), torch.zeros_like(bias)
+    conv.weight_grad, conv.bias_grad = -weight, 2 * bias  # no zeros: gradients are added to them
     output = conv.forward(x)
     first = conv.backward(grad_output)
-    conv.forward(x)
+    conv.forward(x.flip(-1))
     conv.backward(grad_output)
     (_, weight_grad), (_, bias_grad) = conv.param()
     return *start, output, first, weight_grad, bias_grad
@@ -76,24 +77,25 @@ def _use_conv(answer: Any, x: Tensor, weight: Tensor, bias: Tensor, grad_output:
     returns=(
         "weight at first",
         "bias at first",
+        "both gradients at first",
         "output",
         "grad_input",
         "weight_grad",
         "bias_grad",
     ),
     cases=(
-        _conv_case("one image, 2 channels in, 1 out", (1, 2, 4, 4), 1),
+        _conv_case("one image, 2 channels in, 1 out", (1, 2, 4, 3), 1),
         _conv_case("2 images, 3 channels in, 2 out", (2, 3, 5, 4), 2),
         _conv_case("2 channels in, 4 out, float32", (3, 2, 3, 6), 4, torch.float32),
     ),
     use=_use_conv,
     errors=(
         (
-            "has no attribute 'weight'",
+            "has no attribute 'weight",
             "__init__ makes self.weight, self.bias, self.weight_grad and self.bias_grad.",
         ),
         (
-            "has no attribute 'bias'",
+            "has no attribute 'bias",
             "__init__ makes self.weight, self.bias, self.weight_grad and self.bias_grad.",
         ),
         (
@@ -201,6 +203,11 @@ Conv.mistakes = (
         but(("torch.zeros(out_channels)\n", "torch.randn(out_channels, generator=generator)\n")),
     ),
     Mistake(
+        "The gradients do not begin at zero, and what backward finds there it adds to.",
+        but(("torch.zeros(shape), torch.zeros", "torch.ones(shape), torch.ones")),
+        but(("torch.zeros(shape), torch.zeros(out_channels)", "1 * self.weight, 1 * self.bias")),
+    ),
+    Mistake(
         "The weight is not drawn from the generator that it was given, so nobody can repeat it: "
         "torch.randn(shape, generator=generator).",
         but(("shape, generator=generator", "shape, generator=torch.Generator().manual_seed(0)")),
@@ -239,6 +246,7 @@ def _relu_case(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.flo
     returns=("output", "grad_input", "number of parameters"),
     cases=(
         _relu_case("one row", (1, 1, 1, 5)),
+        _relu_case("a matrix", (3, 2)),
         _relu_case("2 images, 3 channels", (2, 3, 4, 4)),
         _relu_case("float32", (1, 2, 3, 4), torch.float32),
     ),
@@ -330,10 +338,13 @@ ReLU.mistakes = (
 
 
 class _Stretch(Module):
-    """Multiply with a matrix, whose gradient is kept: a small module whose order matters."""
+    """Multiply with a matrix, whose gradient is kept: a small module whose order matters.
+
+    The gradient does not begin at zero: backward has to add to it.
+    """
 
     def __init__(self, matrix: Tensor) -> None:
-        self.matrix, self.matrix_grad = matrix, torch.zeros_like(matrix)
+        self.matrix, self.matrix_grad = matrix, 0.5 * matrix.flip(0)
 
     def forward(self, input: Tensor) -> Tensor:
         self.kept = input
@@ -344,10 +355,40 @@ class _Stretch(Module):
         return grad_output @ self.matrix.T
 
 
-def _chain_case(name: str, *widths: int, dtype: torch.dtype = torch.float64) -> Case:
+class _Shifted(_Stretch):
+    """Multiply with a matrix, then add a row: a module with two parameters."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__(matrix)
+        self.bias, self.bias_grad = matrix[0] / 2, matrix[0] / 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) + self.bias
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        self.bias_grad += grad_output.sum(0)
+        return super().backward(grad_output)
+
+
+class _Turned(Module):
+    """Reverse the columns: a module with nothing to learn."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.flip(1)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        return grad_output.flip(1)
+
+
+def _chain_case(
+    name: str, *widths: int, dtype: torch.dtype = torch.float64, mixed: bool = False
+) -> Case:
+    """A chain of matrices; a mixed one has modules with two parameters, and one with none."""
+    kind = _Shifted if mixed else _Stretch
     shapes = enumerate(zip(widths[:-1], widths[1:], strict=True))
+    modules = [kind(values(shape, 90 + index, dtype)) for index, shape in shapes]
     arguments = {
-        "modules": [_Stretch(values(shape, 90 + index, dtype)) for index, shape in shapes],
+        "modules": [modules[0], _Turned(), *modules[1:]] if mixed else modules,
         "x": values((2, widths[0]), 87, dtype),
         "grad_output": values((2, widths[-1]), 88, dtype),
     }
@@ -385,6 +426,7 @@ def _joined(pairs: list[tuple[Tensor, Tensor]], like: Tensor) -> tuple[int, Tens
         _chain_case("one module", 3, 3),
         _chain_case("three modules", 3, 3, 3, 3),
         _chain_case("sizes that change, float32", 2, 4, 3, dtype=torch.float32),
+        _chain_case("modules with two parameters and with none", 2, 3, 4, mixed=True),
         _chain_case("no module", 2),
     ),
     use=_use_chain,
@@ -664,13 +706,21 @@ Conv, ReLU, Chain, Residual = (
 )  # as in the lesson
 
 
-def _use_network(answer: Any, width: int, x: Tensor) -> tuple:
-    """Make one, in the dtype of x, and run it."""
+def _use_network(answer: Any, width: int, x: Tensor, grad_output: Tensor) -> tuple:
+    """Make one, in the dtype of x, and run it forwards and backwards."""
     network = answer(width, torch.Generator().manual_seed(100))
     for pair in network.param():
         for tensor in pair:
             tensor.data = tensor.to(x.dtype)
-    return network.forward(x), sum(parameter.numel() for parameter, _ in network.param())
+    count = sum(parameter.numel() for parameter, _ in network.param())
+    return network.forward(x), network.backward(grad_output), count
+
+
+def _network_case(name: str, width: int, *rest: int, dtype: torch.dtype = torch.float64) -> Case:
+    """A width, and pictures; `rest` is N, H and W."""
+    shape = (rest[0], 3, *rest[1:])
+    arguments = {"x": values(shape, 101, dtype), "grad_output": values(shape, 102, dtype)}
+    return Case(name, {"width": width, **arguments})
 
 
 @exercise(
@@ -685,11 +735,11 @@ def _use_network(answer: Any, width: int, x: Tensor) -> tuple:
         "`last = Conv(width, 3, generator)`, made after the two others, then `last.weight *= 0.1` "
         "and `return Residual(Chain(first, ReLU(), second, ReLU(), last))`.",
     ),
-    returns=("output", "number of parameters"),
+    returns=("output", "grad_input", "number of parameters"),
     axes=("image", "channel", "row", "column"),
     cases=(
-        Case("width 2", {"width": 2, "x": values((1, 3, 4, 4), 101)}),
-        Case("width 5, float32", {"width": 5, "x": values((2, 3, 5, 4), 102, torch.float32)}),
+        _network_case("width 2", 2, 1, 4, 3),
+        _network_case("width 5, float32", 5, 2, 5, 4, dtype=torch.float32),
     ),
     use=_use_network,
     errors=(
@@ -779,6 +829,15 @@ small_network.mistakes = (
             )
         ),
     ),
+    Mistake(
+        "One ReLU stands in two places. It remembers its last forward alone, so backward uses that "
+        "of the second place in both: make two of them.",
+        but(
+            ("last = Conv", "relu, last = ReLU(), Conv"),
+            ("first, ReLU(), second, ReLU()", "first, relu, second, relu"),
+        ),
+        likely="one ReLU in two places",
+    ),
 )
 
 
@@ -794,14 +853,20 @@ def _use_train(
 
 
 def _train_case(
-    name: str, count: int, batch: int, *rates: float, dtype: torch.dtype = torch.float64
+    name: str,
+    count: int,
+    batch: int,
+    *rates: float,
+    dtype: torch.dtype = torch.float64,
+    once: bool = False,
 ) -> Case:
+    """So many pairs, and a step for each rate; `once`: rates without a length and an index."""
     arguments = {
         "network": _Stretch(0.4 * values((3, 3), 111, dtype)),
         "x": values((count, 3), 112, dtype),
         "t": values((count, 3), 113, dtype),
         "batch": batch,
-        "rates": list(rates),
+        "rates": iter(rates) if once else list(rates),
     }
     return Case(name, arguments, {"the number of pairs": count, "the batch size": batch})
 
@@ -825,6 +890,7 @@ def _train_case(
         _train_case("one step of 4", 8, 4, 0.5),
         _train_case("five steps, the rate falls", 8, 4, 0.5, 0.4, 0.3, 0.2, 0.1),
         _train_case("two steps, float32", 5, 2, 0.2, 0.1, dtype=torch.float32),
+        _train_case("rates that come one by one", 6, 3, 0.3, 0.2, 0.1, once=True),
         _train_case("no step", 5, 2),
     ),
     use=_use_train,
@@ -836,6 +902,11 @@ def _train_case(
         (
             "'float' object is not iterable",
             "train_denoiser returns all losses, a list with one number for each step.",
+        ),
+        (
+            "_iterator'",
+            "rates may be anything that `for` can go through: `for rate in rates`, without a "
+            "length or an index.",
         ),
         (
             "object is not callable",
@@ -879,6 +950,18 @@ train_denoiser.mistakes = (
         "(lesson 08).",
         but(("grad.zero_()", "pass")),
         likely="no zero_grad",
+    ),
+    Mistake(
+        "The gradients are cleared after each step, so the first one uses what was in them before: "
+        "clear them before backward.",
+        but(
+            ("    for _, grad in network.param():\n        grad.zero_()\n", ""),
+            (
+                "    sgd_step(network.param(), rate)",
+                "    sgd_step(network.param(), rate)\n"
+                "    for _, grad in network.param():\n        grad.zero_()",
+            ),
+        ),
     ),
     Mistake(
         "Nothing is learned, because every step is taken along gradients of zero: clear them, then "
