@@ -1105,14 +1105,15 @@ def steps_of_adam(network, lr, betas, eps, grads):
             parameter.grad = grad
         optimiser.step()
         optimiser.param_groups[0]["lr"] = lr / 2
-    return tuple(params)
+    return *params, torch.cat([parameter.grad.flatten() for parameter in params])
 
 
 def past_and_through(f, share, x, grad_output):
     def block(x, weight):
         return torch.lerp(x, x + torch.einsum("oc,nchw->nohw", weight, x), share)
 
-    return block(x, f.weight), *pulled_back(block, (x, f.weight), grad_output)
+    grad_x, grad_weight = pulled_back(block, (x, f.weight), grad_output)
+    return block(x, f.weight), grad_x, f.weight_grad + grad_weight
 
 
 def ring(processes, size, bandwidth, latency):
@@ -1197,7 +1198,13 @@ def concatenated(x, matrix, grad_output):
         return torch.cat([x, torch.einsum("oc,nchw->nohw", matrix, x)], 1)
 
     grad_input, grad_matrix = pulled_back(chain, (x, matrix), grad_output)
-    return chain(x, matrix), grad_input, matrix, grad_matrix
+    return chain(x, matrix), grad_input, matrix, 0.5 * matrix + grad_matrix
+
+
+def concatenated_backward(f, channels, grad_output):
+    x = f._input
+    _, grad_input, _, grad_matrix = concatenated(x, f.matrix, grad_output)
+    return grad_input, grad_matrix
 
 
 def level(channels, deeper, x):
@@ -1710,9 +1717,7 @@ BY_TORCH: dict[str, Callable] = {
     "windows": cut_by_unfold,
     "shift_and_add": add_by_fold,
     "phase_kernels": kernels_by_probing,
-    "concat_backward": lambda f, channels, g: pulled_back(
-        lambda x: torch.cat([x, f.forward(x)], 1), (torch.zeros_like(g[:, :channels]),), g
-    ),
+    "concat_backward": concatenated_backward,
     "Concat": concatenated,
     "unet_level": level,
     "receptive_field": reach,

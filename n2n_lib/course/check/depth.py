@@ -389,7 +389,7 @@ class _Mix(Module):
     """Mix the channels of every pixel by a weight ``(C, C)``, and remember what came in."""
 
     def __init__(self, weight: Tensor) -> None:
-        self.weight, self.weight_grad = weight, torch.zeros_like(weight)
+        self.weight, self.weight_grad = weight, 0.5 * weight.flip(1)  # gradients are added to it
 
     def forward(self, input: Tensor) -> Tensor:
         self._saved = input
@@ -447,8 +447,8 @@ def _block_case(name: str, share: float, *shape: int, dtype: torch.dtype = torch
         ),
         (
             "NoneType",
-            "Nothing came where a tensor should: either f ran backwards before it ran forwards, or "
-            "a method ends without a `return`.",
+            "Nothing came where a tensor should. It does so if f ran backwards before it ran forwards, "
+            "or if a method ends without a `return`.",
         ),
     ),
 )
@@ -573,9 +573,14 @@ ScaledResidual.mistakes = (
 # ------------------------------------------------------------------------------------- paired_gain
 
 
-def _gain_case(name: str, seeds: int, dtype: torch.dtype = torch.float64) -> Case:
-    arguments = {"ones": values((seeds,), 180, dtype) + 0.5, "others": values((seeds,), 181, dtype)}
-    return Case(name, arguments)
+def _gain_case(
+    name: str, seeds: int, dtype: torch.dtype = torch.float64, equal: bool = False
+) -> Case:
+    """So many seeds; `equal`: the first makes no difference."""
+    ones, others = values((seeds,), 180, dtype) + 0.5, values((seeds,), 181, dtype)
+    if equal:
+        ones[0] = others[0]
+    return Case(name, {"ones": ones, "others": others})
 
 
 @exercise(
@@ -594,6 +599,7 @@ def _gain_case(name: str, seeds: int, dtype: torch.dtype = torch.float64) -> Cas
         _gain_case("two seeds", 2),
         _gain_case("three seeds", 3),
         _gain_case("eight seeds", 8),
+        _gain_case("a seed that makes no difference", 4, equal=True),
         _gain_case("float32", 5, torch.float32),
     ),
 )
@@ -654,6 +660,10 @@ paired_gain.mistakes = (
     Mistake(
         "wins is the share of the losses: count the gains above 0.",
         but(("gains > 0", "gains < 0")),
+    ),
+    Mistake(
+        "A seed that makes no difference counts as a win: wins is the share of the gains above 0.",
+        but(("gains > 0", "gains >= 0")),
     ),
     Mistake(
         "The sizes of the gains are averaged without their signs, so that losses count as gains.",

@@ -39,14 +39,14 @@ def _noise_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -> C
     cases=(
         _noise_case("one image, four pixels", 1, 1, 2, 2),
         _noise_case("one channel", 1, 1, 4, 6),
-        _noise_case("three images", 3, 3, 6, 4),
-        _noise_case("float32", 2, 3, 4, 8, dtype=torch.float32),
+        _noise_case("two images", 2, 3, 6, 4),
+        _noise_case("four images, float32", 4, 1, 4, 8, dtype=torch.float32),
     ),
     errors=(
         (
             "must match the size",
-            "Neighbours are one place apart, so there is one difference less than there are "
-            "values: x[..., 1:] - x[..., :-1].",
+            "Two shapes do not fit. Neighbours are one place apart, so there is one difference less "
+            "than there are values: x[..., 1:] - x[..., :-1].",
         ),
         (
             "return_types",
@@ -200,13 +200,13 @@ def _ensemble_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -
     errors=(
         (
             "must match the size",
-            "A picture that is not square changes its shape when it is turned by 90 degrees. Turn "
-            "the result back before you add it.",
+            "Two shapes do not fit. A picture that is not square changes its shape when it is turned "
+            "by 90 degrees: turn each result back before you add it.",
         ),
         (
             "equal size",
-            "A picture that is not square changes its shape when it is turned by 90 degrees. Turn "
-            "the result back before you stack it.",
+            "The results differ in shape. A picture that is not square changes its shape when it is "
+            "turned by 90 degrees: turn each result back before you stack it.",
         ),
         (
             "object is not subscriptable",
@@ -525,6 +525,8 @@ def _use_adapt(answer: Any, weight: Tensor, patches: Tensor, noises: Tensor, alp
     network = Conv2d(weight.shape[1], weight.shape[0], size, padding=size // 2, bias=False)
     network = network.to(weight.dtype)
     network.set_params([weight])
+    for _, grad in network.param():
+        grad.copy_(weight / 2)  # what a training before has left there
     criterion, optimiser = MSELoss(network), SGD(network, 0.01)
     draw = _Drawn(patches, noises)
     losses = answer(network, criterion, optimiser, draw, len(patches), alpha)
@@ -573,7 +575,7 @@ def _adapt_case(
             "draw is a function: every step calls it, `patches, noise = draw()`.",
         ),
         (
-            "before",
+            "backward needs a forward before it",
             "criterion.backward() needs a loss of this step: call criterion(output, target) first.",
         ),
     ),
@@ -624,6 +626,14 @@ adapt.mistakes = (
             )
         ),
         likely="nothing learned",
+    ),
+    Mistake(
+        "The gradients are cleared after each step, so the first one uses what was in them before: "
+        "clear them before backward.",
+        but(
+            ("    optimiser.zero_grad()\n", ""),
+            ("optimiser.step()\n", "optimiser.step()\n    optimiser.zero_grad()\n"),
+        ),
     ),
     Mistake(
         "The same patches and noise serve in every step: call draw() inside the loop, so that the "

@@ -37,16 +37,17 @@ ONLY_LAST = "Only the last parameter is updated: is the step inside the loop?"
 ERRORS = (
     (
         "NoneType",
-        "Autograd is off, so parameter.grad is None. The gradient is the second of each pair.",
+        "Something is None where a tensor should be. (parameter.grad always is, since autograd is "
+        "off: the gradient is the second of each pair.)",
     ),
     (
         "has no attribute 'grad'",
         "The gradient is the second of each pair: `for (parameter, grad), v in zip(params, ...)`.",
     ),
     (
-        "too many values to unpack",
-        "zip gives a pair and its memory: take them apart as `(parameter, grad), kept`, with the "
-        "parentheses.",
+        "values to unpack",
+        "A loop over zip(params, ...) gives a pair and what is kept for it: take them apart as "
+        "`(parameter, grad), kept`, with the parentheses.",
     ),
     (
         "for ^",
@@ -705,7 +706,14 @@ def _adam_case(
         _adam_case("three parameters", 7, 2.0, (0.5, 0.9), 0.1, (2, 3), (3,), (5, 1)),
         _adam_case("float32", 2, 0.25, (0.7, 0.9), 0.1, (2, 2), (2,), dtype=torch.float32),
     ),
-    errors=ERRORS,
+    errors=(
+        (
+            "'tuple'",
+            "A tuple is used like a number or a tensor. Each of params is a pair, (parameter, grad), "
+            "and betas is a pair as well.",
+        ),
+        *ERRORS,
+    ),
 )
 def adam_step(
     params: Pairs,
@@ -914,7 +922,9 @@ def _three_steps(answer, network, lr, betas, eps, grads):
             grad.copy_(value)
         optimiser.step()
         optimiser.lr = lr / 2
-    return tuple(parameter.clone() for parameter, _ in network.param())
+    after = network.param()
+    gradients = torch.cat([grad.flatten() for _, grad in after])
+    return *(parameter.clone() for parameter, _ in after), gradients
 
 
 def _optimiser_case(
@@ -949,7 +959,7 @@ adam_step = adam_step.solution  # from here on what a student calls
         "1`, then `adam_step(self.network.param(), self.means, self.squares, self.t, self.lr, "
         "self.betas, self.eps)`.",
     ),
-    returns=("weight", "bias"),
+    returns=("weight", "bias", "both gradients afterwards"),
     cases=(
         _optimiser_case("one step", (1,), 1, 0.5),
         _optimiser_case("two steps", (2,), 2, 0.5),
@@ -961,8 +971,8 @@ adam_step = adam_step.solution  # from here on what a student calls
     errors=(
         (
             "positional argument",
-            "adam_step takes seven arguments: pairs, means, mean squares, number of the step, lr, "
-            "betas, eps.",
+            "The class takes network, lr, betas and eps, step nothing, and adam_step seven arguments: "
+            "pairs, means, mean squares, number of the step, lr, betas, eps.",
         ),
     ),
 )
@@ -1045,6 +1055,11 @@ AdamOptimiser.mistakes = (
             ("self.t, self.lr,", "self.t, self.first,"),
         ),
         likely="lr read once",
+    ),
+    Mistake(
+        "step clears the gradients as well: whoever calls it may still want them, and has zero_grad "
+        "for it.",
+        but(("self.eps)", "self.eps)\n    self.network.zero_grad()")),
     ),
     Mistake(
         "The betas that were given are not used: it takes 0.9 and 0.999 whatever they are.",

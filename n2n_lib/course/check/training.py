@@ -14,11 +14,16 @@ from n2n_lib.course.check.registry import exercise
 # --------------------------------------------------------------------------------------- mean_psnr
 
 
-def _brighter(images: Tensor) -> Tensor:
-    """Stand in for a denoiser, of at most 4 images at once: values beyond 0 and 255 occur."""
-    if len(images) > 4:
-        raise MemoryError(f"{len(images)} images at once")
-    return 1.5 * images - 20
+class _Brighter:
+    """Stand in for a denoiser, of so many images at once: values beyond 0 and 255 occur."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if len(images) > self.most:
+            raise MemoryError(f"{len(images)} images at once")
+        return 1.5 * images - 20
 
 
 def _psnr_case(name: str, count: int, batch: int, dtype: torch.dtype = torch.float64) -> Case:
@@ -26,7 +31,7 @@ def _psnr_case(name: str, count: int, batch: int, dtype: torch.dtype = torch.flo
     noise = (
         20 * values((count, 3, 3, 2), 131, dtype) / (1 + torch.arange(count)[:, None, None, None])
     )
-    arguments = {"denoise": _brighter, "noisy": clean + noise.to(dtype), "clean": clean}
+    arguments = {"denoise": _Brighter(batch), "noisy": clean + noise.to(dtype), "clean": clean}
     return Case(
         name, arguments | {"batch": batch}, {"the number of images": count, "the batch size": batch}
     )
@@ -63,7 +68,7 @@ def _use_psnr(
     errors=(
         (
             "MemoryError",
-            "All images at once take too much memory: hand over `batch` images at a time, as "
+            "That many images at once take too much memory: hand over `batch` images at a time, as "
             "noisy.split(batch) cuts them.",
         ),
         (
@@ -72,7 +77,8 @@ def _use_psnr(
         ),
         (
             "shape mismatch",
-            "The two lists of parts belong together: zip(noisy.split(batch), clean.split(batch)).",
+            "Two shapes do not fit. The two lists of parts belong together: "
+            "zip(noisy.split(batch), clean.split(batch)).",
         ),
     ),
 )
@@ -191,6 +197,15 @@ _RUNS = [
 ]
 
 
+_OTHER_RUNS = [
+    {"width": 16, "flips": True, "psnr": 24.0},
+    {"width": 32, "flips": True, "psnr": 24.5},
+    {"width": 16, "flips": False, "psnr": 23.0},
+    {"width": 64, "flips": False, "psnr": 23.25},
+]
+"""Runs of another lesson, with other settings."""
+
+
 def _gain_case(name: str, runs: list[Run], factor: str, before: Any, after: Any) -> Case:
     arguments = {"runs": runs, "factor": factor, "before": before, "after": after}
     return Case(name, arguments)
@@ -224,6 +239,7 @@ def _use_gain(
         _gain_case("two networks, two fair pairs", _RUNS, "network", "a", "b"),
         _gain_case("the other way round", _RUNS, "network", "b", "a"),
         _gain_case("seeds", _RUNS, "seed", 0, 1),
+        _gain_case("other settings", _OTHER_RUNS, "flips", False, True),
     ),
     use=_use_gain,
     errors=(

@@ -31,17 +31,39 @@ class _Mix(Module):
         return torch.einsum("oc,nohw->nchw", self.matrix.to(grad_output.dtype), grad_output)
 
 
+class _Weighted(_Mix):
+    """Mix the channels of every pixel by a matrix that is learned.
+
+    The gradient does not begin at zero: backward has to add to it, and once.
+    """
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__(matrix)
+        self.matrix_grad = 0.5 * matrix
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._input = input
+        return super().forward(input)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        grad_input = super().backward(grad_output)
+        self.matrix_grad += torch.einsum("nohw,nchw->oc", grad_output, self._input)
+        return grad_input
+
+
 def _concat_case(
     name: str, past: int, branch: int, *rest: int, dtype: torch.dtype = torch.float64
 ) -> Case:
     """A branch from `past` channels to `branch` ones; `rest` is N, H and W."""
     shape = (rest[0], past + branch, *rest[1:])
-    arguments = {
-        "f": _Mix(values((branch, past), 60, dtype)),
-        "channels": past,
-        "grad_output": values(shape, 61, dtype),
-    }
-    return Case(name, arguments)
+    f = _Weighted(values((branch, past), 60, dtype))
+    f.forward(values((rest[0], past, *rest[1:]), 62, dtype))
+    return Case(name, {"f": f, "channels": past, "grad_output": values(shape, 61, dtype)})
+
+
+def _use_concat_backward(answer: Any, f: Module, channels: int, grad_output: Tensor) -> tuple:
+    """Also return the gradient in f, to which it adds once."""
+    return answer(f, channels, grad_output), f.matrix_grad
 
 
 @exercise(
@@ -56,15 +78,17 @@ def _concat_case(
         "`past, branch = grad_output[:, :channels], grad_output[:, channels:]`; the sum is `past + "
         "f.backward(...)`.",
     ),
-    returns=("grad_input",),
+    returns=("grad_input", "gradient in f"),
     axes=("image", "channel", "row", "column"),
     cases=(
         _concat_case("one pixel", 2, 2, 1, 1, 1),
-        _concat_case("two images", 3, 3, 2, 2, 3),
+        _concat_case("two images", 3, 3, 2, 4, 3),
         _concat_case("more channels in the branch", 2, 5, 2, 3, 2),
         _concat_case("fewer channels in the branch", 4, 1, 1, 2, 2),
-        _concat_case("float32", 4, 4, 3, 2, 2, dtype=torch.float32),
+        _concat_case("float32", 4, 4, 3, 2, 1, dtype=torch.float32),
     ),
+    use=_use_concat_backward,
+    may_change="f",
     errors=(
         (
             "einsum",
@@ -89,12 +113,12 @@ def _concat_case(
         ),
         (
             "unpack",
-            "`split(channels, 1)` cuts pieces of equal size. Give it both sizes, "
-            "[channels, grad_output.shape[1] - channels].",
+            "Two pieces are wanted, and they may differ in size, which `split(channels, 1)` and "
+            "`chunk` do not allow for: give split both, [channels, grad_output.shape[1] - channels].",
         ),
         (
             "missing 1 required positional argument",
-            "Give f.backward the gradient of its output.",
+            "A call gives too little: f.backward wants the gradient of the output of f.",
         ),
         (
             "object is not subscriptable",
@@ -194,6 +218,12 @@ concat_backward.mistakes = (
         but(("f.backward", "2 * f.backward")),
     ),
     Mistake(
+        "f runs backwards twice, so the gradients of its parameters are counted twice: call "
+        "f.backward once, and keep what it returns.",
+        but(("return past", "f.backward(branch)\nreturn past")),
+        likely="backward twice",
+    ),
+    Mistake(
         "Every other channel goes to f. torch.cat puts all channels of the input first, and then "
         "all of f: cut once, after `channels` channels.",
         but((":channels]", "::2]"), ("channels:]", "1::2]")),
@@ -212,23 +242,9 @@ concat_backward.mistakes = (
 # ------------------------------------------------------------------------------------------ Concat
 
 
-class _Weighted(_Mix):
-    """Mix the channels of every pixel by a matrix that is learned."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        self._input = input
-        return super().forward(input)
-
-    def backward(self, grad_output: Tensor) -> Tensor:
-        grad_input = super().backward(grad_output)
-        self.matrix_grad += torch.einsum("nohw,nchw->oc", grad_output, self._input)
-        return grad_input
-
-
 def _use_concat(answer: Any, x: Tensor, matrix: Tensor, grad_output: Tensor) -> tuple:
     """Put one around a mix of channels, run it both ways, and ask for its parameters."""
     f = _Weighted(matrix.clone())
-    f.matrix_grad = torch.zeros_like(matrix)
     module = answer(f)
     output = module.forward(x)
     grad_input = module.backward(grad_output)
@@ -267,7 +283,7 @@ def _class_case(
         _class_case("two images", 3, 3, 2, 2, 3),
         _class_case("more channels in the branch", 2, 5, 2, 3, 2),
         _class_case("fewer channels in the branch", 4, 1, 1, 2, 2),
-        _class_case("float32", 4, 4, 3, 2, 2, dtype=torch.float32),
+        _class_case("float32", 4, 4, 3, 2, 1, dtype=torch.float32),
     ),
     use=_use_concat,
     errors=(
@@ -394,8 +410,9 @@ Concat.mistakes = (
         but(("torch.cat([x, self.f(x)], dim=1)", "self.f(x)")),
     ),
     Mistake(
-        "After backward the gradient that param hands out is still zero. Return the pairs of f as "
-        "they are then, no copies that were made before, and leave zero_grad to the training loop.",
+        "The gradient that param hands out is not the one to which backward has added. Return the "
+        "pairs of f as they are then, no copies that were made before, and leave zero_grad to the "
+        "training loop.",
         but(
             (
                 "return past + self.f.backward(branch)",
@@ -458,9 +475,9 @@ def _level_case(
     axes=("image", "channel", "row", "column"),
     cases=(
         _level_case("the bottom, one channel", 1, False, 1, 2, 2),
-        _level_case("the bottom, two images", 2, False, 2, 4, 6),
+        _level_case("the bottom, three images", 2, False, 3, 4, 6),
         _level_case("with a level below", 1, True, 1, 4, 4),
-        _level_case("two channels, a level below", 2, True, 2, 4, 2),
+        _level_case("two channels, a level below", 2, True, 3, 4, 2),
         _level_case("float32", 2, True, 1, 4, 4, dtype=torch.float32),
     ),
     use=_use_level,
@@ -660,8 +677,8 @@ def _field_case(name: str, *layers: tuple[int, int]) -> Case:
         ("unpack", "Each layer is a pair: `for kernel, stride in layers`."),
         (
             "IndexError",
-            "There may be no layer at all: `for kernel, stride in layers` needs no index. Then "
-            "the answer is 1.",
+            "`for kernel, stride in layers` needs no index, and does nothing where there is no layer: "
+            "then the answer is 1.",
         ),
         (
             "UnboundLocalError",
