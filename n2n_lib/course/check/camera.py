@@ -518,14 +518,16 @@ def _correlation_case(
     errors=(
         (
             "tensor a (0)",
-            "At distance 0 nothing is left of it: a slice [: -0] is empty. Count from the front, "
-            "[: width - distance].",
+            "One of the two pieces is empty. A slice [: -0], at distance 0, is: count from the "
+            "front, [: width - distance].",
         ),
     ),
     cases=(
         _correlation_case("distance 1", (3, 5, 8), 1),
         _correlation_case("distance 3, one plane", (4, 9), 3),
         _correlation_case("distance 0: a pixel and itself", (2, 4, 6), 0),
+        _correlation_case("a batch of pictures", (2, 3, 4, 5), 2),
+        _correlation_case("as far apart as can be", (3, 4), 3),
         _correlation_case("float32", (3, 6, 7), 2, torch.float32),
     ),
 )
@@ -617,8 +619,9 @@ def _frames_case(
     swapped: list[bool],
     size: int,
     dtype: torch.dtype = torch.float64,
+    channels: int = 3,
 ) -> Case:
-    frame1, frame2 = values((2, 3, 9, 8), 158, dtype).unbind()
+    frame1, frame2 = values((2, channels, 9, 8), 158, dtype).unbind()
     arguments = {
         "frame1": frame1,
         "frame2": frame2,
@@ -647,6 +650,7 @@ def _frames_case(
     cases=(
         _frames_case("one patch", [(2, 1)], [False], 4),
         _frames_case("one patch, swapped", [(1, 3)], [True], 3),
+        _frames_case("two patches of one channel", [(2, 0), (1, 5)], [False, True], 3, channels=1),
         _frames_case("three patches", [(0, 0), (5, 4), (3, 1)], [True, False, True], 4),
         _frames_case("float32", [(4, 2), (0, 3)], [False, True], 5, torch.float32),
     ),
@@ -759,6 +763,14 @@ def _levels_case(
     return Case(name, arguments)
 
 
+def _on_edges_case(name: str) -> Case:
+    """Brightness in steps of an eighth, so that it equals every edge somewhere."""
+    brightness = torch.arange(9, dtype=torch.float64).view(1, 3, 3) / 8
+    difference = torch.arange(2.0, 11.0, dtype=torch.float64).view(1, 3, 3) / 64
+    arguments = {"frame1": brightness + difference, "frame2": brightness - difference}
+    return Case(name, {**arguments, "edges": [0.25, 0.5, 1.0]})
+
+
 @exercise(
     topic="camera",
     title="The noise of two frames, without the truth",
@@ -777,6 +789,7 @@ def _levels_case(
     cases=(
         _levels_case("one range", (3, 6, 8), [-1.0, 2.0]),
         _levels_case("three ranges", (3, 12, 10), [0.0, 0.3, 0.6, 1.0]),
+        _on_edges_case("values on the edges"),
         _levels_case("float32", (3, 9, 9), [0.1, 0.5, 0.9], torch.float32),
     ),
 )
@@ -847,6 +860,21 @@ level_by_brightness.mistakes = (
     Mistake(
         "Each range goes up to white: a pixel counts below the upper edge.",
         but(("(brightness >= low) & (brightness < high)", "brightness >= low")),
+    ),
+    Mistake(
+        "A value that equals the upper edge is counted: it belongs to the next range, brightness < "
+        "high.",
+        but(("< high", "<= high")),
+    ),
+    Mistake(
+        "A value that equals the lower edge is left out: it belongs to the range, low <= "
+        "brightness.",
+        but((">= low", "> low")),
+    ),
+    Mistake(
+        "A value on an edge belongs to the range above it, and not to the one below: low <= "
+        "brightness < high.",
+        but((">= low", "> low"), ("< high", "<= high")),
     ),
     Mistake(
         "It is divided by the number of all pixels, not of those in the range: take the mean of "

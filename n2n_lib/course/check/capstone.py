@@ -415,8 +415,8 @@ def _build_case(name: str, seed: int, images: int, height: int, width: int) -> C
     errors=(
         (
             "attribute 'param'",
-            "The network needs the three methods of lesson 03: forward, backward and param, which "
-            "lists pairs (parameter, gradient). A network of torch.nn has none.",
+            "What is returned needs the three methods of “Gradients”: forward, backward and param, "
+            "which lists pairs (parameter, gradient). A network of torch.nn has no param.",
         ),
     ),
 )

@@ -447,8 +447,8 @@ def _block_case(name: str, share: float, *shape: int, dtype: torch.dtype = torch
         ),
         (
             "NoneType",
-            "Nothing came where a tensor should. It does so if f ran backwards before it ran forwards, "
-            "or if a method ends without a `return`.",
+            "Nothing came where a tensor should. It does so if f ran backwards before it ran "
+            "forwards, or if a method ends without a `return`.",
         ),
     ),
 )

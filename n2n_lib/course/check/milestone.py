@@ -99,7 +99,7 @@ def _use_conv(answer: Any, x: Tensor, weight: Tensor, bias: Tensor, grad_output:
             "__init__ makes self.weight, self.bias, self.weight_grad and self.bias_grad.",
         ),
         (
-            "has no attribute",
+            "'Conv' object has no attribute",
             "What backward needs, forward has to keep in an attribute: `self.windows = ...`.",
         ),
         (
@@ -253,7 +253,7 @@ def _relu_case(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.flo
     use=_use_relu,
     errors=(
         (
-            "has no attribute",
+            "'ReLU' object has no attribute",
             "What backward needs, forward has to keep in an attribute: `self.output = ...`.",
         ),
         ("'NoneType' has no len", "param returns a list, an empty one here: `return []`."),
@@ -437,7 +437,7 @@ def _joined(pairs: list[tuple[Tensor, Tensor]], like: Tensor) -> tuple[int, Tens
             "backward from the last to the first.",
         ),
         (
-            "positional argument",
+            "__init__()",
             "A chain is made as Chain(first, second, third): `def __init__(self, *modules)`.",
         ),
         (
@@ -448,6 +448,11 @@ def _joined(pairs: list[tuple[Tensor, Tensor]], like: Tensor) -> tuple[int, Tens
         (
             "'tuple' object has no attribute 'flatten'",
             "param returns a list of lists: join them, so that the optimiser finds pairs.",
+        ),
+        (
+            "'_Stretch' object is not iterable",
+            "A chain is made as Chain(first, second, third): `def __init__(self, *modules)`, with "
+            "the star, makes a tuple of them.",
         ),
         (
             "object is not reversible",
@@ -598,8 +603,12 @@ def _residual_case(name: str, rows: int, width: int, dtype: torch.dtype = torch.
     use=_use_residual,
     errors=(
         (
-            "object is not iterable",
+            "'NoneType' object is not iterable",
             "param returns a list, that of f: `return self.f.param()`.",
+        ),
+        (
+            "'method' object is not iterable",
+            "param is called: `return self.f.param()`, with parentheses.",
         ),
         (
             "object is not callable",
@@ -901,7 +910,8 @@ def _train_case(
         ),
         (
             "'float' object is not iterable",
-            "train_denoiser returns all losses, a list with one number for each step.",
+            "A single number is no list: train_denoiser returns one loss for each step, all in a "
+            "list.",
         ),
         (
             "_iterator'",

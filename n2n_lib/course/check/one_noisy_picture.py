@@ -45,8 +45,8 @@ def _noise_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -> C
     errors=(
         (
             "must match the size",
-            "Two shapes do not fit. Neighbours are one place apart, so there is one difference less "
-            "than there are values: x[..., 1:] - x[..., :-1].",
+            "Two shapes do not fit. Neighbours are one place apart, so there is one difference "
+            "less than there are values: x[..., 1:] - x[..., :-1].",
         ),
         (
             "return_types",
@@ -200,16 +200,16 @@ def _ensemble_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -
     errors=(
         (
             "must match the size",
-            "Two shapes do not fit. A picture that is not square changes its shape when it is turned "
-            "by 90 degrees: turn each result back before you add it.",
+            "Two shapes do not fit. A picture that is not square changes its shape when it is "
+            "turned by 90 degrees: turn each result back before you add it.",
         ),
         (
             "equal size",
-            "The results differ in shape. A picture that is not square changes its shape when it is "
-            "turned by 90 degrees: turn each result back before you stack it.",
+            "The results differ in shape. A picture that is not square changes its shape when it "
+            "is turned by 90 degrees: turn each result back before you stack it.",
         ),
         (
-            "object is not subscriptable",
+            "'_Lopsided' object is not subscriptable",
             "denoise is a function: call it, denoise(picture).",
         ),
         (
@@ -571,7 +571,7 @@ def _adapt_case(
     errors=(
         ("unpack", "draw() returns two tensors: `patches, noise = draw()`."),
         (
-            "object is not subscriptable",
+            "'_Drawn' object is not subscriptable",
             "draw is a function: every step calls it, `patches, noise = draw()`.",
         ),
         (

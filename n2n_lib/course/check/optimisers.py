@@ -709,8 +709,8 @@ def _adam_case(
     errors=(
         (
             "'tuple'",
-            "A tuple is used like a number or a tensor. Each of params is a pair, (parameter, grad), "
-            "and betas is a pair as well.",
+            "A tuple is used like a number or a tensor. Each of params is a pair, (parameter, "
+            "grad), and betas is a pair as well.",
         ),
         *ERRORS,
     ),
@@ -971,8 +971,8 @@ adam_step = adam_step.solution  # from here on what a student calls
     errors=(
         (
             "positional argument",
-            "The class takes network, lr, betas and eps, step nothing, and adam_step seven arguments: "
-            "pairs, means, mean squares, number of the step, lr, betas, eps.",
+            "The class takes network, lr, betas and eps, step nothing, and adam_step seven "
+            "arguments: pairs, means, mean squares, number of the step, lr, betas, eps.",
         ),
     ),
 )
@@ -1057,8 +1057,8 @@ AdamOptimiser.mistakes = (
         likely="lr read once",
     ),
     Mistake(
-        "step clears the gradients as well: whoever calls it may still want them, and has zero_grad "
-        "for it.",
+        "step clears the gradients as well: whoever calls it may still want them, and has "
+        "zero_grad for it.",
         but(("self.eps)", "self.eps)\n    self.network.zero_grad()")),
     ),
     Mistake(

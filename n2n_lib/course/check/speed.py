@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,15 @@ def _windows_case(
     return Case(name, {"x": values(shape, 50, dtype), "kernel": kernel, "stride": stride})
 
 
+def _use_windows(answer: Callable[..., Tensor], x: Tensor, kernel: int, stride: int) -> tuple:
+    """Also say, by 1 or 0, whether what is returned lies in the memory of x."""
+    view = answer(x, kernel, stride)
+    shared = isinstance(view, Tensor) and (
+        view.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+    )
+    return view, int(shared)
+
+
 @exercise(
     topic="speed",
     title="Windows of a channels-last image, without a copy",
@@ -33,7 +44,7 @@ def _windows_case(
         "`image, line, pixel, one = x.stride()`, then `x.as_strided(shape, (image, stride * line, "
         "stride * pixel, line, pixel, one))` with the shape (N, H', W', k, k, C).",
     ),
-    returns=("view",),
+    returns=("view", "a view, no copy"),
     axes=("image", "row", "column", "row of the window", "column of the window", "channel"),
     cases=(
         _windows_case("one image, one channel", (1, 4, 4, 1), 2),
@@ -43,12 +54,13 @@ def _windows_case(
         _windows_case("stride 3, with a rest", (2, 12, 14, 2), 2, 3),
         _windows_case("float32", (2, 4, 6, 2), 3, 1, torch.float32),
     ),
+    use=_use_windows,
     errors=(
         (
             "out of bounds",
-            "The view reaches beyond the end of x. Is the stride in the wrong place? Windows start "
-            "stride * line and stride * pixel apart, their pixels line and pixel, and there are "
-            "(H - k) // stride + 1 windows below each other.",
+            "The view would reach beyond the end of x. Is the stride in the wrong place? Windows "
+            "start stride * line and stride * pixel apart, their pixels line and pixel, and there "
+            "are (H - k) // stride + 1 windows below each other.",
         ),
         (
             "mismatch in length of strides and shape",
@@ -73,6 +85,12 @@ def windows(x: Tensor, kernel: int, stride: int) -> Tensor:
 
 
 windows.mistakes = (
+    Mistake(
+        "The numbers are right, but they have been copied, each as often as there are windows that "
+        "hold it: return the view itself, without contiguous, clone or stack.",
+        but(("one))", "one)).contiguous()")),
+        likely="a copy",
+    ),
     Mistake(
         "The shape is right, but neighbouring windows start one pixel apart: the steps to the "
         "next window are stride * line and stride * pixel.",
@@ -196,17 +214,18 @@ def _products_case(
         _products_case("stride 2", (1, 3, 2), 3, 2, 2),
         _products_case("stride 2, window 4", (2, 3, 4), 4, 2, 2),
         _products_case("stride as large as the window", (2, 2, 3), 2, 2, 2),
+        _products_case("stride 3, with gaps between the windows", (1, 2, 3), 2, 3, 3),
         _products_case("float32", (2, 3, 2), 3, 2, 1, torch.float32),
     ),
     errors=(
         (
             "must match the size of tensor",
-            "The slice of the output and the tap have different sizes. Tap (u, v) has H rows, and "
+            "Two tensors have different sizes. A tap (u, v) of all windows has H rows, and "
             "u : u + stride * H : stride takes H rows of an output with (H - 1) * stride + k.",
         ),
         (
             "doesn't match the broadcast shape",
-            "The slice of the output and the tap have different sizes. Tap (u, v) has H rows, and "
+            "Two tensors have different sizes. A tap (u, v) of all windows has H rows, and "
             "u : u + stride * H : stride takes H rows of an output with (H - 1) * stride + k.",
         ),
     ),

@@ -172,6 +172,7 @@ def _forward_case(
         _forward_case("stride 2", (1, 2, 3, 4), (4, 3, 3), stride=2),
         _forward_case("padding 1, float32", (2, 4, 4, 3), (3, 3, 3), 1, 1, torch.float32),
         _forward_case("stride 2, padding 1", (2, 3, 3, 2), (2, 4, 4), 2, 1),
+        _forward_case("all at once", (3, 2, 3, 2), (4, 5, 6), 3, 2),
     ),
     errors=(
         (
@@ -394,27 +395,28 @@ def _input_grad_case(
         _input_grad_case("stride 2", (1, 2, 3, 4), (4, 3, 3), stride=2),
         _input_grad_case("padding 1, float32", (2, 4, 4, 3), (3, 3, 3), 1, 1, torch.float32),
         _input_grad_case("stride 2, padding 1", (2, 3, 3, 2), (2, 4, 4), 2, 1),
+        _input_grad_case("all at once", (3, 2, 3, 2), (4, 5, 6), 3, 2),
     ),
     errors=(
         (
             "Expected size for first two dimensions",
             "The windows of grad_output are (N, O kH kW, L), and weight.flatten(1) is (C, O kH "
-            "kW): no transpose this time.",
+            "kW): they fit as they are, the weight first.",
         ),
         (
             "shapes cannot be multiplied",
             "The windows of grad_output are (N, O kH kW, L), and weight.flatten(1) is (C, O kH "
-            "kW): no transpose this time.",
+            "kW): they fit as they are, the weight first.",
         ),
         (
             "unflatten",
-            "So many rows and columns do not fit the places of unfold: the rows of the input are "
-            "(H' + 2 * padding - kH) // stride + 1.",
+            "So many rows and columns do not fit the places that unfold found, with its stride and "
+            "padding: the rows of the input are (H' + 2 * padding - kH) // stride + 1.",
         ),
         (
             "is invalid for input of size",
-            "A reshape does not fit: the rows of the input are (H' + 2 * padding - kH) // stride "
-            "+ 1.",
+            "So many rows and columns do not fit the places that unfold found, with its stride and "
+            "padding: the rows of the input are (H' + 2 * padding - kH) // stride + 1.",
         ),
     ),
 )
@@ -610,12 +612,13 @@ def _weight_grad_case(
         _weight_grad_case("stride 2", (1, 2, 3, 4), (4, 3, 3), stride=2),
         _weight_grad_case("padding 1, float32", (2, 4, 4, 3), (3, 3, 3), 1, 1, torch.float32),
         _weight_grad_case("stride 2, padding 1", (2, 3, 3, 2), (2, 4, 4), 2, 1),
+        _weight_grad_case("all at once", (3, 2, 3, 2), (4, 5, 6), 3, 2),
     ),
     errors=(
         (
             "Expected size for first two dimensions",
-            "The pixels are (N, C, L), the windows of grad_output (N, O kH kW, L): transpose the "
-            "windows, so that the sum runs over L. With the wrong stride or padding L differs.",
+            "The pixels are (N, C, L) and the windows of grad_output, with the stride and the "
+            "padding of forward, (N, O kH kW, L). The sum runs over L, so transpose the windows.",
         ),
         (
             "is invalid for input of size",

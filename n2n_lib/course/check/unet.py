@@ -92,9 +92,9 @@ def _use_concat_backward(answer: Any, f: Module, channels: int, grad_output: Ten
     errors=(
         (
             "einsum",
-            "f got a gradient that is not of its output: give it the channels from `channels` on, "
-            "grad_output[:, channels:], and no others. (The cut is not in the middle: f may make "
-            "more or fewer channels than it gets.)",
+            "f got a tensor that is not of its size: f.backward wants the channels from `channels` "
+            "on, grad_output[:, channels:], and no others. (The cut is not in the middle: f may "
+            "make more or fewer channels than it gets.)",
         ),
         (
             "must match the size",
@@ -114,7 +114,8 @@ def _use_concat_backward(answer: Any, f: Module, channels: int, grad_output: Ten
         (
             "unpack",
             "Two pieces are wanted, and they may differ in size, which `split(channels, 1)` and "
-            "`chunk` do not allow for: give split both, [channels, grad_output.shape[1] - channels].",
+            "`chunk` do not allow for: give split both, [channels, grad_output.shape[1] - "
+            "channels].",
         ),
         (
             "missing 1 required positional argument",
@@ -297,8 +298,9 @@ def _class_case(
         ),
         (
             "einsum",
-            "f got a gradient that is not of its output: cut grad_output after as many channels "
-            "as x has, which forward must keep. (The cut is not in the middle.)",
+            "f got a tensor that is not of its size: forwards it is x, backwards the channels of "
+            "grad_output after as many as x has, which forward must keep. (The cut is not in the "
+            "middle.)",
         ),
         (
             "must match the size",
@@ -493,6 +495,10 @@ def _level_case(
             "brings them back to 2 * channels after the Concat.",
         ),
         (
+            "'NoneType' object has no attribute 'to'",
+            "The function returned nothing: end with `return Sequential(layers)`.",
+        ),
+        (
             "NoneType",
             "At the bottom deeper is None: there is no Concat then, and no convolution after it.",
         ),
@@ -677,8 +683,8 @@ def _field_case(name: str, *layers: tuple[int, int]) -> Case:
         ("unpack", "Each layer is a pair: `for kernel, stride in layers`."),
         (
             "IndexError",
-            "`for kernel, stride in layers` needs no index, and does nothing where there is no layer: "
-            "then the answer is 1.",
+            "`for kernel, stride in layers` needs no index, and does nothing where there is no "
+            "layer: then the answer is 1.",
         ),
         (
             "UnboundLocalError",
