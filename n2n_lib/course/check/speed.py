@@ -44,13 +44,13 @@ def _use_windows(answer: Callable[..., Tensor], x: Tensor, kernel: int, stride: 
         "`image, line, pixel, one = x.stride()`, then `x.as_strided(shape, (image, stride * line, "
         "stride * pixel, line, pixel, one))` with the shape (N, H', W', k, k, C).",
     ),
-    returns=("view", "a view, no copy"),
+    returns=("view", "no copy"),
     axes=("image", "row", "column", "row of the window", "column of the window", "channel"),
     cases=(
         _windows_case("one image, one channel", (1, 4, 4, 1), 2),
         _windows_case("2 images, 3 channels", (2, 5, 4, 3), 3),
         _windows_case("stride 2", (1, 9, 7, 2), 3, 2),
-        _windows_case("stride as large as the window", (2, 6, 4, 3), 2, 2),
+        _windows_case("stride 2, window 2", (2, 6, 4, 3), 2, 2),
         _windows_case("stride 3, with a rest", (2, 12, 14, 2), 2, 3),
         _windows_case("float32", (2, 4, 6, 2), 3, 1, torch.float32),
     ),
