@@ -794,6 +794,60 @@ FURTHER: dict[str, list[tuple]] = {
         ("not called", but(("draw()", "draw")), "draw"),
         ("backward first", but(("loss = criterion(network(first), second)", "loss = 0")), "loss"),
     ],
+    "Chain": [
+        (
+            "one pair for each module",
+            but(
+                (
+                    "[pair for module in self.modules for pair in module.param()]",
+                    "[pair for module in self.modules for pair in module.param()[:1]]",
+                )
+            ),
+            "with two parameters and with none",
+        ),
+        ("no star", but(("self.modules = modules", "self.modules = modules[0]")), "with the star"),
+    ],
+    "Conv": [
+        (
+            "no gradients at first",
+            but(("self.weight_grad, self.bias_grad = ", "unused = ")),
+            "__init__ makes",
+        ),
+    ],
+    "Residual": [
+        ("param not called", but(("self.f.param()", "self.f.param")), "with parentheses"),
+        ("param returns nothing", but(("return self.f.param()", "pass")), "a list, that of f"),
+    ],
+    "train_denoiser": [
+        (
+            "an index",
+            but(
+                ("for rate in rates:", "for step in range(len(rates)):"),
+                ("network.param(), rate)", "network.param(), rates[step])"),
+            ),
+            "anything that `for` can go through",
+        ),
+    ],
+    "mean_psnr": [
+        ("parts of 4", but(("split(batch)", "split(4)")), "`batch` images at a time"),
+    ],
+    "gain": [
+        (
+            "the settings of one lesson",
+            but(("for key in one if key", "for key in ('network', 'optimiser', 'seed') if key")),
+            "differ from lesson to lesson",
+        ),
+    ],
+    "frame_patches": [
+        (
+            "three channels",
+            but(
+                ("first = frame1[:,", "first = frame1[[0, 1, 2],"),
+                ("second = frame2[:,", "second = frame2[[0, 1, 2],"),
+            ),
+            "two patches of one channel",
+        ),
+    ],
     "mean_gradient": [
         ("stacked", "return torch.stack(grads)", "Wrong shape"),
         (

@@ -384,9 +384,8 @@ def _build_case(name: str, seed: int, images: int, height: int, width: int) -> C
     topic="capstone",
     title="A network of your own",
     hints=(
-        "The network of the milestone obeys all rules but one. Count its parameters for several "
-        "widths, and ask what the rest of the 5000 could be spent on: width, depth, or a coarser "
-        "level.",
+        "How many parameters has the network of the milestone, and what could the rest of the 5000 "
+        "be spent on? Width, depth and a coarser level compete for them: count before you train.",
         "A 3 x 3 convolution has (9 C + 1) O parameters. All layers draw from one generator with "
         "this seed, in a fixed order; between two convolutions stands an activation, and around "
         "the whole the input is added.",

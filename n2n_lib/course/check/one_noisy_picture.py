@@ -283,8 +283,10 @@ self_ensemble.mistakes = (
         but(("range(4)", "range(1, 4)"), ("/ 8", "/ 6")),
     ),
     Mistake(
-        "The picture upright and mirrored, and nothing else: the quarter turns are missing.",
+        "Rows and columns are never turned, so the picture upright and mirrored is all that the "
+        "mean holds. (torch.rot90 turns other dimensions unless it is given (-2, -1).)",
         but(("range(4)", "(0,)"), ("/ 8", "/ 2")),
+        but((", (-2, -1))", ")")),
     ),
     Mistake(
         "The results are not turned back before they are averaged, so the mean mixes pixels of "

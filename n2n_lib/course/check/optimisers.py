@@ -690,8 +690,8 @@ def _adam_case(
     hints=(
         "Two running means begin at zero, so they are too small at first. By which factor in step "
         "t? Correct what the step uses, not what is kept.",
-        "m becomes beta1 m + (1 - beta1) g, and s becomes beta2 s + (1 - beta2) g^2, in place. The "
-        "step uses m / (1 - beta1^t) and s / (1 - beta2^t): lr times the first over (the root of "
+        "m becomes beta1 m + (1 - beta1) g, and u becomes beta2 u + (1 - beta2) g^2, in place. The "
+        "step uses m / (1 - beta1^t) and u / (1 - beta2^t): lr times the first over (the root of "
         "the second, plus eps).",
         "`mean.mul_(beta1).add_((1 - beta1) * grad)`, the same for `square`, and `root = (square / "
         "(1 - beta2**t)).sqrt() + eps`; the parameter moves by `lr * mean / (1 - beta1**t) / "
