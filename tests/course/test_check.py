@@ -602,7 +602,7 @@ FURTHER: dict[str, list[tuple]] = {
             "weight transposed",
             but(("weight.flatten(1)", "weight.flatten(1).T")),
             "raised RuntimeError",
-            "no transpose this time",
+            "the weight first",
         ),
     ],
     "conv_transpose2d_weight_grad": [
@@ -610,13 +610,13 @@ FURTHER: dict[str, list[tuple]] = {
             "padding forgotten",
             but((", padding=padding", "")),
             "raised RuntimeError",
-            "wrong stride or padding L differs",
+            "the stride and the padding of forward",
         ),
         (
             "stride forgotten",
             but((" stride=stride,", "")),
             "raised RuntimeError",
-            "wrong stride or padding L differs",
+            "the stride and the padding of forward",
         ),
         (
             "windows not transposed",
@@ -792,6 +792,60 @@ FURTHER: dict[str, list[tuple]] = {
     "adapt": [
         ("not called", but(("draw()", "draw")), "draw"),
         ("backward first", but(("loss = criterion(network(first), second)", "loss = 0")), "loss"),
+    ],
+    "Chain": [
+        (
+            "one pair for each module",
+            but(
+                (
+                    "[pair for module in self.modules for pair in module.param()]",
+                    "[pair for module in self.modules for pair in module.param()[:1]]",
+                )
+            ),
+            "with two parameters and with none",
+        ),
+        ("no star", but(("self.modules = modules", "self.modules = modules[0]")), "with the star"),
+    ],
+    "Conv": [
+        (
+            "no gradients at first",
+            but(("self.weight_grad, self.bias_grad = ", "unused = ")),
+            "__init__ makes",
+        ),
+    ],
+    "Residual": [
+        ("param not called", but(("self.f.param()", "self.f.param")), "with parentheses"),
+        ("param returns nothing", but(("return self.f.param()", "pass")), "a list, that of f"),
+    ],
+    "train_denoiser": [
+        (
+            "an index",
+            but(
+                ("for rate in rates:", "for step in range(len(rates)):"),
+                ("network.param(), rate)", "network.param(), rates[step])"),
+            ),
+            "anything that `for` can go through",
+        ),
+    ],
+    "mean_psnr": [
+        ("parts of 4", but(("split(batch)", "split(4)")), "`batch` images at a time"),
+    ],
+    "gain": [
+        (
+            "the settings of one lesson",
+            but(("for key in one if key", "for key in ('network', 'optimiser', 'seed') if key")),
+            "differ from lesson to lesson",
+        ),
+    ],
+    "frame_patches": [
+        (
+            "three channels",
+            but(
+                ("first = frame1[:,", "first = frame1[[0, 1, 2],"),
+                ("second = frame2[:,", "second = frame2[[0, 1, 2],"),
+            ),
+            "two patches of one channel",
+        ),
     ],
     "mean_gradient": [
         ("stacked", "return torch.stack(grads)", "Wrong shape"),
@@ -1105,14 +1159,15 @@ def steps_of_adam(network, lr, betas, eps, grads):
             parameter.grad = grad
         optimiser.step()
         optimiser.param_groups[0]["lr"] = lr / 2
-    return tuple(params)
+    return *params, torch.cat([parameter.grad.flatten() for parameter in params])
 
 
 def past_and_through(f, share, x, grad_output):
     def block(x, weight):
         return torch.lerp(x, x + torch.einsum("oc,nchw->nohw", weight, x), share)
 
-    return block(x, f.weight), *pulled_back(block, (x, f.weight), grad_output)
+    grad_x, grad_weight = pulled_back(block, (x, f.weight), grad_output)
+    return block(x, f.weight), grad_x, f.weight_grad + grad_weight
 
 
 def ring(processes, size, bandwidth, latency):
@@ -1197,7 +1252,13 @@ def concatenated(x, matrix, grad_output):
         return torch.cat([x, torch.einsum("oc,nchw->nohw", matrix, x)], 1)
 
     grad_input, grad_matrix = pulled_back(chain, (x, matrix), grad_output)
-    return chain(x, matrix), grad_input, matrix, grad_matrix
+    return chain(x, matrix), grad_input, matrix, 0.5 * matrix + grad_matrix
+
+
+def concatenated_backward(f, channels, grad_output):
+    x = f._input
+    _, grad_input, _, grad_matrix = concatenated(x, f.matrix, grad_output)
+    return grad_input, grad_matrix
 
 
 def level(channels, deeper, x):
@@ -1418,7 +1479,7 @@ def closest_sum_of_bends(x, target, bends):
 
 
 def conv_by_torch(x, weight, bias, g):
-    """What is accumulated over two backwards is twice the gradient."""
+    """What is accumulated over two backwards, beginning at -weight and 2 bias."""
     layer = torch.nn.Conv2d(*weight.shape[1::-1], 3, padding=1)
     torch.nn.init.xavier_normal_(layer.weight, generator=torch.Generator().manual_seed(84))
 
@@ -1426,21 +1487,32 @@ def conv_by_torch(x, weight, bias, g):
         return functional.conv2d(*leaves, padding=1)
 
     grad_x, *grads = pulled_back(forward, (x, weight, bias), g)
+    _, *others = pulled_back(forward, (x.flip(-1), weight, bias), g)
     start = layer.weight.detach().to(x.dtype), torch.zeros_like(bias)
-    return *start, forward(x, weight, bias), grad_x, *(2 * grad for grad in grads)
+    grads = [sum(all_of) for all_of in zip((-weight, 2 * bias), grads, others, strict=True)]
+    nothing = x.new_zeros(weight.numel() + bias.numel())
+    return *start, nothing, forward(x, weight, bias), grad_x, *grads
 
 
 def plain_chain_by_torch(modules, x, g):
-    matrices = [module.matrix for module in modules]
+    pairs = [pair for module in modules for pair in module.param()]
 
-    def forward(x, *matrices):
-        return torch.linalg.multi_dot([x, *matrices]) if matrices else 1 * x
+    def forward(x, *parameters):
+        left = iter(parameters)
+        for module in modules:
+            x = x @ next(left) if hasattr(module, "matrix") else x.flip(1)
+            x = x + next(left) if hasattr(module, "bias") else 1 * x
+        return 1 * x
 
-    grads = pulled_back(forward, (x, *matrices), g)
-    grad_x, *grads = grads if matrices else (grads,)
-    pairs = [t.flatten() for pair in zip(matrices, grads, strict=True) for t in pair]
-    joined = torch.cat([x.new_zeros(1), *pairs])
-    return forward(x, *matrices), grad_x, len(modules), joined
+    parameters = [parameter for parameter, _ in pairs]
+    grads = pulled_back(forward, (x, *parameters), g)
+    grad_x, *grads = grads if parameters else (grads,)
+    found = [
+        t.flatten()
+        for (parameter, start), grad in zip(pairs, grads, strict=True)
+        for t in (parameter, start + grad)
+    ]
+    return forward(x, *parameters), grad_x, len(pairs), torch.cat([x.new_zeros(1), *found])
 
 
 def residual_by_torch(f, x, g):
@@ -1448,11 +1520,12 @@ def residual_by_torch(f, x, g):
         return x @ (matrix + torch.eye(len(matrix), dtype=x.dtype))
 
     grad_x, grad_matrix = pulled_back(forward, (x, f.matrix), g)
+    grad_matrix = f.matrix_grad + grad_matrix
     joined = torch.cat([x.new_zeros(1), f.matrix.flatten(), grad_matrix.flatten()])
     return forward(x, f.matrix), grad_x, 1, joined
 
 
-def network_by_torch(width, x):
+def network_by_torch(width, x, g):
     generator, layers = torch.Generator().manual_seed(100), []
     for channels in ((3, width), (width, width), (width, 3)):
         layer = torch.nn.Conv2d(*channels, 3, padding=1)
@@ -1462,7 +1535,8 @@ def network_by_torch(width, x):
     with torch.no_grad():
         layers[4].weight.mul_(0.1)
     f = torch.nn.Sequential(*layers[:5]).to(x.dtype)
-    return x + f(x), sum(p.numel() for p in f.parameters())
+    grad_input = pulled_back(lambda x: x + f(x), (x,), g)
+    return x + f(x), grad_input, sum(p.numel() for p in f.parameters())
 
 
 def train_by_torch(network, x, t, batch, rates):
@@ -1694,12 +1768,10 @@ BY_TORCH: dict[str, Callable] = {
         torch.cov(ones - others).sqrt(),
         torch.heaviside(ones - others, torch.zeros_like(ones)).mean(),
     ),
-    "windows": cut_by_unfold,
+    "windows": lambda *arguments: (cut_by_unfold(*arguments), 1),
     "shift_and_add": add_by_fold,
     "phase_kernels": kernels_by_probing,
-    "concat_backward": lambda f, channels, g: pulled_back(
-        lambda x: torch.cat([x, f.forward(x)], 1), (torch.zeros_like(g[:, :channels]),), g
-    ),
+    "concat_backward": concatenated_backward,
     "Concat": concatenated,
     "unet_level": level,
     "receptive_field": reach,
@@ -1758,7 +1830,6 @@ def test_the_solution_is_what_torch_computes(name: str):
         "conv_transpose2d_forward",
         "conv_transpose2d_input_grad",
         "conv_transpose2d_weight_grad",
-        "windows",
         "shift_and_add",
         "phase_kernels",
     ],

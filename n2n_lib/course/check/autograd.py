@@ -25,8 +25,16 @@ def _list_case(name: str, count: int, entries: Entries) -> Case:
 @exercise(
     topic="autograd",
     title="A list of operations, played backwards",
-    hint="Each entry hands the gradient of its result on to every input, times the slope. "
-    "An input may have received something already.",
+    hints=(
+        "What does an input keep that has received something from another operation already? It is "
+        "the chain rule, from the last operation to the first.",
+        "The derivative of the last value for itself is 1, all others begin at 0. For each entry, "
+        "from the last to the first: every input receives, in addition, its slope times the "
+        "gradient of the result.",
+        "`for result, inputs, slopes in reversed(entries):`, and in it `grads[index] += slope * "
+        "grads[result]` for each `index, slope in zip(inputs, slopes)`; at first `grads[-1] = "
+        "1.0`.",
+    ),
     returns=("gradients",),
     cases=(
         _list_case("one operation", 2, [(1, (0,), (3.0,))]),
@@ -128,8 +136,15 @@ def _shapes_case(
 @exercise(
     topic="autograd",
     title="The backward of broadcasting",
-    hint="First sum away the dimensions that were put in front, then those of size 1, which stay "
-    "as dimensions (keepdim).",
+    hints=(
+        "What does a value receive that is read many times? Broadcasting copies it along some "
+        "dimensions: find those that were not there, and those that had size 1.",
+        "Shapes are lined up at the last dimension. Sum over the dimensions in front until there "
+        "are len(shape), then over each with size 1 in shape, which stays as a dimension of size "
+        "1.",
+        "`while grad.dim() > len(shape): grad = grad.sum(0)`, then `grad = grad.sum(dimension, "
+        "keepdim=True)` for each `dimension, size in enumerate(shape)` with `size == 1`.",
+    ),
     returns=("gradient",),
     cases=(
         _shapes_case("a row", (4, 3), (3,)),
@@ -271,8 +286,16 @@ def _value_and_gradients(answer: type, program: Program, x: Tensor, y: Tensor, g
 @exercise(
     topic="autograd",
     title="A tape",
-    hint="It is play_back again. A variable whose grad is still None has received nothing, so an "
-    "entry whose output has none is skipped.",
+    hints=(
+        "What stands for “has received nothing”, and may a tensor be changed in place if it is "
+        "handed to two inputs? It is play_back again, with tensors in place of numbers.",
+        "record makes a Variable on this tape, notes (output, inputs, backward) and returns it. "
+        "backward sets the gradient of the output; then, from the last entry to the first, one "
+        "whose output has a gradient adds to those of its inputs.",
+        "`self.entries.append((output, inputs, backward))`; and for each entry whose `result.grad` "
+        "is not None, in the loop over inputs and shares, `variable.grad = share if variable.grad "
+        "is None else variable.grad + share`.",
+    ),
     returns=("value", "number of entries", "gradient of x", "gradient of y"),
     cases=(
         _program_case("x * y", _product),

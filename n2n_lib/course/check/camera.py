@@ -41,10 +41,14 @@ def _sensor_case(
 @exercise(
     topic="camera",
     title="What a sensor says",
-    hint=(
-        "gaps.cumsum(0) are the moments at which electrons arrive; how many lie before the end of "
-        "the exposure, which is `electrons`? Add read_noise * normal, multiply by the gain, add "
-        "the black level, round, and clip, in this order."
+    hints=(
+        "When does the k-th electron arrive, if gaps are the times between them? Then follow the "
+        "signal, and ask of each part whether it is counted in electrons or in numbers.",
+        "The moments of arrival are sums of gaps along the first dimension; count those that are "
+        "at most `electrons`, (H, W). Add read_noise * normal, multiply by gain, add black, round, "
+        "and limit to 0 and white, in this order.",
+        "`photons = (gaps.cumsum(0) <= electrons).sum(0)`, then `(gain * (photons + read_noise * "
+        "normal) + black).round().clamp(0, white)`.",
     ),
     returns=("numbers",),
     axes=("row", "column"),
@@ -166,10 +170,14 @@ def _fit_case(
 @exercise(
     topic="camera",
     title="A straight line through the variances",
-    hint=(
-        "The slope of the best line is the sum of (m - mean of m) * v over the sum of "
-        "(m - mean of m)**2, and the line goes through the two means. Its height at m = 0 is "
-        "gain**2 * read_noise**2."
+    hints=(
+        "What is left of the noise where there is no light? The variance grows along a straight "
+        "line with the mean, and both its slope and its height have a meaning.",
+        "slope = sum of (m - mean of m) * v over the sum of (m - mean of m)^2, and this is the "
+        "gain. The line goes through both means; its height at m = 0 is gain^2 * read_noise^2.",
+        "`centred = means - means.mean()`, `gain = (centred * variances).sum() / "
+        "centred.square().sum()`, and `at_zero = variances.mean() - gain * means.mean()`; the read "
+        "noise is `at_zero.sqrt() / gain`.",
     ),
     returns=("gain", "read_noise"),
     cases=(
@@ -282,9 +290,13 @@ def _mosaic_case(name: str, height: int, width: int, dtype: torch.dtype = torch.
 @exercise(
     topic="camera",
     title="One colour a pixel",
-    hint=(
-        "Green is at most places, so begin with a clone of image[1]. Red is measured in even rows "
-        "and even columns, raw[0::2, 0::2], and blue in odd rows and odd columns."
+    hints=(
+        "Which colour has most places, and which rows and columns have the two others? Draw the "
+        "first four pixels: R G above G B.",
+        "Begin with a copy of the green plane. Red is at even rows and even columns, blue at odd "
+        "rows and odd columns; take the same places of the plane of that colour.",
+        "`raw = image[1].clone()`, then `raw[0::2, 0::2] = image[0, 0::2, 0::2]`, and one more "
+        "line for blue.",
     ),
     returns=("raw",),
     axes=("row", "column"),
@@ -386,10 +398,15 @@ def _green_case(name: str, height: int, width: int, dtype: torch.dtype = torch.f
 @exercise(
     topic="camera",
     title="The green that was not measured",
-    hint=(
-        "pad(raw[None, None], (1, 1, 1, 1), mode='reflect')[0, 0] has a border of one mirrored "
-        "pixel; four slices of it are the neighbours above, below, left and right. torch.where "
-        "keeps raw where row + column is odd."
+    hints=(
+        "Could you get the left neighbours of all pixels in one slice? A pixel at the border has "
+        "none, and mirroring gives it one.",
+        "Mirror one pixel on each side, (H + 2, W + 2). Four slices of it, (H, W) each, are the "
+        "neighbours above, below, left and right; where row + column is even take their mean, "
+        "elsewhere raw.",
+        '`padded = pad(raw[None, None], (1, 1, 1, 1), mode="reflect")[0, 0]`, `above = padded[:-2, '
+        "1:-1]`, ..., and `torch.where((rows + columns) % 2 == 1, raw, around)` with `rows = "
+        "torch.arange(raw.shape[0])[:, None]`.",
     ),
     returns=("green",),
     axes=("row", "column"),
@@ -489,22 +506,28 @@ def _correlation_case(
 @exercise(
     topic="camera",
     title="How alike neighbours are",
-    hint=(
-        "Subtract the mean. noise[..., : width - distance] and noise[..., distance:] are the "
-        "partners; the mean of their product over the mean of the square is the correlation."
+    hints=(
+        "Lay the picture over itself, moved by `distance` columns. How wide is what overlaps? A "
+        "pixel and itself, at distance 0, must be correlated by 1.",
+        "With the mean of everything subtracted: the columns 0 to W - distance - 1 times the "
+        "columns distance to W - 1. The mean of this product, over the mean square of all values.",
+        "`left = noise[..., : noise.shape[-1] - distance]`, `right = noise[..., distance:]`, then "
+        "`(left * right).mean() / noise.square().mean()`, all of `noise - noise.mean()`.",
     ),
     returns=("correlation",),
     errors=(
         (
             "tensor a (0)",
-            "At distance 0 nothing is left of it: a slice [: -0] is empty. Count from the front, "
-            "[: width - distance].",
+            "One of the two pieces is empty. A slice [: -0], at distance 0, is: count from the "
+            "front, [: width - distance].",
         ),
     ),
     cases=(
         _correlation_case("distance 1", (3, 5, 8), 1),
         _correlation_case("distance 3, one plane", (4, 9), 3),
         _correlation_case("distance 0: a pixel and itself", (2, 4, 6), 0),
+        _correlation_case("a batch of pictures", (2, 3, 4, 5), 2),
+        _correlation_case("as far apart as can be", (3, 4), 3),
         _correlation_case("float32", (3, 6, 7), 2, torch.float32),
     ),
 )
@@ -596,8 +619,9 @@ def _frames_case(
     swapped: list[bool],
     size: int,
     dtype: torch.dtype = torch.float64,
+    channels: int = 3,
 ) -> Case:
-    frame1, frame2 = values((2, 3, 9, 8), 158, dtype).unbind()
+    frame1, frame2 = values((2, channels, 9, 8), 158, dtype).unbind()
     arguments = {
         "frame1": frame1,
         "frame2": frame2,
@@ -611,16 +635,22 @@ def _frames_case(
 @exercise(
     topic="camera",
     title="Patches of two frames, in both directions",
-    hint=(
-        "For each corner (row, column) cut [:, row : row + size, column : column + size] out of "
-        "both frames. Without a swap the piece of frame1 is the input and that of frame2 the "
-        "target; with one it is the other way round. torch.stack makes batches of the two lists."
+    hints=(
+        "When do the two frames change their roles? They differ in their noise alone, so input and "
+        "target must show the same place.",
+        "For each corner (row, column) take all channels, rows row to row + size - 1 and columns "
+        "column to column + size - 1 of both frames. If it is swapped, exchange the two pieces. "
+        "Stack the inputs, and the targets, to (N, C, size, size).",
+        "`first = frame1[:, row : row + size, column : column + size]`, the same of `frame2`, `if "
+        "swap: first, second = second, first`, and `torch.stack(inputs), torch.stack(targets)` "
+        "after the loop.",
     ),
     returns=("inputs", "targets"),
     axes=("patch", "channel", "row", "column"),
     cases=(
         _frames_case("one patch", [(2, 1)], [False], 4),
         _frames_case("one patch, swapped", [(1, 3)], [True], 3),
+        _frames_case("two patches of one channel", [(2, 0), (1, 5)], [False, True], 3, channels=1),
         _frames_case("three patches", [(0, 0), (5, 4), (3, 1)], [True, False, True], 4),
         _frames_case("float32", [(4, 2), (0, 3)], [False, True], 5, torch.float32),
     ),
@@ -733,19 +763,33 @@ def _levels_case(
     return Case(name, arguments)
 
 
+def _on_edges_case(name: str) -> Case:
+    """Brightness in steps of an eighth, so that it equals every edge somewhere."""
+    brightness = torch.arange(9, dtype=torch.float64).view(1, 3, 3) / 8
+    difference = torch.arange(2.0, 11.0, dtype=torch.float64).view(1, 3, 3) / 64
+    arguments = {"frame1": brightness + difference, "frame2": brightness - difference}
+    return Case(name, {**arguments, "edges": [0.25, 0.5, 1.0]})
+
+
 @exercise(
     topic="camera",
     title="The noise of two frames, without the truth",
-    hint=(
-        "The scene drops out of frame1 - frame2, whose variance is twice that of the noise. The "
-        "mean of the two frames says how bright a pixel is; for each pair of neighbouring edges "
-        "take the pixels with low <= brightness < high."
+    hints=(
+        "What drops out if you subtract one frame from the other, and how much noisier is the "
+        "difference than one frame? The truth is in neither.",
+        "The brightness is the mean of the two frames. For the values with low <= brightness < "
+        "high, the mean square of frame1 - frame2 is twice the variance of one frame: halve it, "
+        "and take the root. One number for each of the B ranges.",
+        "`inside = (brightness >= low) & (brightness < high)`, then "
+        "`(difference[inside].square().mean() / 2).sqrt()`, for `low, high in zip(edges[:-1], "
+        "edges[1:])`; `torch.stack` makes (B,).",
     ),
     returns=("levels",),
     axes=("brightness",),
     cases=(
         _levels_case("one range", (3, 6, 8), [-1.0, 2.0]),
         _levels_case("three ranges", (3, 12, 10), [0.0, 0.3, 0.6, 1.0]),
+        _on_edges_case("values on the edges"),
         _levels_case("float32", (3, 9, 9), [0.1, 0.5, 0.9], torch.float32),
     ),
 )
@@ -816,6 +860,21 @@ level_by_brightness.mistakes = (
     Mistake(
         "Each range goes up to white: a pixel counts below the upper edge.",
         but(("(brightness >= low) & (brightness < high)", "brightness >= low")),
+    ),
+    Mistake(
+        "A value that equals the upper edge is counted: it belongs to the next range, brightness < "
+        "high.",
+        but(("< high", "<= high")),
+    ),
+    Mistake(
+        "A value that equals the lower edge is left out: it belongs to the range, low <= "
+        "brightness.",
+        but((">= low", "> low")),
+    ),
+    Mistake(
+        "A value on an edge belongs to the range above it, and not to the one below: low <= "
+        "brightness < high.",
+        but((">= low", "> low"), ("< high", "<= high")),
     ),
     Mistake(
         "It is divided by the number of all pixels, not of those in the range: take the mean of "

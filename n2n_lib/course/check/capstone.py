@@ -98,9 +98,13 @@ def _count_case(name: str, *shapes: tuple[int, ...], twice: bool = False) -> Cas
 @exercise(
     topic="capstone",
     title="How many numbers are learned",
-    hint=(
-        "network.param() is a list of pairs (parameter, gradient); a tensor has numel() entries. "
-        "id(tensor) is the same for the same tensor: a dict from id to numel counts each once."
+    hints=(
+        "How do you notice that two entries are one tensor, and not two that are equal? param "
+        "lists pairs, of which one member is learned.",
+        "A tensor has numel() numbers. Make a table from the identity of each parameter to its "
+        "number of values, so that one that comes twice has one place, and add up.",
+        "`sizes = {id(parameter): parameter.numel() for parameter, _ in network.param()}`, of "
+        "which the values are added up.",
     ),
     returns=("count",),
     cases=(
@@ -206,10 +210,14 @@ def _psnr_case(name: str, count: int, amount: float, dtype: torch.dtype = torch.
 @exercise(
     topic="capstone",
     title="The mean over images of each image's PSNR",
-    hint=(
-        "Clamp what denoise returns to 0-255. The mean of the squared error over channels, rows "
-        "and columns is one number for each image; each has a PSNR, 10 log10(255**2 / error); "
-        "return their mean."
+    hints=(
+        "Is the mean of the PSNRs the PSNR of the mean error? It is the measure of “Training: the "
+        "full run”, with a peak of 255.",
+        "Limit what denoise returns to 0-255. The mean square of the error over channels, rows and "
+        "columns is (N,); each error gives 10 log10(255^2 / error), and the mean of these is "
+        "returned.",
+        "`errors = (output - clean).square().mean((1, 2, 3))`, where `output = "
+        "denoise(noisy).clamp(0, 255)`, then `(10 * torch.log10(255**2 / errors)).mean()`.",
     ),
     returns=("decibels",),
     cases=(
@@ -375,9 +383,15 @@ def _build_case(name: str, seed: int, images: int, height: int, width: int) -> C
 @exercise(
     topic="capstone",
     title="A network of your own",
-    hint=(
-        "Every layer draws its weights from one torch.Generator with this seed. Begin with the "
-        "network of the milestone, count, and spend what is left of the 5000."
+    hints=(
+        "How many parameters has the network of the milestone, and what could the rest of the 5000 "
+        "be spent on? Width, depth and a coarser level compete for them: count before you train.",
+        "A 3 x 3 convolution has (9 C + 1) O parameters. All layers draw from one generator with "
+        "this seed, in a fixed order; between two convolutions stands an activation, and around "
+        "the whole the input is added.",
+        "`source = torch.Generator().manual_seed(seed)`, then for example `Conv2d(3, width, 3, "
+        "padding=1, generator=source)`, ..., `last.weight *= 0.1`, and `Residual(Sequential(first, "
+        "ReLU(), ..., last))`.",
     ),
     returns=(
         "images",
@@ -400,8 +414,8 @@ def _build_case(name: str, seed: int, images: int, height: int, width: int) -> C
     errors=(
         (
             "attribute 'param'",
-            "The network needs the three methods of lesson 03: forward, backward and param, which "
-            "lists pairs (parameter, gradient). A network of torch.nn has none.",
+            "What is returned needs the three methods of “Gradients”: forward, backward and param, "
+            "which lists pairs (parameter, gradient). A network of torch.nn has no param.",
         ),
     ),
 )
@@ -548,9 +562,16 @@ def _rules_of_train(answer: Callable[..., Any], steps: int, seed: int) -> tuple[
 @exercise(
     topic="capstone",
     title="Its training, on noisy pairs alone",
-    hint=(
-        "One generator with this seed draws the batches. A step: rows, loss, zero_grad, backward, "
-        "step; append the loss as a float. Let the learning rate fall towards the end."
+    hints=(
+        "What must be drawn from the seed, and how should the last steps differ from the first? "
+        "The loop is that of the milestone, and “Optimisers” has something better than plain "
+        "descent.",
+        "One generator with this seed draws the rows of each step. A step: loss as a float, "
+        "learning rate for this step, gradients to zero, backward, step. Let the rate fall to 0, "
+        "for instance along half a cosine.",
+        "`rows = torch.randint(len(noisy1), (8,), generator=source)`, "
+        "`losses.append(float(criterion(network(x), t)))`, `optimiser.zero_grad()`, "
+        "`criterion.backward()`, `optimiser.step()`, where `x, t = noisy1[rows], noisy2[rows]`.",
     ),
     returns=(
         "number of losses",

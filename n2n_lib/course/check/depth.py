@@ -19,9 +19,14 @@ def _he_case(name: str, *shape: int, negative_slope: float = 0.0) -> Case:
 @exercise(
     topic="depth",
     title="Standard deviation of He's initial weights",
-    hint=(
-        "The activation keeps the share (1 + a**2) / 2 of the mean square, so fan_in * variance * "
-        "(1 + a**2) / 2 must be 1. Solve for the variance, then take its square root."
+    hints=(
+        "Which share of the mean square of its input does an activation keep, if half of the "
+        "values are multiplied by a slope that is not 1? Xavier's rule in “SGD” left this out.",
+        "Half of the values are negative, so the share is (1 + negative_slope^2) / 2. With fan_in "
+        "= in_channels * kH * kW, fan_in * variance * share = 1. Solve for the variance, and take "
+        "the root.",
+        "`_, in_channels, height, width = shape`, then `(2 / ((1 + negative_slope**2) * fan_in)) "
+        "** 0.5`.",
     ),
     returns=("std",),
     cases=(
@@ -161,11 +166,14 @@ def _sizes_case(name: str, layers: int, seed: int, dtype: torch.dtype = torch.fl
 @exercise(
     topic="depth",
     title="How large the gradients of the weights are",
-    hint=(
-        "Layer k gets values that went through the layers before it, and a gradient that came "
-        "back through the layers after it. Multiply the factors of both; its own are in neither. "
-        "`forward[:k]` are the first k factors, `backward[k + 1 :]` those after place k; an empty "
-        "product is 1."
+    hints=(
+        "Which layers has a value passed before it reaches layer k, and which ones a gradient? The "
+        "gradient of a weight is a product of these two.",
+        "For layer k, from 0: the product of forward over the layers 0 to k - 1, times the product "
+        "of backward over the layers k + 1 to the last. The factors of k itself are in neither; "
+        "an empty product is 1.",
+        "`sizes[k] = forward[:k].prod() * backward[k + 1 :].prod()` for each `k` in "
+        "`range(len(forward))`, with `sizes = torch.ones_like(forward)` before the loop.",
     ),
     returns=("sizes",),
     axes=("layer",),
@@ -266,10 +274,13 @@ def _sequence_case(name: str, length: int, lags: int, dtype: torch.dtype = torch
 @exercise(
     topic="depth",
     title="The autocorrelation of a sequence",
-    hint=(
-        "Take the mean away first. For each lag, `d[: len(d) - lag]` and `d[lag:]` lie beside each "
-        "other, as many numbers as there are pairs; sum their products, and divide all sums by "
-        "that at lag 0."
+    hints=(
+        "How many pairs lie beside each other if the sequence lies beside itself, moved by lag "
+        "places? Begin with lag 0, where each number meets itself.",
+        "With the mean subtracted, r at a lag is the sum over i, from 0 to n - lag - 1, of d[i] "
+        "d[i + lag], over the sum of all d[i]^2: the same divisor for every lag.",
+        "`d = d - d.mean()`, then `(d[: len(d) - lag] * d[lag:]).sum()` for each `lag` in "
+        "`range(lags)`, and `torch.stack` of these over `d.square().sum()`.",
     ),
     returns=("r",),
     axes=("lag",),
@@ -378,7 +389,7 @@ class _Mix(Module):
     """Mix the channels of every pixel by a weight ``(C, C)``, and remember what came in."""
 
     def __init__(self, weight: Tensor) -> None:
-        self.weight, self.weight_grad = weight, torch.zeros_like(weight)
+        self.weight, self.weight_grad = weight, 0.5 * weight.flip(1)  # gradients are added to it
 
     def forward(self, input: Tensor) -> Tensor:
         self._saved = input
@@ -411,10 +422,13 @@ def _block_case(name: str, share: float, *shape: int, dtype: torch.dtype = torch
 @exercise(
     topic="depth",
     title="A residual block",
-    hint=(
-        "The output of f enters y with the factor share, so its gradient is share times that of "
-        "y: this is what f.backward gets. x reached y on a second way, whose gradient is that of "
-        "y as it is. Add both. The parameters are those of f."
+    hints=(
+        "Which of the two ways back does the factor lie on, and do the parameters of f notice it? "
+        "It is the residual sum of the milestone with a factor before f.",
+        "y = x + share * f(x). The gradient of the output of f is share * dL/dy: f runs backwards "
+        "from it, so that its parameters get it too. Add dL/dy itself, for the direct way.",
+        "`return x + self.share * self.f(x)`, then `return grad_output + "
+        "self.f.backward(self.share * grad_output)`, and the pairs are `self.f.param()`.",
     ),
     returns=("output", "grad_input", "gradient of f's weight"),
     cases=(
@@ -433,8 +447,8 @@ def _block_case(name: str, share: float, *shape: int, dtype: torch.dtype = torch
         ),
         (
             "NoneType",
-            "Nothing came where a tensor should: either f ran backwards before it ran forwards, or "
-            "a method ends without a `return`.",
+            "Nothing came where a tensor should. It does so if f ran backwards before it ran "
+            "forwards, or if a method ends without a `return`.",
         ),
     ),
 )
@@ -559,24 +573,33 @@ ScaledResidual.mistakes = (
 # ------------------------------------------------------------------------------------- paired_gain
 
 
-def _gain_case(name: str, seeds: int, dtype: torch.dtype = torch.float64) -> Case:
-    arguments = {"ones": values((seeds,), 180, dtype) + 0.5, "others": values((seeds,), 181, dtype)}
-    return Case(name, arguments)
+def _gain_case(
+    name: str, seeds: int, dtype: torch.dtype = torch.float64, equal: bool = False
+) -> Case:
+    """So many seeds; `equal`: the first makes no difference."""
+    ones, others = values((seeds,), 180, dtype) + 0.5, values((seeds,), 181, dtype)
+    if equal:
+        ones[0] = others[0]
+    return Case(name, {"ones": ones, "others": others})
 
 
 @exercise(
     topic="depth",
     title="What a part was worth",
-    hint=(
-        "First the difference for each seed, with the part less without it. Then the mean of the "
-        "differences, their standard deviation with n - 1 as `std` computes it, and the share of "
-        "those above 0: the mean of ones and zeros."
+    hints=(
+        "Both were measured from the same seeds, so what the seed does cancels: where? The three "
+        "numbers describe one list.",
+        "Take ones - others for each seed. Its mean, its standard deviation with n - 1, and the "
+        "number of gains above 0 over the number of seeds, a mean of zeros and ones.",
+        "`gains = ones - others`, then `gains.mean(), gains.std()`, and `(gains > "
+        "0).to(gains.dtype).mean()`.",
     ),
     returns=("mean", "spread", "wins"),
     cases=(
         _gain_case("two seeds", 2),
         _gain_case("three seeds", 3),
         _gain_case("eight seeds", 8),
+        _gain_case("a seed that makes no difference", 4, equal=True),
         _gain_case("float32", 5, torch.float32),
     ),
 )
@@ -637,6 +660,10 @@ paired_gain.mistakes = (
     Mistake(
         "wins is the share of the losses: count the gains above 0.",
         but(("gains > 0", "gains < 0")),
+    ),
+    Mistake(
+        "A seed that makes no difference counts as a win: wins is the share of the gains above 0.",
+        but(("gains > 0", "gains >= 0")),
     ),
     Mistake(
         "The sizes of the gains are averaged without their signs, so that losses count as gains.",

@@ -110,8 +110,10 @@ class Exercise:
     ----------
     solution : callable
         The right answer, a function or a class, which has the name of the student's.
-    topic, title, hint
+    topic, title
         For people; the topic is that of the lesson, see `n2n_lib.course.lessons`.
+    hint, hints
+        One hint, or three in its place: a nudge, a formula, and the decisive line of code.
     returns : tuple of str
         Names of what is returned; one name means one value, more a tuple. Of a function that works
         in place: names of what is judged, which have equal shares of the tensors. With `use`: names
@@ -149,9 +151,10 @@ class Exercise:
     solution: Callable[..., Any]
     topic: str
     title: str
-    hint: str
     returns: tuple[str, ...]
     cases: Sequence[Case]
+    hint: str = ""
+    hints: tuple[str, ...] = ()
     errors: Sequence[tuple] = ()
     axes: tuple[str, ...] = ()
     in_place: Callable[..., tuple[Tensor, ...]] | None = None
@@ -165,6 +168,8 @@ class Exercise:
     failures: int = 0
 
     def __post_init__(self) -> None:
+        self.hint = self.hints[1] if self.hints else self.hint
+        self.hints = self.hints or (self.hint,)
         self.name: str = self.solution.__name__
         self.__doc__ = self.solution.__doc__
         self.kind: str = "class" if isinstance(self.solution, type) else "function"

@@ -48,11 +48,12 @@ def _use_conv(answer: Any, x: Tensor, weight: Tensor, bias: Tensor, grad_output:
     """Make one, look at how it begins, give it other parameters and run it, backwards twice."""
     conv = answer(weight.shape[1], weight.shape[0], torch.Generator().manual_seed(84))
     start = [conv.weight.to(x.dtype), conv.bias.to(x.dtype)]
+    start.append(torch.cat([conv.weight_grad.flatten(), conv.bias_grad.flatten()]).to(x.dtype))
     conv.weight, conv.bias = weight.clone(), bias.clone()
-    conv.weight_grad, conv.bias_grad = torch.zeros_like(weight), torch.zeros_like(bias)
+    conv.weight_grad, conv.bias_grad = -weight, 2 * bias  # no zeros: gradients are added to them
     output = conv.forward(x)
     first = conv.backward(grad_output)
-    conv.forward(x)
+    conv.forward(x.flip(-1))
     conv.backward(grad_output)
     (_, weight_grad), (_, bias_grad) = conv.param()
     return *start, output, first, weight_grad, bias_grad
@@ -61,37 +62,44 @@ def _use_conv(answer: Any, x: Tensor, weight: Tensor, bias: Tensor, grad_output:
 @exercise(
     topic="milestone",
     title="A convolution that learns",
-    hint=(
-        "forward keeps unfold(x, 3, padding=1) and the size x.shape[2:] for backward. backward "
-        "adds to weight_grad and bias_grad with `+=`, the gradient of the bias being "
-        "conv2d_bias_grad(grad_output), and returns conv2d_input_grad(grad_output, weight, size, "
-        "1, 1). param returns two pairs: the weight and the bias, each with its gradient."
+    hints=(
+        "What does backward need that only forward has seen, and what must happen to the gradients "
+        "of a module that runs twice? All that it computes is a function of yours, from "
+        "“Convolution” and “SGD”.",
+        "weight (O, C, 3, 3) is Xavier's deviation times normal numbers, bias (O,) is zero. "
+        "forward keeps the windows (N, 9 C, H W) of x and its height and width. backward adds to "
+        "both gradients and returns that of x. param lists two pairs, each a parameter and its "
+        "gradient.",
+        "`self.windows, self.size = unfold(x, 3, padding=1), x.shape[2:]` in forward, and "
+        "`self.weight_grad += conv2d_weight_grad(grad_output, self.windows, self.weight.shape)` in "
+        "backward, which returns `conv2d_input_grad(grad_output, self.weight, self.size, 1, 1)`.",
     ),
     returns=(
         "weight at first",
         "bias at first",
+        "both gradients at first",
         "output",
         "grad_input",
         "weight_grad",
         "bias_grad",
     ),
     cases=(
-        _conv_case("one image, 2 channels in, 1 out", (1, 2, 4, 4), 1),
+        _conv_case("one image, 2 channels in, 1 out", (1, 2, 4, 3), 1),
         _conv_case("2 images, 3 channels in, 2 out", (2, 3, 5, 4), 2),
         _conv_case("2 channels in, 4 out, float32", (3, 2, 3, 6), 4, torch.float32),
     ),
     use=_use_conv,
     errors=(
         (
-            "has no attribute 'weight'",
+            "has no attribute 'weight",
             "__init__ makes self.weight, self.bias, self.weight_grad and self.bias_grad.",
         ),
         (
-            "has no attribute 'bias'",
+            "has no attribute 'bias",
             "__init__ makes self.weight, self.bias, self.weight_grad and self.bias_grad.",
         ),
         (
-            "has no attribute",
+            "'Conv' object has no attribute",
             "What backward needs, forward has to keep in an attribute: `self.windows = ...`.",
         ),
         (
@@ -195,6 +203,11 @@ Conv.mistakes = (
         but(("torch.zeros(out_channels)\n", "torch.randn(out_channels, generator=generator)\n")),
     ),
     Mistake(
+        "The gradients do not begin at zero, and what backward finds there it adds to.",
+        but(("torch.zeros(shape), torch.zeros", "torch.ones(shape), torch.ones")),
+        but(("torch.zeros(shape), torch.zeros(out_channels)", "1 * self.weight, 1 * self.bias")),
+    ),
+    Mistake(
         "The weight is not drawn from the generator that it was given, so nobody can repeat it: "
         "torch.randn(shape, generator=generator).",
         but(("shape, generator=generator", "shape, generator=torch.Generator().manual_seed(0)")),
@@ -221,20 +234,26 @@ def _relu_case(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.flo
 @exercise(
     topic="milestone",
     title="A ReLU that remembers",
-    hint=(
-        "forward keeps its output in self.output, and backward returns relu_backward(grad_output, "
-        "self.output). A ReLU has no parameters, so param returns an empty list."
+    hints=(
+        "Which tensor does the backward function need beside grad_output, and who has it? Both "
+        "functions are those of “Activations”.",
+        "forward returns max(0, x) for each value and keeps its output. backward lets the gradient "
+        "through where this output is above 0, and makes it 0 elsewhere. Nothing is learned, so "
+        "param lists no pair.",
+        "`self.output = relu_forward(x)` in forward, `return relu_backward(grad_output, "
+        "self.output)` in backward, and `return []` in param.",
     ),
     returns=("output", "grad_input", "number of parameters"),
     cases=(
         _relu_case("one row", (1, 1, 1, 5)),
+        _relu_case("a matrix", (3, 2)),
         _relu_case("2 images, 3 channels", (2, 3, 4, 4)),
         _relu_case("float32", (1, 2, 3, 4), torch.float32),
     ),
     use=_use_relu,
     errors=(
         (
-            "has no attribute",
+            "'ReLU' object has no attribute",
             "What backward needs, forward has to keep in an attribute: `self.output = ...`.",
         ),
         ("'NoneType' has no len", "param returns a list, an empty one here: `return []`."),
@@ -319,10 +338,13 @@ ReLU.mistakes = (
 
 
 class _Stretch(Module):
-    """Multiply with a matrix, whose gradient is kept: a small module whose order matters."""
+    """Multiply with a matrix, whose gradient is kept: a small module whose order matters.
+
+    The gradient does not begin at zero: backward has to add to it.
+    """
 
     def __init__(self, matrix: Tensor) -> None:
-        self.matrix, self.matrix_grad = matrix, torch.zeros_like(matrix)
+        self.matrix, self.matrix_grad = matrix, 0.5 * matrix.flip(0)
 
     def forward(self, input: Tensor) -> Tensor:
         self.kept = input
@@ -333,10 +355,40 @@ class _Stretch(Module):
         return grad_output @ self.matrix.T
 
 
-def _chain_case(name: str, *widths: int, dtype: torch.dtype = torch.float64) -> Case:
+class _Shifted(_Stretch):
+    """Multiply with a matrix, then add a row: a module with two parameters."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__(matrix)
+        self.bias, self.bias_grad = matrix[0] / 2, matrix[0] / 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) + self.bias
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        self.bias_grad += grad_output.sum(0)
+        return super().backward(grad_output)
+
+
+class _Turned(Module):
+    """Reverse the columns: a module with nothing to learn."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.flip(1)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        return grad_output.flip(1)
+
+
+def _chain_case(
+    name: str, *widths: int, dtype: torch.dtype = torch.float64, mixed: bool = False
+) -> Case:
+    """A chain of matrices; a mixed one has modules with two parameters, and one with none."""
+    kind = _Shifted if mixed else _Stretch
     shapes = enumerate(zip(widths[:-1], widths[1:], strict=True))
+    modules = [kind(values(shape, 90 + index, dtype)) for index, shape in shapes]
     arguments = {
-        "modules": [_Stretch(values(shape, 90 + index, dtype)) for index, shape in shapes],
+        "modules": [modules[0], _Turned(), *modules[1:]] if mixed else modules,
         "x": values((2, widths[0]), 87, dtype),
         "grad_output": values((2, widths[-1]), 88, dtype),
     }
@@ -359,15 +411,22 @@ def _joined(pairs: list[tuple[Tensor, Tensor]], like: Tensor) -> tuple[int, Tens
 @exercise(
     topic="milestone",
     title="A chain",
-    hint=(
-        "`def __init__(self, *modules)` collects any number of arguments. forward goes through "
-        "them in order, backward in reversed order, and param joins their lists, in order."
+    hints=(
+        "In which order does a gradient meet the modules, and whose parameters does a chain have? "
+        "“Loss and Sequential” has run such a list already.",
+        "forward hands each output to the next module, from the first to the last; backward does "
+        "the same with the gradient, from the last to the first. param is one list: the pairs of "
+        "the first module, then those of the second, and so on.",
+        "`*modules` in __init__ collects the modules. `for module in reversed(self.modules): "
+        "grad_output = module.backward(grad_output)`, and `[pair for module in self.modules for "
+        "pair in module.param()]`.",
     ),
     returns=("output", "grad_input", "number of pairs", "what param returns, joined"),
     cases=(
         _chain_case("one module", 3, 3),
         _chain_case("three modules", 3, 3, 3, 3),
         _chain_case("sizes that change, float32", 2, 4, 3, dtype=torch.float32),
+        _chain_case("modules with two parameters and with none", 2, 3, 4, mixed=True),
         _chain_case("no module", 2),
     ),
     use=_use_chain,
@@ -378,7 +437,7 @@ def _joined(pairs: list[tuple[Tensor, Tensor]], like: Tensor) -> tuple[int, Tens
             "backward from the last to the first.",
         ),
         (
-            "positional argument",
+            "__init__()",
             "A chain is made as Chain(first, second, third): `def __init__(self, *modules)`.",
         ),
         (
@@ -389,6 +448,11 @@ def _joined(pairs: list[tuple[Tensor, Tensor]], like: Tensor) -> tuple[int, Tens
         (
             "'tuple' object has no attribute 'flatten'",
             "param returns a list of lists: join them, so that the optimiser finds pairs.",
+        ),
+        (
+            "'_Stretch' object is not iterable",
+            "A chain is made as Chain(first, second, third): `def __init__(self, *modules)`, with "
+            "the star, makes a tuple of them.",
         ),
         (
             "object is not reversible",
@@ -522,10 +586,13 @@ def _residual_case(name: str, rows: int, width: int, dtype: torch.dtype = torch.
 @exercise(
     topic="milestone",
     title="The residual sum",
-    hint=(
-        "forward returns x + self.f.forward(x). Backwards x has reached the output on two ways, "
-        "so two gradients arrive at x and are added: grad_output itself, and what f.backward "
-        "returns. The parameters are those of f."
+    hints=(
+        "On how many ways does x reach the output? “Gradients” says what becomes of the gradient "
+        "of a value that is used more than once.",
+        "With y = x + f(x) the gradient of x is dL/dy, for the direct way, plus what f makes of "
+        "dL/dy on its way back. Only f has something to learn.",
+        "`return x + self.f.forward(x)`, then `return grad_output + self.f.backward(grad_output)`, "
+        "and `return self.f.param()`.",
     ),
     returns=("output", "grad_input", "number of pairs", "what param returns, joined"),
     cases=(
@@ -536,8 +603,12 @@ def _residual_case(name: str, rows: int, width: int, dtype: torch.dtype = torch.
     use=_use_residual,
     errors=(
         (
-            "object is not iterable",
+            "'NoneType' object is not iterable",
             "param returns a list, that of f: `return self.f.param()`.",
+        ),
+        (
+            "'method' object is not iterable",
+            "param is called: `return self.f.param()`, with parentheses.",
         ),
         (
             "object is not callable",
@@ -644,28 +715,40 @@ Conv, ReLU, Chain, Residual = (
 )  # as in the lesson
 
 
-def _use_network(answer: Any, width: int, x: Tensor) -> tuple:
-    """Make one, in the dtype of x, and run it."""
+def _use_network(answer: Any, width: int, x: Tensor, grad_output: Tensor) -> tuple:
+    """Make one, in the dtype of x, and run it forwards and backwards."""
     network = answer(width, torch.Generator().manual_seed(100))
     for pair in network.param():
         for tensor in pair:
             tensor.data = tensor.to(x.dtype)
-    return network.forward(x), sum(parameter.numel() for parameter, _ in network.param())
+    count = sum(parameter.numel() for parameter, _ in network.param())
+    return network.forward(x), network.backward(grad_output), count
+
+
+def _network_case(name: str, width: int, *rest: int, dtype: torch.dtype = torch.float64) -> Case:
+    """A width, and pictures; `rest` is N, H and W."""
+    shape = (rest[0], 3, *rest[1:])
+    arguments = {"x": values(shape, 101, dtype), "grad_output": values(shape, 102, dtype)}
+    return Case(name, {"width": width, **arguments})
 
 
 @exercise(
     topic="milestone",
     title="The network",
-    hint=(
-        "Make the three convolutions first, in the order in which the picture meets them: 3 to "
-        "width channels, width to width, width to 3. Multiply the weight of the last one by 0.1. "
-        "Then Residual(Chain(first, ReLU(), second, ReLU(), last))."
+    hints=(
+        "How many channels go into each of the three convolutions, and how many come out? The "
+        "picture has 3, and so has the result. Mind the order in which the weights are drawn.",
+        "The convolutions have 3 to width, width to width and width to 3 channels, and are made in "
+        "this order. A ReLU follows the first and the second, none the third, whose weight is "
+        "scaled by 0.1. The residual sum goes around the whole chain.",
+        "`last = Conv(width, 3, generator)`, made after the two others, then `last.weight *= 0.1` "
+        "and `return Residual(Chain(first, ReLU(), second, ReLU(), last))`.",
     ),
-    returns=("output", "number of parameters"),
+    returns=("output", "grad_input", "number of parameters"),
     axes=("image", "channel", "row", "column"),
     cases=(
-        Case("width 2", {"width": 2, "x": values((1, 3, 4, 4), 101)}),
-        Case("width 5, float32", {"width": 5, "x": values((2, 3, 5, 4), 102, torch.float32)}),
+        _network_case("width 2", 2, 1, 4, 3),
+        _network_case("width 5, float32", 5, 2, 5, 4, dtype=torch.float32),
     ),
     use=_use_network,
     errors=(
@@ -755,6 +838,15 @@ small_network.mistakes = (
             )
         ),
     ),
+    Mistake(
+        "One ReLU stands in two places. It remembers its last forward alone, so backward uses that "
+        "of the second place in both: make two of them.",
+        but(
+            ("last = Conv", "relu, last = ReLU(), Conv"),
+            ("first, ReLU(), second, ReLU()", "first, relu, second, relu"),
+        ),
+        likely="one ReLU in two places",
+    ),
 )
 
 
@@ -770,14 +862,20 @@ def _use_train(
 
 
 def _train_case(
-    name: str, count: int, batch: int, *rates: float, dtype: torch.dtype = torch.float64
+    name: str,
+    count: int,
+    batch: int,
+    *rates: float,
+    dtype: torch.dtype = torch.float64,
+    once: bool = False,
 ) -> Case:
+    """So many pairs, and a step for each rate; `once`: rates without a length and an index."""
     arguments = {
         "network": _Stretch(0.4 * values((3, 3), 111, dtype)),
         "x": values((count, 3), 112, dtype),
         "t": values((count, 3), 113, dtype),
         "batch": batch,
-        "rates": list(rates),
+        "rates": iter(rates) if once else list(rates),
     }
     return Case(name, arguments, {"the number of pairs": count, "the batch size": batch})
 
@@ -785,10 +883,15 @@ def _train_case(
 @exercise(
     topic="milestone",
     title="The loop",
-    hint=(
-        "For each rate: rows = torch.randint(len(x), (batch,), generator=generator); forward of "
-        "x[rows]; mse_forward(output, t[rows]).item() into the list; every gradient to "
-        "zero; network.backward(mse_backward(output, t[rows])); sgd_step(network.param(), rate)."
+    hints=(
+        "What is left in the gradients from the step before, and of which weights is the loss that "
+        "you note? Each step is that of “SGD”.",
+        "For each rate: draw batch rows, run forward on these rows of x, note the loss against the "
+        "same rows of t, set every gradient to zero, run backward from the gradient of the loss, "
+        "and move the parameters.",
+        "`output = network.forward(x[rows])`, `losses.append(mse_forward(output, "
+        "t[rows]).item())`, `network.backward(mse_backward(output, t[rows]))`, "
+        "`sgd_step(network.param(), rate)`; `grad.zero_()` comes in between.",
     ),
     returns=("losses", "parameter afterwards"),
     cases=(
@@ -796,6 +899,7 @@ def _train_case(
         _train_case("one step of 4", 8, 4, 0.5),
         _train_case("five steps, the rate falls", 8, 4, 0.5, 0.4, 0.3, 0.2, 0.1),
         _train_case("two steps, float32", 5, 2, 0.2, 0.1, dtype=torch.float32),
+        _train_case("rates that come one by one", 6, 3, 0.3, 0.2, 0.1, once=True),
         _train_case("no step", 5, 2),
     ),
     use=_use_train,
@@ -806,7 +910,13 @@ def _train_case(
         ),
         (
             "'float' object is not iterable",
-            "train_denoiser returns all losses, a list with one number for each step.",
+            "A single number is no list: train_denoiser returns one loss for each step, all in a "
+            "list.",
+        ),
+        (
+            "_iterator'",
+            "rates may be anything that `for` can go through: `for rate in rates`, without a "
+            "length or an index.",
         ),
         (
             "object is not callable",
@@ -850,6 +960,18 @@ train_denoiser.mistakes = (
         "(lesson 08).",
         but(("grad.zero_()", "pass")),
         likely="no zero_grad",
+    ),
+    Mistake(
+        "The gradients are cleared after each step, so the first one uses what was in them before: "
+        "clear them before backward.",
+        but(
+            ("    for _, grad in network.param():\n        grad.zero_()\n", ""),
+            (
+                "    sgd_step(network.param(), rate)",
+                "    sgd_step(network.param(), rate)\n"
+                "    for _, grad in network.param():\n        grad.zero_()",
+            ),
+        ),
     ),
     Mistake(
         "Nothing is learned, because every step is taken along gradients of zero: clear them, then "
@@ -966,9 +1088,13 @@ def _clean_up_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -
 @exercise(
     topic="milestone",
     title="From pictures to pictures",
-    hint=(
-        "Divide by 255, run network.forward on each part of images.split(100), join the parts "
-        "with torch.cat, clamp to 0 and 1, multiply by 255."
+    hints=(
+        "Why should the network not get all images at once, and what may its results be that a "
+        "picture may not? Think of the scale on which it works.",
+        "Divide by 255, run parts of at most 100 images one after the other, join the results "
+        "along the first dimension, limit them to 0-1, and multiply by 255.",
+        "`parts = [network.forward(part / 255) for part in images.split(100)]`, then "
+        "`torch.cat(parts).clamp(0, 1)`, which is still on the scale 0-1.",
     ),
     returns=("images",),
     axes=("image", "channel", "row", "column"),

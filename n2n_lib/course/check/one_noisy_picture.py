@@ -25,24 +25,28 @@ def _noise_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -> C
 @exercise(
     topic="one_noisy_picture",
     title="How strong white noise is",
-    hint=(
-        "Subtract each value from its right neighbour, then each of these differences from the one "
-        "below it: d = e1 - e2 - e3 + e4, of variance 4 sigma^2. Take the median of |d| over an "
-        "image, d.abs().flatten(1).median(dim=1).values, and divide it by 2 * 0.6745."
+    hints=(
+        "What is left of a smooth picture if you take differences of neighbours in a row, and then "
+        "in a column? Four values of noise meet in each of them.",
+        "d is the difference of neighbouring columns, then of neighbouring rows: (N, C, H - 1, W - "
+        "1), of deviation 2 sigma. The median of |d| over each image is 0.6745 times that.",
+        "`across = noisy[..., 1:] - noisy[..., :-1]`, the same for rows, and "
+        "`both.abs().flatten(1).median(dim=1).values / (2 * 0.6745)`, where `both` has both "
+        "differences.",
     ),
     returns=("sigma",),
     axes=("image",),
     cases=(
         _noise_case("one image, four pixels", 1, 1, 2, 2),
         _noise_case("one channel", 1, 1, 4, 6),
-        _noise_case("three images", 3, 3, 6, 4),
-        _noise_case("float32", 2, 3, 4, 8, dtype=torch.float32),
+        _noise_case("two images", 2, 3, 6, 4),
+        _noise_case("four images, float32", 4, 1, 4, 8, dtype=torch.float32),
     ),
     errors=(
         (
             "must match the size",
-            "Neighbours are one place apart, so there is one difference less than there are "
-            "values: x[..., 1:] - x[..., :-1].",
+            "Two shapes do not fit. Neighbours are one place apart, so there is one difference "
+            "less than there are values: x[..., 1:] - x[..., :-1].",
         ),
         (
             "return_types",
@@ -176,10 +180,14 @@ def _ensemble_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -
 @exercise(
     topic="one_noisy_picture",
     title="The mean over eight views of a picture",
-    hint=(
-        "For each of 4 quarter turns, mirrored or not: turn the picture, mirror it, denoise it, "
-        "mirror it back, turn it back. Undo the last step first. The answer is the mean of the 8 "
-        "results."
+    hints=(
+        "In which order must a turn and a mirror be undone? There are four quarter turns, each as "
+        "it is and mirrored, and a picture that is not square changes its shape.",
+        "For each of 0 to 3 quarter turns, mirrored or not: turn, mirror, denoise, mirror back, "
+        "turn back by as many quarters the other way. Return the mean of the eight results.",
+        "`turned = torch.rot90(noisy, quarters, (-2, -1))`; one result is "
+        "`torch.rot90(denoise(turned), -quarters, (-2, -1))`, and with a mirror "
+        "`denoise(turned.flip(-1)).flip(-1)` is turned back instead.",
     ),
     returns=("denoised",),
     axes=("image", "channel", "row", "column"),
@@ -192,16 +200,16 @@ def _ensemble_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -
     errors=(
         (
             "must match the size",
-            "A picture that is not square changes its shape when it is turned by 90 degrees. Turn "
-            "the result back before you add it.",
+            "Two shapes do not fit. A picture that is not square changes its shape when it is "
+            "turned by 90 degrees: turn each result back before you add it.",
         ),
         (
             "equal size",
-            "A picture that is not square changes its shape when it is turned by 90 degrees. Turn "
-            "the result back before you stack it.",
+            "The results differ in shape. A picture that is not square changes its shape when it "
+            "is turned by 90 degrees: turn each result back before you stack it.",
         ),
         (
-            "object is not subscriptable",
+            "'_Lopsided' object is not subscriptable",
             "denoise is a function: call it, denoise(picture).",
         ),
         (
@@ -275,8 +283,10 @@ self_ensemble.mistakes = (
         but(("range(4)", "range(1, 4)"), ("/ 8", "/ 6")),
     ),
     Mistake(
-        "The picture upright and mirrored, and nothing else: the quarter turns are missing.",
+        "Rows and columns are never turned, so the picture upright and mirrored is all that the "
+        "mean holds. (torch.rot90 turns other dimensions unless it is given (-2, -1).)",
         but(("range(4)", "(0,)"), ("/ 8", "/ 2")),
+        but((", (-2, -1))", ")")),
     ),
     Mistake(
         "The results are not turned back before they are averaged, so the mean mixes pixels of "
@@ -361,9 +371,13 @@ def _recorrupt_case(
 @exercise(
     topic="one_noisy_picture",
     title="Two copies of independent noise out of one",
-    hint=(
-        "The first copy is the picture plus alpha times the noise, the second one is the picture "
-        "minus the noise divided by alpha. Both are new tensors."
+    hints=(
+        "For which pair of factors do the new noise and that of the picture cancel in the product "
+        "of the two errors? Both copies get the same new noise.",
+        "The errors are e + a r and e + b r; with equal variances and E[e r] = 0 the mean product "
+        "is (1 + a b) sigma^2. It is 0 for b = -1 / a. The first copy has a = alpha.",
+        "`noisy + alpha * noise` is the first copy; the second is `noisy - ...`, with the factor "
+        "that makes the product 0.",
     ),
     returns=("first", "second"),
     axes=("image", "channel", "row", "column"),
@@ -513,6 +527,8 @@ def _use_adapt(answer: Any, weight: Tensor, patches: Tensor, noises: Tensor, alp
     network = Conv2d(weight.shape[1], weight.shape[0], size, padding=size // 2, bias=False)
     network = network.to(weight.dtype)
     network.set_params([weight])
+    for _, grad in network.param():
+        grad.copy_(weight / 2)  # what a training before has left there
     criterion, optimiser = MSELoss(network), SGD(network, 0.01)
     draw = _Drawn(patches, noises)
     losses = answer(network, criterion, optimiser, draw, len(patches), alpha)
@@ -536,11 +552,15 @@ def _adapt_case(
 @exercise(
     topic="one_noisy_picture",
     title="A network learns from one noisy picture",
-    hint=(
-        "In each step: patches, noise = draw(); the input is patches + alpha * noise, the target "
-        "patches - noise / alpha; loss = criterion(network(input), target); then "
-        "optimiser.zero_grad(), criterion.backward(), optimiser.step(). Append the loss to a list, "
-        "which is returned after the last step."
+    hints=(
+        "What is new in every step, and which copy is the input? recorrupt makes a pair; “Loss and "
+        "Sequential” and “SGD” say how to train on one.",
+        "In each step draw patches and noise. The input is patches + alpha * noise, the target "
+        "patches - noise / alpha. Loss, gradients to zero, backward, step; note the loss as a "
+        "float.",
+        "`patches, noise = draw()` in the loop, then `loss = criterion(network(patches + alpha * "
+        "noise), ...)`, `optimiser.zero_grad()`, `criterion.backward()`, `optimiser.step()` and "
+        "`losses.append(float(loss))`.",
     ),
     returns=("losses", "weight"),
     cases=(
@@ -553,11 +573,11 @@ def _adapt_case(
     errors=(
         ("unpack", "draw() returns two tensors: `patches, noise = draw()`."),
         (
-            "object is not subscriptable",
+            "'_Drawn' object is not subscriptable",
             "draw is a function: every step calls it, `patches, noise = draw()`.",
         ),
         (
-            "before",
+            "backward needs a forward before it",
             "criterion.backward() needs a loss of this step: call criterion(output, target) first.",
         ),
     ),
@@ -608,6 +628,14 @@ adapt.mistakes = (
             )
         ),
         likely="nothing learned",
+    ),
+    Mistake(
+        "The gradients are cleared after each step, so the first one uses what was in them before: "
+        "clear them before backward.",
+        but(
+            ("    optimiser.zero_grad()\n", ""),
+            ("optimiser.step()\n", "optimiser.step()\n    optimiser.zero_grad()\n"),
+        ),
     ),
     Mistake(
         "The same patches and noise serve in every step: call draw() inside the loop, so that the "

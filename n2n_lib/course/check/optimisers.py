@@ -37,16 +37,17 @@ ONLY_LAST = "Only the last parameter is updated: is the step inside the loop?"
 ERRORS = (
     (
         "NoneType",
-        "Autograd is off, so parameter.grad is None. The gradient is the second of each pair.",
+        "Something is None where a tensor should be. (parameter.grad always is, since autograd is "
+        "off: the gradient is the second of each pair.)",
     ),
     (
         "has no attribute 'grad'",
         "The gradient is the second of each pair: `for (parameter, grad), v in zip(params, ...)`.",
     ),
     (
-        "too many values to unpack",
-        "zip gives a pair and its memory: take them apart as `(parameter, grad), kept`, with the "
-        "parentheses.",
+        "values to unpack",
+        "A loop over zip(params, ...) gives a pair and what is kept for it: take them apart as "
+        "`(parameter, grad), kept`, with the parentheses.",
     ),
     (
         "for ^",
@@ -73,9 +74,13 @@ def _momentum_case(
 @exercise(
     topic="optimisers",
     title="One step with momentum",
-    hint=(
-        "Two lines for each parameter, both in place: `velocity.mul_(momentum).add_(grad)`, then "
-        "`parameter.sub_(lr * velocity)`. `zip(params, velocities)` goes through both lists."
+    hints=(
+        "The gradient pushes the velocity, and the velocity moves the parameter: which of the two "
+        "changes first? Both must be changed where they are, as in the step of “SGD”.",
+        "For each parameter p with gradient g and velocity v: v becomes momentum * v + g, then p "
+        "becomes p - lr * v, with the new v. Write into the tensors that are in the lists.",
+        "`for (parameter, grad), velocity in zip(params, velocities):`, and in it "
+        "`velocity.mul_(momentum).add_(grad)`, then `parameter.sub_(...)`.",
     ),
     returns=("parameter", "velocity"),
     in_place=lambda params, velocities, lr, momentum: (*(p for p, _ in params), *velocities),
@@ -230,10 +235,14 @@ def _valley_case(name: str, smallest: float, largest: float) -> Case:
 @exercise(
     topic="optimisers",
     title="Learning rate and momentum for a valley",
-    hint=(
-        "The ends of the floor lie on the two curvatures: lr * smallest = (1 - root) ** 2 and "
-        "lr * largest = (1 + root) ** 2, where root is that of the momentum. Take roots on both "
-        "sides, then add the two equations, or divide one by the other."
+    hints=(
+        "Where on the floor should the smallest and the largest curvature lie, so that none is "
+        "slower? On the floor every curvature is as fast as every other.",
+        "At the two ends: lr * smallest = (1 - r)^2 and lr * largest = (1 + r)^2, where r is the "
+        "root of the momentum. Take roots on both sides: the sum of the two equations gives lr, "
+        "and their quotient r.",
+        "`root = (steep - flat) / (steep + flat)`, where `flat, steep = smallest**0.5, "
+        "largest**0.5`; the momentum is `root**2`, and the root of lr is `2 / (flat + steep)`.",
     ),
     returns=("lr", "momentum"),
     cases=(
@@ -346,10 +355,14 @@ best_momentum.mistakes = (
 @exercise(
     topic="optimisers",
     title="One step of Nesterov",
-    hint=(
-        "The velocity is updated as with plain momentum. Only what the parameter moves by is new: "
-        "write place ahead and place ahead of the next step in terms of the old and the new "
-        "velocity, and subtract. What remains is the gradient and a share of the new velocity."
+    hints=(
+        "By what does the place ahead move from one step to the next? The parameter is this place; "
+        "the velocity changes as with plain momentum.",
+        "Write the place ahead as the place minus lr * momentum * v, before the step and after it, "
+        "and subtract: what remains is that it moves by -lr * (g + momentum * v), with the new "
+        "velocity v.",
+        "`velocity.mul_(momentum).add_(grad)` as before, then `parameter.sub_(lr * (grad + "
+        "momentum * velocity))`.",
     ),
     returns=("parameter", "velocity"),
     in_place=lambda params, velocities, lr, momentum: (*(p for p, _ in params), *velocities),
@@ -503,9 +516,13 @@ def _adagrad_case(
 @exercise(
     topic="optimisers",
     title="One step of AdaGrad",
-    hint=(
-        "First `total.add_(grad ** 2)` for the sum of this parameter, then take "
-        "`lr * grad / (total.sqrt() + eps)` away from it, both in place."
+    hints=(
+        "Does the slope of this step count already, and is eps added inside the root or behind it? "
+        "The text above the exercise says both.",
+        "For each parameter p with gradient g and sum s, value by value: s becomes s + g^2, then p "
+        "becomes p - lr * g / (sqrt(s) + eps), with the new s.",
+        "`for (parameter, grad), total in zip(params, sums):`, and in it `total.add_(grad**2)`, "
+        "then `parameter.sub_(lr * grad / (total.sqrt() + eps))`.",
     ),
     returns=("parameter", "sum"),
     in_place=lambda params, sums, lr, eps: (*(p for p, _ in params), *sums),
@@ -670,9 +687,15 @@ def _adam_case(
 @exercise(
     topic="optimisers",
     title="One step of Adam",
-    hint=(
-        "Update both means in place: `mean.mul_(beta1).add_((1 - beta1) * grad)`, and the same for "
-        "`square` with grad ** 2. Then divide copies of them by `1 - beta ** t`, and step."
+    hints=(
+        "Two running means begin at zero, so they are too small at first. By which factor in step "
+        "t? Correct what the step uses, not what is kept.",
+        "m becomes beta1 m + (1 - beta1) g, and u becomes beta2 u + (1 - beta2) g^2, in place. The "
+        "step uses m / (1 - beta1^t) and u / (1 - beta2^t): lr times the first over (the root of "
+        "the second, plus eps).",
+        "`mean.mul_(beta1).add_((1 - beta1) * grad)`, the same for `square`, and `root = (square / "
+        "(1 - beta2**t)).sqrt() + eps`; the parameter moves by `lr * mean / (1 - beta1**t) / "
+        "root`.",
     ),
     returns=("parameter", "mean", "mean square"),
     in_place=lambda params, means, squares, *_: (*(p for p, _ in params), *means, *squares),
@@ -683,7 +706,14 @@ def _adam_case(
         _adam_case("three parameters", 7, 2.0, (0.5, 0.9), 0.1, (2, 3), (3,), (5, 1)),
         _adam_case("float32", 2, 0.25, (0.7, 0.9), 0.1, (2, 2), (2,), dtype=torch.float32),
     ),
-    errors=ERRORS,
+    errors=(
+        (
+            "'tuple'",
+            "A tuple is used like a number or a tensor. Each of params is a pair, (parameter, "
+            "grad), and betas is a pair as well.",
+        ),
+        *ERRORS,
+    ),
 )
 def adam_step(
     params: Pairs,
@@ -892,7 +922,9 @@ def _three_steps(answer, network, lr, betas, eps, grads):
             grad.copy_(value)
         optimiser.step()
         optimiser.lr = lr / 2
-    return tuple(parameter.clone() for parameter, _ in network.param())
+    after = network.param()
+    gradients = torch.cat([grad.flatten() for _, grad in after])
+    return *(parameter.clone() for parameter, _ in after), gradients
 
 
 def _optimiser_case(
@@ -917,12 +949,17 @@ adam_step = adam_step.solution  # from here on what a student calls
 @exercise(
     topic="optimisers",
     title="An optimiser that remembers",
-    hint=(
-        "`__init__` keeps its arguments, sets the count of steps to 0, and makes two lists of "
-        "zeros, one tensor for each parameter in each. `step` adds 1 to the count and hands "
-        "pairs, lists, count and settings to adam_step."
+    hints=(
+        "What does adam_step take that must still be there in the next step, and which values has "
+        "it before the first? adam_step does the work; it only cannot remember.",
+        "__init__ keeps the settings, makes for each parameter a mean and a mean square of zeros "
+        "of its shape, and sets the count of steps to 0. step adds 1 to the count and calls "
+        "adam_step with all seven arguments, lr as it is now.",
+        "`self.means = [torch.zeros_like(p) for p, _ in network.param()]`, and in step `self.t += "
+        "1`, then `adam_step(self.network.param(), self.means, self.squares, self.t, self.lr, "
+        "self.betas, self.eps)`.",
     ),
-    returns=("weight", "bias"),
+    returns=("weight", "bias", "both gradients afterwards"),
     cases=(
         _optimiser_case("one step", (1,), 1, 0.5),
         _optimiser_case("two steps", (2,), 2, 0.5),
@@ -934,8 +971,8 @@ adam_step = adam_step.solution  # from here on what a student calls
     errors=(
         (
             "positional argument",
-            "adam_step takes seven arguments: pairs, means, mean squares, number of the step, lr, "
-            "betas, eps.",
+            "The class takes network, lr, betas and eps, step nothing, and adam_step seven "
+            "arguments: pairs, means, mean squares, number of the step, lr, betas, eps.",
         ),
     ),
 )
@@ -1020,6 +1057,11 @@ AdamOptimiser.mistakes = (
         likely="lr read once",
     ),
     Mistake(
+        "step clears the gradients as well: whoever calls it may still want them, and has "
+        "zero_grad for it.",
+        but(("self.eps)", "self.eps)\n    self.network.zero_grad()")),
+    ),
+    Mistake(
         "The betas that were given are not used: it takes 0.9 and 0.999 whatever they are.",
         but(("self.betas, self.eps)", "(0.9, 0.999), self.eps)")),
     ),
@@ -1057,10 +1099,14 @@ def _schedule_case(name: str, step: int, steps: int, warmup: int) -> Case:
 @exercise(
     topic="optimisers",
     title="A rate that rises and falls",
-    hint=(
-        "Two cases. Before step `warmup` the share is a straight line through 1 / (warmup + 1) in "
-        "step 0 and 1 in step `warmup`. From there on, ask how much of the way from `warmup` to "
-        "`steps` is behind you, a number from 0 to 1: half a cosine goes down along it."
+    hints=(
+        "Which share has step 0, which should not be wasted, and at which step would the cosine "
+        "reach 0? Two formulas meet at 1, in step number warmup.",
+        "For step < warmup the straight line (step + 1) / (warmup + 1). Later the done part of the "
+        "way down, (step - warmup) / (steps - warmup), from 0 to 1; the share is (1 + cos(pi * "
+        "done)) / 2.",
+        "`if step < warmup: return (step + 1) / (warmup + 1)`, else `(1 + math.cos(math.pi * "
+        "done)) / 2`, where `done` is as in the formula.",
     ),
     returns=("share",),
     cases=(
@@ -1172,9 +1218,13 @@ def _mean_case(name: str, t: int, decay: float, *shape: int, dtype=torch.float64
 @exercise(
     topic="optimisers",
     title="A running mean of the weights",
-    hint=(
-        "First the share that stays: the smaller of `decay` and (1 + t) / (10 + t). Then a mean "
-        "of two things whose shares add up to 1."
+    hints=(
+        "Which of the two shares is the smaller one early, and which in the end? At first the mean "
+        "should follow the weights quickly, later slowly.",
+        "The share that stays is b = min(decay, (1 + t) / (10 + t)); the new mean is b times the "
+        "old one plus (1 - b) times the weight, a new tensor.",
+        "`beta = min(decay, (1 + t) / (10 + t))`, then `beta * mean + (1 - beta) * weight`, which "
+        "changes neither.",
     ),
     returns=("mean",),
     cases=(

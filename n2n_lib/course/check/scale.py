@@ -24,7 +24,15 @@ def _gradients_case(
 @exercise(
     topic="scale",
     title="The gradient of a batch from those of its shares",
-    hint="The batch has sum(counts) pairs. Ask of each gradient which part of them it stands for.",
+    hints=(
+        "Would the plain mean of the gradients be right if one share were much smaller than the "
+        "others? Each gradient is a mean over its own share.",
+        "A mean over n_p pairs times n_p is a sum; the sums of all shares, added and divided by "
+        "the number of all pairs, are the mean of the batch. So the gradient of share p has the "
+        "weight n_p / (n_1 + ... + n_P).",
+        "`sum(count / total * grad for grad, count in zip(grads, counts))`, where `total = "
+        "sum(counts)`.",
+    ),
     returns=("gradient",),
     cases=(
         _gradients_case("one process", [4], (2, 3)),
@@ -107,7 +115,14 @@ def _ring_case(name: str, processes: int, size: float, bandwidth: float, latency
 @exercise(
     topic="scale",
     title="How long an all-reduce takes",
-    hint="Count the messages of one process. Each takes the latency, and its bytes over bandwidth.",
+    hints=(
+        "How many rounds pass until every piece is summed, and how many more until every process "
+        "has every sum? There are as many pieces as processes.",
+        "Each process sends 2 (P - 1) messages, one after the other, of size / P bytes. A message "
+        "takes the latency and its bytes over the bandwidth.",
+        "`messages = 2 * (processes - 1)`, each of `latency + size / processes / bandwidth` "
+        "seconds.",
+    ),
     returns=("seconds",),
     cases=(
         _ring_case("two processes", 2, 8e6, 1e6, 0.25),

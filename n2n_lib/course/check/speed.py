@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -21,30 +23,44 @@ def _windows_case(
     return Case(name, {"x": values(shape, 50, dtype), "kernel": kernel, "stride": stride})
 
 
+def _use_windows(answer: Callable[..., Tensor], x: Tensor, kernel: int, stride: int) -> tuple:
+    """Also say, by 1 or 0, whether what is returned lies in the memory of x."""
+    view = answer(x, kernel, stride)
+    shared = isinstance(view, Tensor) and (
+        view.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+    )
+    return view, int(shared)
+
+
 @exercise(
     topic="speed",
     title="Windows of a channels-last image, without a copy",
-    hint=(
-        "Take image, line, pixel, one = x.stride(). A step to the next image jumps over `image` "
-        "numbers, to the next window below over stride * line, to the next on the right over "
-        "stride * pixel; inside a window the steps are line, pixel and one."
+    hints=(
+        "How many numbers of memory lie between a value and the next one along each of the six "
+        "dimensions? A view is a shape and six such steps.",
+        "With the strides (image, line, pixel, one) of x: an image further is `image`; a window "
+        "further down stride * line, to the right stride * pixel; inside a window line, pixel and "
+        "one. H' is (H - k) // stride + 1.",
+        "`image, line, pixel, one = x.stride()`, then `x.as_strided(shape, (image, stride * line, "
+        "stride * pixel, line, pixel, one))` with the shape (N, H', W', k, k, C).",
     ),
-    returns=("view",),
+    returns=("view", "no copy"),
     axes=("image", "row", "column", "row of the window", "column of the window", "channel"),
     cases=(
         _windows_case("one image, one channel", (1, 4, 4, 1), 2),
         _windows_case("2 images, 3 channels", (2, 5, 4, 3), 3),
         _windows_case("stride 2", (1, 9, 7, 2), 3, 2),
-        _windows_case("stride as large as the window", (2, 6, 4, 3), 2, 2),
+        _windows_case("stride 2, window 2", (2, 6, 4, 3), 2, 2),
         _windows_case("stride 3, with a rest", (2, 12, 14, 2), 2, 3),
         _windows_case("float32", (2, 4, 6, 2), 3, 1, torch.float32),
     ),
+    use=_use_windows,
     errors=(
         (
             "out of bounds",
-            "The view reaches beyond the end of x. Is the stride in the wrong place? Windows start "
-            "stride * line and stride * pixel apart, their pixels line and pixel, and there are "
-            "(H - k) // stride + 1 windows below each other.",
+            "The view would reach beyond the end of x. Is the stride in the wrong place? Windows "
+            "start stride * line and stride * pixel apart, their pixels line and pixel, and there "
+            "are (H - k) // stride + 1 windows below each other.",
         ),
         (
             "mismatch in length of strides and shape",
@@ -69,6 +85,12 @@ def windows(x: Tensor, kernel: int, stride: int) -> Tensor:
 
 
 windows.mistakes = (
+    Mistake(
+        "The numbers are right, but they have been copied, each as often as there are windows that "
+        "hold it: return the view itself, without contiguous, clone or stack.",
+        but(("one))", "one)).contiguous()")),
+        likely="a copy",
+    ),
     Mistake(
         "The shape is right, but neighbouring windows start one pixel apart: the steps to the "
         "next window are stride * line and stride * pixel.",
@@ -175,10 +197,14 @@ def _products_case(
 @exercise(
     topic="speed",
     title="Shift and add",
-    hint=(
-        "Make zeros of (N, (H - 1) * stride + k, (W - 1) * stride + k, O). Then two loops over the "
-        "taps: tap (u, v) of all windows, products[:, :, :, u, v], is added to the pixels "
-        "y[:, u : u + stride * H : stride, v : v + stride * W : stride]."
+    hints=(
+        "Where in the output do the values at place (u, v) of all windows lie? A loop over the "
+        "windows is long, one over the places in a window short.",
+        "Begin with zeros of (N, (H - 1) stride + k, (W - 1) stride + k, O). For u and v from 0 to "
+        "k - 1 add products[n, i, j, u, v] to row i * stride + u and column j * stride + v: a "
+        "slice with steps of stride.",
+        "`y[:, u : u + stride * height : stride, v : v + stride * width : stride] += products[:, "
+        ":, :, u, v]`, in two loops, where `height, width` are H and W of `products`.",
     ),
     returns=("output",),
     axes=("image", "row", "column", "channel"),
@@ -188,17 +214,18 @@ def _products_case(
         _products_case("stride 2", (1, 3, 2), 3, 2, 2),
         _products_case("stride 2, window 4", (2, 3, 4), 4, 2, 2),
         _products_case("stride as large as the window", (2, 2, 3), 2, 2, 2),
+        _products_case("stride 3, with gaps between the windows", (1, 2, 3), 2, 3, 3),
         _products_case("float32", (2, 3, 2), 3, 2, 1, torch.float32),
     ),
     errors=(
         (
             "must match the size of tensor",
-            "The slice of the output and the tap have different sizes. Tap (u, v) has H rows, and "
+            "Two tensors have different sizes. A tap (u, v) of all windows has H rows, and "
             "u : u + stride * H : stride takes H rows of an output with (H - 1) * stride + k.",
         ),
         (
             "doesn't match the broadcast shape",
-            "The slice of the output and the tap have different sizes. Tap (u, v) has H rows, and "
+            "Two tensors have different sizes. A tap (u, v) of all windows has H rows, and "
             "u : u + stride * H : stride takes H rows of an output with (H - 1) * stride + k.",
         ),
     ),
@@ -332,9 +359,14 @@ def _weight_case(name: str, outputs: int, channels: int, dtype=torch.float64) ->
 @exercise(
     topic="speed",
     title="Four 2 x 2 kernels out of one of 3 x 3",
-    hint=(
+    hints=(
+        "Which two of the three rows under the window are copies of one row, for an even and for "
+        "an odd row of the output? Upsampling has doubled each.",
         "Along one axis an even output has the weights (w0, w1 + w2), an odd one (w0 + w1, w2). "
-        "Do it for the rows, weight[:, :, 0] and so on, then for the columns of the result."
+        "Both axes are independent: do it for the rows of the window, then for its columns.",
+        "`sums = torch.tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], "
+        'dtype=weight.dtype)` has (parity, place, tap); `torch.einsum("pau,qbv,ocuv->pqocab", '
+        "sums, sums, weight)` does both axes.",
     ),
     returns=("kernels",),
     axes=("row parity", "column parity", "output channel", "input channel", "row", "column"),

@@ -14,11 +14,16 @@ from n2n_lib.course.check.registry import exercise
 # --------------------------------------------------------------------------------------- mean_psnr
 
 
-def _brighter(images: Tensor) -> Tensor:
-    """Stand in for a denoiser, of at most 4 images at once: values beyond 0 and 255 occur."""
-    if len(images) > 4:
-        raise MemoryError(f"{len(images)} images at once")
-    return 1.5 * images - 20
+class _Brighter:
+    """Stand in for a denoiser, of so many images at once: values beyond 0 and 255 occur."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if len(images) > self.most:
+            raise MemoryError(f"{len(images)} images at once")
+        return 1.5 * images - 20
 
 
 def _psnr_case(name: str, count: int, batch: int, dtype: torch.dtype = torch.float64) -> Case:
@@ -26,7 +31,7 @@ def _psnr_case(name: str, count: int, batch: int, dtype: torch.dtype = torch.flo
     noise = (
         20 * values((count, 3, 3, 2), 131, dtype) / (1 + torch.arange(count)[:, None, None, None])
     )
-    arguments = {"denoise": _brighter, "noisy": clean + noise.to(dtype), "clean": clean}
+    arguments = {"denoise": _Brighter(batch), "noisy": clean + noise.to(dtype), "clean": clean}
     return Case(
         name, arguments | {"batch": batch}, {"the number of images": count, "the batch size": batch}
     )
@@ -42,11 +47,15 @@ def _use_psnr(
 @exercise(
     topic="training",
     title="The mean PSNR, batch by batch",
-    hint=(
-        "For each part of noisy.split(batch), with the same part of clean: denoise it, divide both "
-        "by 255, clamp the output to 0 and 1, take the mean of the squared error over (1, 2, 3), "
-        "which gives one number for each image, and collect 10 log10(1 / error). The result is the "
-        "mean over all images, not over the parts."
+    hints=(
+        "Is the mean of the means of all parts the mean of all images? Think of the last part. "
+        "“Photographs, noise, measures” has the PSNR of one image.",
+        "For each part: denoise, divide by 255, limit to 0-1, and take the mean square of the "
+        "error over channels, rows and columns, (n,). Each image has 10 log10(1 / error); the "
+        "result is the sum over all N images, over N.",
+        "`for x, target in zip(noisy.split(batch), clean.split(batch)):`, then `errors = (output - "
+        "target / 255).square().mean((1, 2, 3))` and `found += (10 * torch.log10(1 / "
+        "errors)).tolist()`.",
     ),
     returns=("psnr",),
     cases=(
@@ -59,7 +68,7 @@ def _use_psnr(
     errors=(
         (
             "MemoryError",
-            "All images at once take too much memory: hand over `batch` images at a time, as "
+            "That many images at once take too much memory: hand over `batch` images at a time, as "
             "noisy.split(batch) cuts them.",
         ),
         (
@@ -68,7 +77,8 @@ def _use_psnr(
         ),
         (
             "shape mismatch",
-            "The two lists of parts belong together: zip(noisy.split(batch), clean.split(batch)).",
+            "Two shapes do not fit. The two lists of parts belong together: "
+            "zip(noisy.split(batch), clean.split(batch)).",
         ),
     ),
 )
@@ -187,6 +197,15 @@ _RUNS = [
 ]
 
 
+_OTHER_RUNS = [
+    {"width": 16, "flips": True, "psnr": 24.0},
+    {"width": 32, "flips": True, "psnr": 24.5},
+    {"width": 16, "flips": False, "psnr": 23.0},
+    {"width": 64, "flips": False, "psnr": 23.25},
+]
+"""Runs of another lesson, with other settings."""
+
+
 def _gain_case(name: str, runs: list[Run], factor: str, before: Any, after: Any) -> Case:
     arguments = {"runs": runs, "factor": factor, "before": before, "after": after}
     return Case(name, arguments)
@@ -203,10 +222,14 @@ def _use_gain(
 @exercise(
     topic="training",
     title="What a comparison shows",
-    hint=(
-        "Two loops over the runs: one[factor] == before and other[factor] == after. The pair is "
-        "fair if one[key] == other[key] for every other key but 'psnr'. Collect other['psnr'] - "
-        "one['psnr'], and return their mean and their number, or 0.0 and 0 if there are none."
+    hints=(
+        "Which keys of two runs must agree, and which one may not be compared at all? A change is "
+        "worth what it does while all else stays as it was.",
+        "Go through all ordered pairs (one, other) of runs. It counts if factor is before in one, "
+        "after in the other, and every other key except psnr is equal. The gain is the psnr of the "
+        "other less that of the one; average, if there is any.",
+        '`same = all(one[key] == other[key] for key in one if key not in (factor, "psnr"))`, and '
+        "at the end `return (sum(gains) / len(gains) if gains else 0.0), len(gains)`.",
     ),
     returns=("mean gain", "number of fair pairs"),
     cases=(
@@ -216,6 +239,7 @@ def _use_gain(
         _gain_case("two networks, two fair pairs", _RUNS, "network", "a", "b"),
         _gain_case("the other way round", _RUNS, "network", "b", "a"),
         _gain_case("seeds", _RUNS, "seed", 0, 1),
+        _gain_case("other settings", _OTHER_RUNS, "flips", False, True),
     ),
     use=_use_gain,
     errors=(

@@ -20,10 +20,13 @@ def _size_case(name: str, *numbers: int) -> Case:
 @exercise(
     topic="transposed_convolution",
     title="How large a transposed convolution makes its output",
-    hint=(
-        "The first window starts in row 0, the last one (size - 1) * stride rows further down, and "
-        "it is kernel rows long. The padding takes rows away at both ends, output_padding adds "
-        "some at the end."
+    hints=(
+        "Where does the last window start, and where does it end? Every row of the input puts down "
+        "one; then something is cut off, and something added.",
+        "The last of `size` windows starts (size - 1) * stride rows below the first and is kernel "
+        "rows long. padding rows are cut off at both ends, output_padding rows are added at one.",
+        "`(size - 1) * stride + kernel`, less what is cut off at two ends, `2 * padding`, and with "
+        "`output_padding` more.",
     ),
     returns=("size",),
     cases=(
@@ -150,10 +153,15 @@ def _forward_case(
 @exercise(
     topic="transposed_convolution",
     title="Transposed convolution",
-    hint=(
-        "Multiply the transposed weight (O kH kW, C) by the pixels as (N, C, L), which gives a "
-        "window for every pixel. fold them to (H', W') with the stride and the padding, where "
-        "H' = (H - 1) * stride - 2 * padding + kH, and add bias[:, None, None]."
+    hints=(
+        "How large is the picture to which the windows are added? It is the way back of "
+        "“Convolution”, where fold added windows that overlap; here each pixel of x makes one.",
+        "The product of the weight as (O kH kW, C) and the pixels as (N, C, L) is (N, O kH kW, L). "
+        "fold it to (H', W'), with H' = (H - 1) stride - 2 padding + kH and W' alike, and add the "
+        "bias along dimension 1.",
+        "`windows = weight.flatten(1).T @ x.flatten(2)`, then `fold(windows, size, "
+        "weight.shape[2:], stride=stride, padding=padding)`, where size is (H', W'), plus `bias[:, "
+        "None, None]`.",
     ),
     returns=("output",),
     axes=("image", "channel", "row", "column"),
@@ -164,6 +172,7 @@ def _forward_case(
         _forward_case("stride 2", (1, 2, 3, 4), (4, 3, 3), stride=2),
         _forward_case("padding 1, float32", (2, 4, 4, 3), (3, 3, 3), 1, 1, torch.float32),
         _forward_case("stride 2, padding 1", (2, 3, 3, 2), (2, 4, 4), 2, 1),
+        _forward_case("all at once", (3, 2, 3, 2), (4, 5, 6), 3, 2),
     ),
     errors=(
         (
@@ -368,10 +377,14 @@ def _input_grad_case(
 @exercise(
     topic="transposed_convolution",
     title="Gradient of a transposed convolution's input",
-    hint=(
-        "It is the convolution of lesson 04, without bias: unfold grad_output into windows "
-        "(N, O kH kW, L) with the stride and the padding, multiply by weight.flatten(1) "
-        "(C, O kH kW), and give the L places their rows and columns."
+    hints=(
+        "Forward was the way back of a convolution. So what is its own way back? Look at the "
+        "forward pass of “Convolution”, and leave the bias out.",
+        "The windows of grad_output, with the same stride and padding, are (N, O kH kW, L). Times "
+        "the weight as (C, O kH kW) they give (N, C, L), and L is H times W with H = (H' + 2 "
+        "padding - kH) // stride + 1.",
+        "`windows = unfold(grad_output, weight.shape[2:], stride=stride, padding=padding)`, then "
+        "`(weight.flatten(1) @ windows).unflatten(2, (rows, -1))`, where `rows` is H.",
     ),
     returns=("grad_input",),
     axes=("image", "channel", "row", "column"),
@@ -382,27 +395,28 @@ def _input_grad_case(
         _input_grad_case("stride 2", (1, 2, 3, 4), (4, 3, 3), stride=2),
         _input_grad_case("padding 1, float32", (2, 4, 4, 3), (3, 3, 3), 1, 1, torch.float32),
         _input_grad_case("stride 2, padding 1", (2, 3, 3, 2), (2, 4, 4), 2, 1),
+        _input_grad_case("all at once", (3, 2, 3, 2), (4, 5, 6), 3, 2),
     ),
     errors=(
         (
             "Expected size for first two dimensions",
             "The windows of grad_output are (N, O kH kW, L), and weight.flatten(1) is (C, O kH "
-            "kW): no transpose this time.",
+            "kW): they fit as they are, the weight first.",
         ),
         (
             "shapes cannot be multiplied",
             "The windows of grad_output are (N, O kH kW, L), and weight.flatten(1) is (C, O kH "
-            "kW): no transpose this time.",
+            "kW): they fit as they are, the weight first.",
         ),
         (
             "unflatten",
-            "So many rows and columns do not fit the places of unfold: the rows of the input are "
-            "(H' + 2 * padding - kH) // stride + 1.",
+            "So many rows and columns do not fit the places that unfold found, with its stride and "
+            "padding: the rows of the input are (H' + 2 * padding - kH) // stride + 1.",
         ),
         (
             "is invalid for input of size",
-            "A reshape does not fit: the rows of the input are (H' + 2 * padding - kH) // stride "
-            "+ 1.",
+            "So many rows and columns do not fit the places that unfold found, with its stride and "
+            "padding: the rows of the input are (H' + 2 * padding - kH) // stride + 1.",
         ),
     ),
 )
@@ -579,10 +593,15 @@ def _weight_grad_case(
 @exercise(
     topic="transposed_convolution",
     title="Gradient of a transposed convolution's weight",
-    hint=(
-        "Unfold grad_output into windows (N, O kH kW, L). The product of the pixels as (N, C, L) "
-        "with the transposed windows (N, L, O kH kW) sums over the pixels; then sum over the batch "
-        "and view it as (C, O, kH, kW)."
+    hints=(
+        "Over what is a weight shared, so that its gradient is a sum? Each ties a channel of x to "
+        "a place of the window.",
+        "The windows of grad_output are (N, O kH kW, L), the pixels (N, C, L). Multiply the pixels "
+        "by the transposed windows, which sums over L; then sum over N, and give (C, O kH kW) the "
+        "shape (C, O, kH, kW).",
+        "`windows = unfold(grad_output, kernel_size, stride=stride, padding=padding)`, then "
+        "`(x.flatten(2) @ windows.transpose(1, 2)).sum(0)`, and a view as `(x.shape[1], "
+        "grad_output.shape[1], *kernel_size)`.",
     ),
     returns=("grad_weight",),
     axes=("input channel", "output channel", "row", "column"),
@@ -593,12 +612,13 @@ def _weight_grad_case(
         _weight_grad_case("stride 2", (1, 2, 3, 4), (4, 3, 3), stride=2),
         _weight_grad_case("padding 1, float32", (2, 4, 4, 3), (3, 3, 3), 1, 1, torch.float32),
         _weight_grad_case("stride 2, padding 1", (2, 3, 3, 2), (2, 4, 4), 2, 1),
+        _weight_grad_case("all at once", (3, 2, 3, 2), (4, 5, 6), 3, 2),
     ),
     errors=(
         (
             "Expected size for first two dimensions",
-            "The pixels are (N, C, L), the windows of grad_output (N, O kH kW, L): transpose the "
-            "windows, so that the sum runs over L. With the wrong stride or padding L differs.",
+            "The pixels are (N, C, L) and the windows of grad_output, with the stride and the "
+            "padding of forward, (N, O kH kW, L). The sum runs over L, so transpose the windows.",
         ),
         (
             "is invalid for input of size",

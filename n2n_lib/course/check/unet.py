@@ -31,41 +31,70 @@ class _Mix(Module):
         return torch.einsum("oc,nohw->nchw", self.matrix.to(grad_output.dtype), grad_output)
 
 
+class _Weighted(_Mix):
+    """Mix the channels of every pixel by a matrix that is learned.
+
+    The gradient does not begin at zero: backward has to add to it, and once.
+    """
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__(matrix)
+        self.matrix_grad = 0.5 * matrix
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._input = input
+        return super().forward(input)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        grad_input = super().backward(grad_output)
+        self.matrix_grad += torch.einsum("nohw,nchw->oc", grad_output, self._input)
+        return grad_input
+
+
 def _concat_case(
     name: str, past: int, branch: int, *rest: int, dtype: torch.dtype = torch.float64
 ) -> Case:
     """A branch from `past` channels to `branch` ones; `rest` is N, H and W."""
     shape = (rest[0], past + branch, *rest[1:])
-    arguments = {
-        "f": _Mix(values((branch, past), 60, dtype)),
-        "channels": past,
-        "grad_output": values(shape, 61, dtype),
-    }
-    return Case(name, arguments)
+    f = _Weighted(values((branch, past), 60, dtype))
+    f.forward(values((rest[0], past, *rest[1:]), 62, dtype))
+    return Case(name, {"f": f, "channels": past, "grad_output": values(shape, 61, dtype)})
+
+
+def _use_concat_backward(answer: Any, f: Module, channels: int, grad_output: Tensor) -> tuple:
+    """Also return the gradient in f, to which it adds once."""
+    return answer(f, channels, grad_output), f.matrix_grad
 
 
 @exercise(
     topic="unet",
     title="A skip connection, run backwards",
-    hint=(
-        "The first `channels` channels of grad_output belong to the input itself, the others to "
-        "the output of f. Send the others through f.backward, and add both."
+    hints=(
+        "Which channels of grad_output belong to x, and which to f(x)? Both lie side by side in y, "
+        "so x is used twice.",
+        "grad_output has channels + C' of them: the first `channels` are the gradient of x on the "
+        "direct way; the others are that of f(x) and go back through f. x was used twice, so add "
+        "the two.",
+        "`past, branch = grad_output[:, :channels], grad_output[:, channels:]`; the sum is `past + "
+        "f.backward(...)`.",
     ),
-    returns=("grad_input",),
+    returns=("grad_input", "gradient in f"),
     axes=("image", "channel", "row", "column"),
     cases=(
         _concat_case("one pixel", 2, 2, 1, 1, 1),
-        _concat_case("two images", 3, 3, 2, 2, 3),
+        _concat_case("two images", 3, 3, 2, 4, 3),
         _concat_case("more channels in the branch", 2, 5, 2, 3, 2),
         _concat_case("fewer channels in the branch", 4, 1, 1, 2, 2),
-        _concat_case("float32", 4, 4, 3, 2, 2, dtype=torch.float32),
+        _concat_case("float32", 4, 4, 3, 2, 1, dtype=torch.float32),
     ),
+    use=_use_concat_backward,
+    may_change="f",
     errors=(
         (
             "einsum",
-            "f got a gradient that is not of its output: give it the channels from `channels` on, "
-            "grad_output[:, channels:], and no others. (The cut is not in the middle: f may make "
-            "more or fewer channels than it gets.)",
+            "f got a tensor that is not of its size: f.backward wants the channels from `channels` "
+            "on, grad_output[:, channels:], and no others. (The cut is not in the middle: f may "
+            "make more or fewer channels than it gets.)",
         ),
         (
             "must match the size",
@@ -84,12 +113,13 @@ def _concat_case(
         ),
         (
             "unpack",
-            "`split(channels, 1)` cuts pieces of equal size. Give it both sizes, "
-            "[channels, grad_output.shape[1] - channels].",
+            "Two pieces are wanted, and they may differ in size, which `split(channels, 1)` and "
+            "`chunk` do not allow for: give split both, [channels, grad_output.shape[1] - "
+            "channels].",
         ),
         (
             "missing 1 required positional argument",
-            "Give f.backward the gradient of its output.",
+            "A call gives too little: f.backward wants the gradient of the output of f.",
         ),
         (
             "object is not subscriptable",
@@ -189,6 +219,12 @@ concat_backward.mistakes = (
         but(("f.backward", "2 * f.backward")),
     ),
     Mistake(
+        "f runs backwards twice, so the gradients of its parameters are counted twice: call "
+        "f.backward once, and keep what it returns.",
+        but(("return past", "f.backward(branch)\nreturn past")),
+        likely="backward twice",
+    ),
+    Mistake(
         "Every other channel goes to f. torch.cat puts all channels of the input first, and then "
         "all of f: cut once, after `channels` channels.",
         but((":channels]", "::2]"), ("channels:]", "1::2]")),
@@ -207,23 +243,9 @@ concat_backward.mistakes = (
 # ------------------------------------------------------------------------------------------ Concat
 
 
-class _Weighted(_Mix):
-    """Mix the channels of every pixel by a matrix that is learned."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        self._input = input
-        return super().forward(input)
-
-    def backward(self, grad_output: Tensor) -> Tensor:
-        grad_input = super().backward(grad_output)
-        self.matrix_grad += torch.einsum("nohw,nchw->oc", grad_output, self._input)
-        return grad_input
-
-
 def _use_concat(answer: Any, x: Tensor, matrix: Tensor, grad_output: Tensor) -> tuple:
     """Put one around a mix of channels, run it both ways, and ask for its parameters."""
     f = _Weighted(matrix.clone())
-    f.matrix_grad = torch.zeros_like(matrix)
     module = answer(f)
     output = module.forward(x)
     grad_input = module.backward(grad_output)
@@ -246,10 +268,15 @@ def _class_case(
 @exercise(
     topic="unet",
     title="A skip connection as a module",
-    hint=(
-        "forward returns torch.cat([x, self.f(x)], dim=1) and keeps x.shape[1]. backward cuts "
-        "grad_output there and returns the first part plus self.f.backward of the second. param "
-        "returns what f has: self.f.param()."
+    hints=(
+        "Which number does backward need that only forward has seen? It is concat_backward as a "
+        "module, but nobody tells it where to cut.",
+        "forward keeps the number of channels of x and puts x and f(x) beside each other along "
+        "dimension 1. backward cuts grad_output after so many channels, sends the rest through f, "
+        "and adds. The parameters are those of f.",
+        "`self.channels = x.shape[1]` and `torch.cat([x, self.f(x)], dim=1)`; then `grad_output[:, "
+        ": self.channels] + self.f.backward(grad_output[:, self.channels :])`, and "
+        "`self.f.param()`.",
     ),
     returns=("output", "grad_input", "parameter of f", "gradient in f"),
     cases=(
@@ -257,7 +284,7 @@ def _class_case(
         _class_case("two images", 3, 3, 2, 2, 3),
         _class_case("more channels in the branch", 2, 5, 2, 3, 2),
         _class_case("fewer channels in the branch", 4, 1, 1, 2, 2),
-        _class_case("float32", 4, 4, 3, 2, 2, dtype=torch.float32),
+        _class_case("float32", 4, 4, 3, 2, 1, dtype=torch.float32),
     ),
     use=_use_concat,
     errors=(
@@ -271,8 +298,9 @@ def _class_case(
         ),
         (
             "einsum",
-            "f got a gradient that is not of its output: cut grad_output after as many channels "
-            "as x has, which forward must keep. (The cut is not in the middle.)",
+            "f got a tensor that is not of its size: forwards it is x, backwards the channels of "
+            "grad_output after as many as x has, which forward must keep. (The cut is not in the "
+            "middle.)",
         ),
         (
             "must match the size",
@@ -384,8 +412,9 @@ Concat.mistakes = (
         but(("torch.cat([x, self.f(x)], dim=1)", "self.f(x)")),
     ),
     Mistake(
-        "After backward the gradient that param hands out is still zero. Return the pairs of f as "
-        "they are then, no copies that were made before, and leave zero_grad to the training loop.",
+        "The gradient that param hands out is not the one to which backward has added. Return the "
+        "pairs of f as they are then, no copies that were made before, and leave zero_grad to the "
+        "training loop.",
         but(
             (
                 "return past + self.f.backward(branch)",
@@ -434,20 +463,23 @@ def _level_case(
 @exercise(
     topic="unet",
     title="One level of a U-Net",
-    hint=(
-        "Begin with a list: Conv2d(channels, 2 * channels, 2, stride=2), LeakyReLU(0.1), "
-        "Conv2d(2 * channels, 2 * channels, 3, padding=1), LeakyReLU(0.1). If deeper is not None, "
-        "append Concat(deeper), which makes 4 * channels, and a Conv2d of 3 from these to 2 * "
-        "channels with its activation. At the end Upsampling(2 * channels, channels, 3, "
-        "padding=1), LeakyReLU(0.1). Return Sequential(list)."
+    hints=(
+        "How many channels are there behind the skip connection, and what brings them down again? "
+        "Follow their number down the list: a level begins and ends with `channels`.",
+        "With w = 2 channels: 2 x 2 convolution with stride 2 to w, 3 x 3 to w; if there is a "
+        "deeper level, Concat, which makes 2 w, and 3 x 3 back to w; at the end Upsampling to "
+        "channels. LeakyReLU(0.1) after each but the Concat.",
+        "`layers = [Conv2d(channels, wide, 2, stride=2), LeakyReLU(0.1), ...]`, `if deeper is not "
+        "None: layers += [Concat(deeper), Conv2d(2 * wide, wide, 3, padding=1), LeakyReLU(0.1)]`, "
+        "`Upsampling(wide, channels, 3, padding=1)`.",
     ),
     returns=("output", "number of parameters"),
     axes=("image", "channel", "row", "column"),
     cases=(
         _level_case("the bottom, one channel", 1, False, 1, 2, 2),
-        _level_case("the bottom, two images", 2, False, 2, 4, 6),
+        _level_case("the bottom, three images", 2, False, 3, 4, 6),
         _level_case("with a level below", 1, True, 1, 4, 4),
-        _level_case("two channels, a level below", 2, True, 2, 4, 2),
+        _level_case("two channels, a level below", 2, True, 3, 4, 2),
         _level_case("float32", 2, True, 1, 4, 4, dtype=torch.float32),
     ),
     use=_use_level,
@@ -461,6 +493,10 @@ def _level_case(
             "Upsampling expected",
             "The upsampling got another number of channels than it was built for: a convolution "
             "brings them back to 2 * channels after the Concat.",
+        ),
+        (
+            "'NoneType' object has no attribute 'to'",
+            "The function returned nothing: end with `return Sequential(layers)`.",
         ),
         (
             "NoneType",
@@ -625,10 +661,13 @@ def _field_case(name: str, *layers: tuple[int, int]) -> Case:
 @exercise(
     topic="unet",
     title="How far a chain of convolutions sees",
-    hint=(
-        "Keep two numbers: the size of the window, at first 1, and the distance in the picture "
-        "between two neighbouring places, at first 1. A layer adds (k - 1) * distance to the size; "
-        "after it the distance is multiplied with its stride."
+    hints=(
+        "How far apart in the picture are two neighbours of a layer's input, and who has moved "
+        "them apart? A window of k of them reaches k - 1 such distances further than one.",
+        "Keep a size and a distance, both 1 at first. A layer with kernel k adds (k - 1) * "
+        "distance to the size, and then multiplies the distance by its stride.",
+        "`for kernel_size, stride in layers:`, and in it `size += (kernel_size - 1) * distance`, "
+        "then `distance *= stride`, in this order.",
     ),
     returns=("size",),
     cases=(
@@ -644,8 +683,8 @@ def _field_case(name: str, *layers: tuple[int, int]) -> Case:
         ("unpack", "Each layer is a pair: `for kernel, stride in layers`."),
         (
             "IndexError",
-            "There may be no layer at all: `for kernel, stride in layers` needs no index. Then "
-            "the answer is 1.",
+            "`for kernel, stride in layers` needs no index, and does nothing where there is no "
+            "layer: then the answer is 1.",
         ),
         (
             "UnboundLocalError",
