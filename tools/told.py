@@ -150,7 +150,7 @@ def _what(exercise: Exercise, function: Callable, verdict: Verdict, others: list
 
 def _is_off(exercise: Exercise, outcome: Outcome) -> bool:
     return not exercise.same(outcome.expected, outcome.got) or any(
-        isinstance(e, Tensor) and isinstance(g, Tensor) and e.dtype != g.dtype
+        getattr(e, "dtype", type(e)) != getattr(g, "dtype", type(g))
         for e, g in zip(outcome.expected, outcome.got, strict=False)
     )
 

@@ -502,7 +502,9 @@ class Diagnosis:
                 there = "".join(
                     f", the first where {name} is {value[where].item():.4g}"
                     for name, value in outcome.case.arguments.items()
-                    if self.exercise.elementwise and value.shape == expected.shape
+                    if self.exercise.elementwise
+                    and isinstance(value, Tensor)
+                    and value.shape == expected.shape
                 )
                 return (
                     f"Some results are {kind} in the case “{outcome.case.name}”{there}. Look for "

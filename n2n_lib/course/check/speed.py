@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -23,15 +21,6 @@ def _windows_case(
     return Case(name, {"x": values(shape, 50, dtype), "kernel": kernel, "stride": stride})
 
 
-def _use_windows(answer: Callable[..., Tensor], x: Tensor, kernel: int, stride: int) -> tuple:
-    """Also say, by 1 or 0, whether what is returned lies in the memory of x."""
-    view = answer(x, kernel, stride)
-    shared = isinstance(view, Tensor) and (
-        view.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
-    )
-    return view, int(shared)
-
-
 @exercise(
     topic="speed",
     title="Windows of a channels-last image, without a copy",
@@ -44,7 +33,7 @@ def _use_windows(answer: Callable[..., Tensor], x: Tensor, kernel: int, stride: 
         "`image, line, pixel, one = x.stride()`, then `x.as_strided(shape, (image, stride * line, "
         "stride * pixel, line, pixel, one))` with the shape (N, H', W', k, k, C).",
     ),
-    returns=("view", "no copy"),
+    returns=("view",),
     axes=("image", "row", "column", "row of the window", "column of the window", "channel"),
     cases=(
         _windows_case("one image, one channel", (1, 4, 4, 1), 2),
@@ -54,7 +43,7 @@ def _use_windows(answer: Callable[..., Tensor], x: Tensor, kernel: int, stride: 
         _windows_case("stride 3, with a rest", (2, 12, 14, 2), 2, 3),
         _windows_case("float32", (2, 4, 6, 2), 3, 1, torch.float32),
     ),
-    use=_use_windows,
+    view_of="x",
     errors=(
         (
             "out of bounds",
@@ -85,12 +74,6 @@ def windows(x: Tensor, kernel: int, stride: int) -> Tensor:
 
 
 windows.mistakes = (
-    Mistake(
-        "The numbers are right, but they have been copied, each as often as there are windows that "
-        "hold it: return the view itself, without contiguous, clone or stack.",
-        but(("one))", "one)).contiguous()")),
-        likely="a copy",
-    ),
     Mistake(
         "The shape is right, but neighbouring windows start one pixel apart: the steps to the "
         "next window are stride * line and stride * pixel.",

@@ -147,7 +147,8 @@ class Watch:
         if not name:
             return
         if self._is_own(name):
-            if not self._of_solution:  # by whatever way it has come to be called
+            by = frame.f_back.f_code.co_filename if frame.f_back else ""
+            if by != frame.f_code.co_filename and not self._of_solution:  # not `Exercise.use`
                 self._note(name)
         elif self._is_answers(frame.f_back) and self._is_ready_made(name):
             self._note(name)
