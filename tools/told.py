@@ -150,9 +150,12 @@ def _what(exercise: Exercise, function: Callable, verdict: Verdict, others: list
 
 def _is_off(exercise: Exercise, outcome: Outcome) -> bool:
     return not exercise.same(outcome.expected, outcome.got) or any(
-        getattr(e, "dtype", type(e)) != getattr(g, "dtype", type(g))
-        for e, g in zip(outcome.expected, outcome.got, strict=False)
+        _kind(e) != _kind(g) for e, g in zip(outcome.expected, outcome.got, strict=False)
     )
+
+
+def _kind(value: Any) -> Any:
+    return value.dtype if isinstance(value, Tensor) else type(value)
 
 
 def _differs(exercise: Exercise, function: Callable, cases: list[Case]) -> bool:
@@ -210,7 +213,7 @@ def _pairs(wrong: list[Outcome]) -> Iterator[tuple[Any, Any]]:
     """Yield (expected, got) of all that is wrong."""
     for outcome in wrong:
         for expected, got in zip(outcome.expected, outcome.got, strict=False):
-            if not outcome.exercise.same([expected], [got]) or expected.dtype != got.dtype:
+            if not outcome.exercise.same([expected], [got]) or _kind(expected) != _kind(got):
                 yield expected, got
 
 
