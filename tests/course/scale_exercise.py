@@ -70,10 +70,7 @@ Scale.mistakes = (
 
 CELL = '''\
 class Scale(Module):
-    """One factor for each column.
-
-    Hint: Keep x, and multiply.
-    """
+    """One factor for each column."""
 
     def __init__(self, count):
         self.s, self.s_grad = torch.ones(count), torch.zeros(count)

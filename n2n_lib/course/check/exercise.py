@@ -109,7 +109,7 @@ class Exercise:
     ----------
     solution : callable
         The right answer, a function or a class, which has the name of the student's.
-    topic, title, hint
+    topic, title
         For people; the topic is that of the lesson, see `n2n_lib.course.lessons`.
     returns : tuple of str
         Names of what is returned; one name means one value, more a tuple. Of a function that works
@@ -117,6 +117,10 @@ class Exercise:
         of what that returns.
     cases : sequence of Case
         Simple ones first.
+    hints : (str, str, str)
+        What helps on, one after the other: a nudge, the formula in words, the line of code.
+    hint : str
+        A single one, where `hints` are still to be written.
     errors : sequence of (str, str)
         Part of an exception's name and message, and a sentence that explains it.
     axes : tuple of str
@@ -135,14 +139,17 @@ class Exercise:
         The first that fits is given.
     failures : int
         How often the check has failed since it was last right.
+    asked : int
+        How many of the hints have been asked for, see `check.hint`.
     """
 
     solution: Callable[..., Any]
     topic: str
     title: str
-    hint: str
     returns: tuple[str, ...]
     cases: Sequence[Case]
+    hints: tuple[str, ...] = ()
+    hint: str = ""
     errors: Sequence[tuple[str, str]] = ()
     axes: tuple[str, ...] = ()
     in_place: Callable[..., tuple[Tensor, ...]] | None = None
@@ -151,9 +158,13 @@ class Exercise:
     elementwise: bool = False
     mistakes: Sequence[Mistake] = ()
     failures: int = 0
+    asked: int = 0
 
     def __post_init__(self) -> None:
         self.name: str = self.solution.__name__
+        self.hints = self.hints or (self.hint,)
+        if not all(self.hints):
+            raise ValueError(f"{self.name}: expected three hints, got {self.hints}")
         self.__doc__ = self.solution.__doc__
         self.kind: str = "class" if isinstance(self.solution, type) else "function"
 
