@@ -69,8 +69,6 @@ def kinds(cell: NotebookNode) -> set[str]:
 SHOWN = {
     # The lesson on gradients writes the gradient of one example before it asks for that of a batch.
     "grad_output @ weight",
-    # The hint of the lesson on gradients names this call.
-    "function().item()",
     # Its docstrings say what is differentiated, and later cells unpack what is returned.
     "module.forward(x)",
     "grad_x, grad_weight",
@@ -87,10 +85,7 @@ SHOWN = {
     # The elective on speed has a module of its own.
     "[(self.weight, self.weight_grad), (self.bias, self.bias_grad)]",
     "weight.clone(), bias.clone()",
-    # Hints of the lesson on photographs name these calls, a docstring of the milestone says how
-    # the rows are drawn.
-    'pad(x, (r, r, r, r), mode="replicate")',
-    "torch.linalg.solve(matrix, right_side)",
+    # A docstring of the milestone says how the rows are drawn.
     "torch.randint(len(x), (batch,), generator=generator)",
     # Networks and loops that lessons show before the capstone asks for some.
     "for step in range(steps):",
