@@ -316,7 +316,7 @@ FURTHER: dict[str, list[tuple]] = {
             but((", padding=padding", "")),
             "“padding 1, float32”",
             "raised RuntimeError",
-            "forget the padding",
+            "compare all four",
         ),
         (
             "stride forgotten in fold",
@@ -493,6 +493,16 @@ FURTHER: dict[str, list[tuple]] = {
             return grad_output
             """,
             "returns grad_output as it came",
+        ),
+        (
+            "run backwards twice",
+            """
+            for module in reversed(modules):
+                module.backward(grad_output)
+                grad_output = module.backward(grad_output)
+            return grad_output
+            """,
+            "gradients of its parameters again",
         ),
         (
             "all gradients in a list",

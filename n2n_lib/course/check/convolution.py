@@ -956,8 +956,8 @@ def _input_grad_case(
     errors=(
         (
             "sliding blocks",
-            "fold counts its windows from the size, the kernel, the stride and the padding: give "
-            "it all four as in the forward. Did you forget the padding or the stride?",
+            "fold counts its windows from the size, the kernel, the stride and the padding, and "
+            "finds another number of them: compare all four with those of the forward.",
         ),
         (
             "divisible by the product of kernel_size",

@@ -245,15 +245,22 @@ mse_backward.mistakes = (
 
 
 class _Matrix(Module):
-    """Multiply every row by a matrix ``(I, O)``: a small module whose order in a chain matters."""
+    """Multiply every row by a matrix ``(I, O)``: a small module whose order in a chain matters.
+
+    It has been run forwards once, and refuses a second backward, in which a module with parameters
+    would add to their gradients again.
+    """
 
     def __init__(self, matrix: Tensor) -> None:
-        self.matrix = matrix
+        self.matrix, self.ran = matrix, True
 
     def forward(self, input: Tensor) -> Tensor:
         return input @ self.matrix
 
     def backward(self, grad_output: Tensor) -> Tensor:
+        if not self.ran:
+            raise RuntimeError("this module has been run backwards already")
+        self.ran = False
         return grad_output @ self.matrix.T
 
 
@@ -296,6 +303,11 @@ def _chain_case(name: str, *widths: int, dtype: torch.dtype = torch.float64) -> 
         (
             "UnboundLocalError",
             "With no module the loop does not run: then the result is grad_output.",
+        ),
+        (
+            "has been run backwards already",
+            "A second backward would add to the gradients of its parameters again: call each "
+            "module.backward once, and keep what it returns.",
         ),
         (
             "missing 1 required positional argument",
