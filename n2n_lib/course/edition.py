@@ -20,7 +20,6 @@ import hashlib
 import json
 import os
 import re
-import textwrap
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -50,10 +49,11 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 REGION = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n.*?^[ \t]*{END}[ \t]*$", re.DOTALL | re.MULTILINE)
 
-STUB = "raise NotImplementedError(  # write your code in place of this"
-"""How the lines begin that stand where a student writes."""
+STUB = "raise NotImplementedError  # your code, in place of this line"
+"""The line that stands where a student writes."""
 
-HINT = re.compile(r'Hint: (.*?)\s*"""', re.DOTALL)
+EARLIER_STUB = "raise NotImplementedError(  # write your code in place of this"
+"""How the lines began that stood there in earlier editions; a hint followed."""
 
 BESIDE = ("README.md", "LICENSE", "constraints.txt", "environment.yml", "pyproject.toml")
 """What the library is installed with; README.md is that of the lessons where they have one."""
@@ -66,8 +66,6 @@ COMMENT = b"n2n student edition"
 
 PROGRESS = "progress"
 """The id of the cell that students' lessons end with."""
-
-WIDTH = 84  # of a line of a hint in a stub
 
 NEWER = re.compile(r"\.new\d*(?=\.\w+$)")
 """What marks a version that was written beside the student's own, see `_names`."""
@@ -323,10 +321,10 @@ def _unrun(path: Path) -> NotebookNode:
 def student_version(path: str | os.PathLike) -> NotebookNode:
     """Return a lesson as students get it.
 
-    Solutions are replaced by stubs that raise `NotImplementedError` with the hint of the
-    docstring. Outputs are gone, and so are cells with the tag ``instructor``. Checks cannot be
-    edited, and neither they nor exercises be deleted. Both get the tag ``raises-exception``, so
-    that "Run all cells" goes on past them. The last cell draws the student's progress.
+    Solutions are replaced by stubs that raise `NotImplementedError`. Outputs are gone, and so are
+    cells with the tag ``instructor``. Checks cannot be edited, and neither they nor exercises be
+    deleted. Both get the tag ``raises-exception``, so that "Run all cells" goes on past them. The
+    last cell draws the student's progress.
 
     Raises
     ------
@@ -361,26 +359,17 @@ def student_version(path: str | os.PathLike) -> NotebookNode:
 
 def _with_stub(path: Path, cell: NotebookNode) -> str:
     """Return the source of an exercise with a stub for its solution."""
-    hint = HINT.search(cell.source)
-    if "exercise" not in _tags(cell) or not hint:
+    if "exercise" not in _tags(cell):
         raise ValueError(
-            f"{path}, cell {cell.id}: expected a cell with a solution to be tagged exercise, and "
-            "a hint in its docstring"
+            f"{path}, cell {cell.id}: expected a cell with a solution to be tagged exercise"
         )
-    stub = _stub(" ".join(hint[1].split()))
-    source = REGION.sub(lambda region: textwrap.indent(stub, region[1]), cell.source)
+    source = REGION.sub(lambda region: region[1] + STUB, cell.source)
     if BEGIN in source or END in source:
         raise ValueError(
             f"{path}, cell {cell.id}: expected every {BEGIN} to have its {END}, each on a line of "
             "its own"
         )
     return source
-
-
-def _stub(hint: str) -> str:
-    lines = textwrap.wrap(hint, WIDTH, drop_whitespace=False, break_on_hyphens=False)
-    quoted = "".join(f"    {json.dumps(line, ensure_ascii=False)}\n" for line in lines)
-    return f"{STUB}\n{quoted})"
 
 
 def _tags(cell: NotebookNode) -> list[str]:
@@ -526,7 +515,8 @@ def _answers(notebook: dict) -> dict[str, str]:
         for cell in notebook["cells"]
         if "exercise" in cell["metadata"].get("tags", [])
     }
-    return {name: source for name, source in sources.items() if STUB not in source}
+    stubs = (STUB, EARLIER_STUB)
+    return {n: text for n, text in sources.items() if not any(stub in text for stub in stubs)}
 
 
 def _present(path: Path) -> str | None:

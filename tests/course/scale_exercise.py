@@ -30,7 +30,7 @@ def case(name: str, count: int, seed: int, dtype: torch.dtype = torch.float64) -
     Check,  # and not `exercise`, which would add it to those of the lessons
     topic="activations",
     title="A scale",
-    hint="Keep x, and multiply.",
+    hints=("What does backward need of forward?", "Keep x, and multiply.", "`self.x = x`."),
     returns=("output", "grad_input", "s_grad"),
     cases=(case("one column", 1, 1), case("float32", 4, 5, torch.float32)),
     use=forward_and_backward,
@@ -70,10 +70,7 @@ Scale.mistakes = (
 
 CELL = '''\
 class Scale(Module):
-    """One factor for each column.
-
-    Hint: Keep x, and multiply.
-    """
+    """One factor for each column."""
 
     def __init__(self, count):
         self.s, self.s_grad = torch.ones(count), torch.zeros(count)

@@ -342,7 +342,7 @@ FURTHER: dict[str, list[tuple]] = {
             but((", padding=padding", "")),
             "“padding 1, float32”",
             "raised RuntimeError",
-            "forget the padding",
+            "compare all four",
         ),
         (
             "stride forgotten in fold",
@@ -519,6 +519,16 @@ FURTHER: dict[str, list[tuple]] = {
             return grad_output
             """,
             "returns grad_output as it came",
+        ),
+        (
+            "run backwards twice",
+            """
+            for module in reversed(modules):
+                module.backward(grad_output)
+                grad_output = module.backward(grad_output)
+            return grad_output
+            """,
+            "gradients of its parameters again",
         ),
         (
             "all gradients in a list",
@@ -957,9 +967,11 @@ def test_every_exercise_is_in_the_lesson_of_its_topic_and_every_check_has_an_exe
         assert PLACES[name].lesson.stem == stem_of(exercise.topic)
         assert getattr(check, name) is exercise and exercise.name == name
         assert exercise.title and "\n" not in exercise.title and len(exercise.title) <= 60
-        assert exercise.hint.endswith(".") and len(exercise.hint) > 40
+        assert len(set(exercise.hints)) == 3, name
+        assert all(h.endswith((".", "?")) and len(h) <= 320 for h in exercise.hints), name
     assert set(PLACES) == set(EXERCISES)
-    others = {"CheckFailed", "EXERCISES", "answers", "case", "go_on_with", "mine", "progress"}
+    others = {"CheckFailed", "EXERCISES", "answers", "case", "go_on_with", "hint"}
+    others |= {"mine", "progress"}
     assert set(check.__all__) == others | set(EXERCISES)
 
 
@@ -1055,19 +1067,56 @@ def test_a_missing_kernel_is_no_missing_answer():
 
 
 @every_exercise
-def test_the_hint_comes_with_the_second_failure_until_it_is_right(name: str, capsys):
+def test_hints_come_from_the_second_failure_on_until_it_is_right(name: str, capsys):
     def first_mistake(name: str) -> Callable:
         return student(name, EXERCISES[name].mistakes[0].answers[0])
 
-    wrong, hint = first_mistake(name), f"\nHint: {EXERCISES[name].hint}"
+    wrong = first_mistake(name)
+    hints = [f"\nHint: {hint}" for hint in EXERCISES[name].hints]
     first = judge(name, wrong)
     assert "Hint" not in first
-    assert judge(name, wrong) == judge(name, wrong) == first + hint
+    for hint in [*hints, hints[-1]]:
+        assert judge(name, wrong) == first + hint
     other = "xavier_std" if name != "xavier_std" else "mse_backward"
     assert "Hint" not in judge(other, first_mistake(other))
     getattr(check, name)(student(name))
     assert judge(name, wrong) == first
-    assert judge(name, wrong) == first + hint
+    assert judge(name, wrong) == first + hints[0]
+
+
+@pytest.fixture
+def two_hints_left(monkeypatch) -> None:
+    monkeypatch.setattr(EXERCISES["psnr"], "hints", ("One?", "Two.", "`three`."))
+    monkeypatch.setattr(EXERCISES["psnr"], "asked", 0)
+
+
+@pytest.mark.usefixtures("two_hints_left")
+def test_a_hint_is_given_to_whoever_asks_the_next_at_each_call(capsys):
+    def psnr(output, target): ...
+
+    for asked in ("psnr", check.psnr, psnr, check.go_on_with(psnr)):
+        check.hint(asked)
+    check.hint("psnr", 2)
+    check.hint("psnr")
+    shown = [line for line in capsys.readouterr().out.splitlines() if "hint" in line]
+    texts = ["1 of 3: One?", "2 of 3: Two.", *["3 of 3: `three`."] * 2]
+    texts += ["2 of 3: Two.", "3 of 3: `three`."]
+    assert shown == [f"psnr, hint {text}" for text in texts]
+
+
+@pytest.mark.usefixtures("two_hints_left")
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("relu_foward",), "'relu_foward'; is relu_forward meant?"),
+        ((3,), "got 3$"),
+        (("psnr", 0), "psnr: expected a hint from 1 to 3, got 0"),
+        (("psnr", 4), "psnr: expected a hint from 1 to 3, got 4"),
+    ],
+)
+def test_a_hint_that_there_is_not_is_refused(arguments: tuple, words: str):
+    with pytest.raises(ValueError, match=words):
+        check.hint(*arguments)
 
 
 @every_exercise

@@ -195,7 +195,7 @@ def run_the_network(answer, inner, x):
     Check,
     topic="activations",
     title="Two of them",
-    hint="Keep it in a list.",
+    hints=("What holds both?", "Keep them in a list.", "`Sequential([inner, ...])`."),
     returns=("output",),
     cases=(Case("float64", {"inner": Sequential([ReLU()]), "x": values((2, 3), 1)}),),
     use=run_the_network,

@@ -122,7 +122,7 @@ BLAME = (
 def spoken() -> Iterator[tuple[str, str]]:
     """Yield every sentence that a check may say, with the exercise's name."""
     for name, exercise in EXERCISES.items():
-        yield name, exercise.hint
+        yield from ((name, hint) for hint in exercise.hints)
         yield from ((name, mistake.sentence) for mistake in exercise.mistakes)
         yield from ((name, sentence) for _, sentence in exercise.errors)
     yield from (("every exercise", sentence) for _, sentence in ERRORS)

@@ -269,6 +269,7 @@ def test_exercises_say_what_they_want_and_are_what_is_checked(path: Path, lesson
         assert isinstance(function, (ast.FunctionDef, ast.ClassDef)), cell.source
         assert ast.get_docstring(function), cell.source
         assert re.search(rf"\bcheck\.\w+\({function.name}\b", following.source), cell.source
+        assert "Hint: " not in cell.source, "it has three, for whoever asks"
     assert 1 <= exercises <= 9
 
 

@@ -183,9 +183,7 @@ def test_the_student_edition_has_the_stub_and_grading_gives_the_points(
 
 def lesson_with(tmp_path: Path, **of_check: object) -> Path:
     """A lesson whose one check has such metadata."""
-    source = (
-        'def relu_forward(x):\n    """Hint: no."""\n    ### BEGIN SOLUTION\n    ### END SOLUTION'
-    )
+    source = 'def relu_forward(x):\n    """No."""\n    ### BEGIN SOLUTION\n    ### END SOLUTION'
     metadata = [{"tags": ["exercise"]}, {"tags": ["check"]} | of_check]
     content = {
         "cells": [

@@ -29,6 +29,7 @@ from n2n_lib.course import notebooks
 from n2n_lib.course.check import record
 from n2n_lib.course.edition import (
     REGION,
+    STUB,
     fingerprint,
     make_edition,
     pack_edition,
@@ -68,8 +69,6 @@ def kinds(cell: NotebookNode) -> set[str]:
 SHOWN = {
     # The lesson on gradients writes the gradient of one example before it asks for that of a batch.
     "grad_output @ weight",
-    # The hint of the lesson on gradients names this call.
-    "function().item()",
     # Its docstrings say what is differentiated, and later cells unpack what is returned.
     "module.forward(x)",
     "grad_x, grad_weight",
@@ -86,10 +85,7 @@ SHOWN = {
     # The elective on speed has a module of its own.
     "[(self.weight, self.weight_grad), (self.bias, self.bias_grad)]",
     "weight.clone(), bias.clone()",
-    # Hints of the lesson on photographs name these calls, a docstring of the milestone says how
-    # the rows are drawn.
-    'pad(x, (r, r, r, r), mode="replicate")',
-    "torch.linalg.solve(matrix, right_side)",
+    # A docstring of the milestone says how the rows are drawn.
     "torch.randint(len(x), (batch,), generator=generator)",
     # Networks and loops that lessons show before the capstone asks for some.
     "for step in range(steps):",
@@ -195,7 +191,7 @@ def test_cells_are_those_of_the_lesson_with_stubs_and_marks(
         assert ("raises-exception" in theirs.metadata.get("tags", [])) == bool(kinds(ours))
 
 
-def test_a_stub_raises_the_hint_and_keeps_the_docstring(
+def test_a_stub_raises_and_keeps_the_docstring(
     pair: tuple[NotebookNode, NotebookNode],
 ):
     for theirs, ours in zip(pair[1].cells, pair[0].cells, strict=False):
@@ -212,19 +208,19 @@ def test_a_stub_raises_the_hint_and_keeps_the_docstring(
 
 
 def check_stubs(answer: Any, count: int) -> None:
-    """So many functions, those of a class or it alone, raise the hint of the docstring."""
+    """So many functions, those of a class or it alone, say nothing but that they are unwritten."""
     functions = vars(answer).values() if isinstance(answer, type) else [answer]
     stubs = [f for f in functions if isfunction(f) and "NotImplementedError" in f.__code__.co_names]
     assert len(stubs) == count
     for stub in stubs:
         with pytest.raises(NotImplementedError) as caught:
             stub(*[None] * stub.__code__.co_argcount)
-        assert f"Hint: {caught.value}" in " ".join(answer.__doc__.split())
+        assert str(caught.value) == ""
 
 
 def exercise(solution: str = "    return 2 * x", tags: tuple[str, ...] = ("exercise",)):
     source = (
-        'def double(x):\n    """Twice.\n\n    Hint: use *.\n    """\n'
+        'def double(x):\n    """Twice."""\n'
         f"    ### BEGIN SOLUTION\n{solution}\n    ### END SOLUTION"
     )
     return new_code_cell(source, metadata={"tags": list(tags)})
@@ -241,16 +237,11 @@ def test_code_around_a_region_stays(tmp_path: Path):
     cell = exercise("    y = 2 * x")
     cell.source += "\n    return y"
     lesson = student_version(write(tmp_path / "01_a.ipynb", cell))
-    assert lesson.cells[0].source.endswith("    )\n    return y")
-    assert '        "use *."\n' in lesson.cells[0].source
+    assert lesson.cells[0].source.endswith(f"\n    {STUB}\n    return y")
 
 
 BROKEN = {
     "not tagged": exercise(tags=()),
-    "no hint": new_code_cell(
-        "def f():\n    ### BEGIN SOLUTION\n    1\n    ### END SOLUTION",
-        metadata={"tags": ["exercise"]},
-    ),
     "no end": new_code_cell(
         exercise().source.replace("### END", "### end"), metadata={"tags": ["exercise"]}
     ),

@@ -2,7 +2,7 @@
 
 A check is silent but for one line if the function is right. If not, it prints a table of the cases
 and raises `CheckFailed`, which says in words what to look at; from the second failure on it adds a
-hint.
+hint, each time a plainer one. ``check.hint("NAME")`` shows the hints to whoever asks.
 
 More calls stand in the lessons. ``NAME = check.go_on_with(NAME)`` lets the following cells run
 before an answer is right, and ``check.progress()`` draws what is right so far. Right answers are
@@ -11,8 +11,9 @@ collected: ``check.answers()`` gives them back, and ``check.mine()`` makes a ker
 
 from __future__ import annotations
 
-import difflib
+import textwrap
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers its exercises)
@@ -41,11 +42,12 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
     upsampling,
 )
 from n2n_lib.course.check.collecting import answers
-from n2n_lib.course.check.exercise import EXERCISES
+from n2n_lib.course.check.exercise import EXERCISES, Exercise
 from n2n_lib.course.check.judge import CheckFailed, right_or_library
 from n2n_lib.course.check.kernel_set import mine
 from n2n_lib.course.check.notebook_state import watch
 from n2n_lib.course.check.showing import CaseShown, show_case
+from n2n_lib.course.check.table import WIDTH
 from n2n_lib.course.lessons import label_of, number_of
 
 if TYPE_CHECKING:
@@ -59,17 +61,17 @@ globals().update(EXERCISES)  # check.NAME
 
 watch(CheckFailed)
 
-__all__ = ["EXERCISES", "CheckFailed", "answers", "case", "go_on_with", "mine", "progress"]
+__all__ = ["EXERCISES", "CheckFailed", "answers", "case", "go_on_with", "hint", "mine", "progress"]
 __all__ += list(EXERCISES)
 
 
-def case(name: str, which: int | str = 0) -> CaseShown:
+def case(exercise: str | Callable[..., Any], which: int | str = 0) -> CaseShown:
     """Look closely at a case of an exercise: what is given, and what should come out.
 
     Parameters
     ----------
-    name : str
-        Of the exercise; the check itself will do.
+    exercise : str or callable
+        Its name, the student's function or class, or the check ``check.NAME``.
     which : int or str
         Number of the case, from 0, or its name in the table that the check prints.
 
@@ -88,16 +90,18 @@ def case(name: str, which: int | str = 0) -> CaseShown:
     >>> case("output_size", "stride 2, with a rest").expected
     (3,)
     """
-    name = name if isinstance(name, str) else getattr(name, "__name__", None) or name.name
-    if name not in EXERCISES:
-        raise ValueError(f"expected the name of an exercise, got {name!r}{_nearest(name)}")
-    return show_case(EXERCISES[name], which)
+    return show_case(_exercise_of(exercise), which)
 
 
-def _nearest(name: str) -> str:
-    """Suggest an exercise."""
-    near = difflib.get_close_matches(name, EXERCISES, 1)
-    return f"; did you mean {near[0]}?" if near else ""
+def _exercise_of(what: Any) -> Exercise:
+    """Find an exercise by its name, the student's answer, or the check."""
+    about = getattr(what, "exercise", what)  # the library's version says what it stands for
+    name = about.name if isinstance(about, Exercise) else getattr(about, "__name__", about)
+    if not isinstance(name, str) or name not in EXERCISES:
+        near = get_close_matches(str(name), EXERCISES, 1)
+        meant = f"; is {near[0]} meant?" if near else ""
+        raise ValueError(f"expected the name of an exercise, got {name!r}{meant}")
+    return EXERCISES[name]
 
 
 def go_on_with(function: Callable[..., Any], exercise: str | None = None) -> Callable[..., Any]:
@@ -127,6 +131,33 @@ def go_on_with(function: Callable[..., Any], exercise: str | None = None) -> Cal
     if name not in EXERCISES:
         raise ValueError(f"expected the function of an exercise, got {name or function!r}")
     return right_or_library(EXERCISES[name], function)
+
+
+def hint(exercise: str | Callable[..., Any], step: int | None = None) -> None:
+    """Print a hint for an exercise: a nudge, then the formula, then the decisive line of code.
+
+    Parameters
+    ----------
+    exercise : str or callable
+        Its name, the student's function or class, or the check ``check.NAME``.
+    step : int, optional
+        Which hint, from 1 on. Default: the one after the last that was asked for; once all were,
+        the last again.
+
+    Raises
+    ------
+    ValueError
+        If there is no such exercise, or no such hint.
+    """
+    found = _exercise_of(exercise)
+    count = len(found.hints)
+    if step is None:
+        step = min(found.asked + 1, count)
+    if step not in range(1, count + 1):
+        raise ValueError(f"{found.name}: expected a hint from 1 to {count}, got {step!r}")
+    found.asked = step
+    text = f"{found.name}, hint {step} of {count}: {found.hints[step - 1]}"
+    print(textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def progress() -> Figure:

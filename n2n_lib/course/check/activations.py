@@ -22,7 +22,11 @@ def _number_case(
 @exercise(
     topic="activations",
     title="ReLU",
-    hint="The result is the larger one of x and 0, number by number: x.clamp(min=0).",
+    hints=(
+        "Of x and 0, which one does ReLU return? Tensors can be limited from below.",
+        "The result is the larger one of x and 0, number by number, in a tensor of its own.",
+        "A tensor has the method `clamp`, which takes a `min`.",
+    ),
     returns=("output",),
     cases=(
         Case("numbers to read", {"x": torch.tensor([-2.0, 0.0, 0.5, 3.0], dtype=torch.float64)}),
@@ -108,10 +112,13 @@ def _curve_case(name: str, points: int, bends: int, dtype: torch.dtype = torch.f
 @exercise(
     topic="activations",
     title="A curve from ReLUs",
-    hint=(
-        "The features are ReLU(x - c), one column for each place c: (x[:, None] - "
-        "bends).clamp(min=0) is (n, K). torch.cat appends a column of ones, torch.linalg.lstsq "
-        "gives the weights, (K + 1, 1), and the columns times the weights are the fit."
+    hints=(
+        "A sum of ReLUs with unknown factors is linear in these factors. Which matrix has to be"
+        " multiplied by them, and what did the lesson on photographs do with such a matrix?",
+        "Column k is ReLU(x - bends[k]) at the n points, and one more column is ones: (n, K + "
+        "1). Least squares gives the weights, and the matrix times them is the fit.",
+        "`(x[:, None] - bends).clamp(min=0)` has K columns, `torch.cat([..., ones], dim=1)` "
+        "adds the last; `torch.linalg.lstsq(columns, target[:, None]).solution` is (K + 1, 1).",
     ),
     returns=("fit",),
     cases=(
@@ -223,9 +230,12 @@ def _relu_case(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.flo
 @exercise(
     topic="activations",
     title="Backward of ReLU",
-    hint=(
-        "Where the output is positive the slope is 1, and elsewhere it is 0, also at exactly "
-        "zero. The gradient of the input is grad_output times the slope."
+    hints=(
+        "Where is ReLU constant, and where is it a line of slope 1? Can you tell from the "
+        "output alone?",
+        "The slope is 1 where the output is positive, and 0 elsewhere, also at exactly zero. "
+        "The gradient of the input is grad_output times the slope, number by number.",
+        "`output > 0` is true and false, which multiply like 1 and 0.",
     ),
     returns=("grad_input",),
     cases=(
@@ -335,10 +345,13 @@ _CLAMPED = (
 @exercise(
     topic="activations",
     title="A sigmoid that never overflows",
-    hint=(
-        "For x >= 0 use 1 / (1 + exp(-x)), for x < 0 the same number written as "
-        "exp(x) / (1 + exp(x)). Or both in one: exp(min(x, 0)) / (1 + exp(-|x|)), where exp never "
-        "sees a positive number. Mind that torch.where computes both formulas everywhere."
+    hints=(
+        "Which number makes exp overflow, a large or a very negative one? Multiply numerator "
+        "and denominator by exp(x): which form is good for which sign?",
+        "For x >= 0 it is 1 / (1 + exp(-x)), for x < 0 the same number written as exp(x) / (1 +"
+        " exp(x)). In one: exp(min(x, 0)) / (1 + exp(-|x|)), where exp never sees a positive "
+        "number.",
+        "The denominator is `1 + torch.exp(-x.abs())`, and `x.clamp(max=0)` is min(x, 0).",
     ),
     returns=("output",),
     elementwise=True,
@@ -458,9 +471,12 @@ def _sigmoid_backward_case(
 @exercise(
     topic="activations",
     title="Backward of the sigmoid",
-    hint=(
-        "The slope of the sigmoid, written with its output y, is y (1 - y). The gradient of the "
-        "input is grad_output times the slope."
+    hints=(
+        "The slope of the sigmoid can be written with its output alone. What is 1 - y, if y is "
+        "the output?",
+        "With the output y the slope is y (1 - y). The gradient of the input is grad_output "
+        "times the slope, number by number.",
+        "The slope is `output * (1 - output)`.",
     ),
     returns=("grad_input",),
     cases=(
@@ -572,10 +588,14 @@ def use_activation(
 @exercise(
     topic="activations",
     title="A module of one's own: ELU",
-    hint=(
-        "forward: torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0))), kept as an attribute "
-        "of self. backward: grad_output where the output is positive, and elsewhere grad_output "
-        "times (output + alpha)."
+    hints=(
+        "What is the slope of alpha (exp(x) - 1), and how can it be read off the output, so "
+        "that only the output has to be kept?",
+        "forward: x where it is positive, elsewhere alpha * (exp(x) - 1). backward: grad_output"
+        " where the output is positive, elsewhere grad_output * (output + alpha). exp must not "
+        "see large numbers.",
+        "`torch.where(x > 0, x, self.alpha * torch.expm1(x.clamp(max=0)))`, kept in "
+        "`self.output`; in backward `torch.where(self.output > 0, grad_output, ...)`.",
     ),
     returns=("output", "grad_input"),
     use=use_activation,
@@ -723,9 +743,13 @@ def _surviving_case(name: str, activation: Module, *shapes: tuple[int, ...]) -> 
 @exercise(
     topic="activations",
     title="What the slopes predict of a gradient",
-    hint=(
-        "For each input: activation.forward(x), then slope = activation.backward("
-        "torch.ones_like(x)); multiply the result by slope.square().mean().sqrt().item()."
+    hints=(
+        "A module tells its slopes if you ask its backward in the right way. Which grad_output "
+        "leaves nothing but the slope?",
+        "For each input: forward, then backward of ones gives the slopes. Take the root of the "
+        "mean of their squares, and multiply these numbers over the layers, from 1 on.",
+        "`slope = activation.backward(torch.ones_like(x))` after `activation.forward(x)`, then "
+        "`part *= slope.square().mean().sqrt().item()`.",
     ),
     returns=("part",),
     cases=(

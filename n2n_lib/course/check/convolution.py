@@ -24,10 +24,14 @@ def _size_case(name: str, *numbers: int) -> Case:
 @exercise(
     topic="convolution",
     title="How many places a window has",
-    hint=(
-        "The padded image has size + 2 * padding pixels, the window reaches over "
-        "dilation * (kernel - 1) + 1 of them. Count its first place, then how many whole strides "
-        "fit into what is left."
+    hints=(
+        "Slide the window along a row of boxes on paper. Where does its last row lie at the "
+        "first place, and how often can it move on?",
+        "The padded picture has size + 2 * padding rows, and the window reaches over dilation *"
+        " (kernel - 1) + 1 of them. One place is the first; each whole stride that fits into "
+        "the rest is one more.",
+        "Whole strides are counted by `//`: `(size + 2 * padding - ...) // stride + 1`, with "
+        "the reach of the window at the dots.",
     ),
     returns=("size",),
     cases=(
@@ -147,10 +151,14 @@ def _loops_case(
 @exercise(
     topic="convolution",
     title="Convolution, index by index",
-    hint=(
-        "First H' and W', then zeros of (N, O, H', W'). Four loops go over the outputs, three more "
-        "over c, u, v. The picture's row is i * stride + u * dilation - padding; add weight times "
-        "pixel where row and column lie inside the picture."
+    hints=(
+        "Which pixel of x does entry (u, v) of the kernel lie on, when the window stands at "
+        "place (i, j)? Some of these pixels do not exist.",
+        "y[n, o, i, j] is bias[o] plus the sum over c, u, v of weight[o, c, u, v] times x at "
+        "row i * stride + u * dilation - padding, and the column likewise with j and v. Outside"
+        " of the picture x is 0.",
+        "`row = i * stride + u * dilation - padding`, `column = ...`, and add only `if 0 <= row"
+        " < H and 0 <= column < W`, since a negative index counts from the end.",
     ),
     returns=("output",),
     axes=("image", "channel", "row", "column"),
@@ -289,10 +297,13 @@ def _conv_case(
 @exercise(
     topic="convolution",
     title="Convolution",
-    hint=(
-        "Unfold x into windows (N, C kH kW, L) with the stride and the padding, multiply by "
-        "weight.flatten(1) (O, C kH kW), add bias[:, None], and give the L places their rows and "
-        "columns: (N, O, H', W')."
+    hints=(
+        "Once every window is a column, a convolution is one matrix product. Which matrix "
+        "stands on the left, and what do the columns of the result count?",
+        "The windows are (N, C kH kW, L) and the weight is (O, C kH kW): their product is (N, "
+        "O, L). Add bias[o] to row o, and turn the L places into H' rows and W' columns.",
+        "`weight.flatten(1) @ windows + bias[:, None]` with `windows = unfold(x, "
+        "weight.shape[2:], stride=stride, padding=padding)`, then `unflatten(2, (rows, -1))`.",
     ),
     returns=("output",),
     axes=("image", "channel", "row", "column"),
@@ -503,9 +514,13 @@ def _weight_grad_case(
 @exercise(
     topic="convolution",
     title="Gradient of the weight",
-    hint=(
-        "Flatten grad_output to (N, O, L), multiply by the transposed windows (N, L, C kH kW), "
-        "sum over the batch, and reshape to weight_shape."
+    hints=(
+        "Forward is a matrix product, weight times windows. What is the gradient of the left "
+        "factor, in the lesson on gradients, and what is to be done with N of them?",
+        "Of each picture it is grad_output as (O, L) times the transposed windows (L, C kH kW)."
+        " Sum over the pictures, and give the result the shape of the weight.",
+        "`grad_output.flatten(2) @ windows.transpose(1, 2)` is (N, O, C kH kW); a `.sum(0)` and"
+        " the shape are left to do.",
     ),
     returns=("grad_weight",),
     axes=("output channel", "input channel", "row", "column"),
@@ -640,9 +655,12 @@ def _bias_grad_case(
 @exercise(
     topic="convolution",
     title="Gradient of the bias",
-    hint=(
-        "bias[o] is added at every place of channel o in every picture. So three of the four "
-        "dimensions of grad_output are summed away, and (O,) is left."
+    hints=(
+        "In which numbers of the output does bias[o] stand, and with what factor?",
+        "bias[o] is added at every place of channel o in every picture. So it gets the sum of "
+        "grad_output over n, i and j.",
+        "`sum` takes a tuple of dimensions: of the four of `grad_output` name all but the "
+        "channels, dimension 1.",
     ),
     returns=("grad_bias",),
     axes=("output channel",),
@@ -779,9 +797,13 @@ def _windows_case() -> Case:
 @exercise(
     topic="convolution",
     title="The adjoint test",
-    hint=(
-        "<a, b> is the sum of all products of equal entries, (a * b).sum(). On the left, forward "
-        "of x meets y; on the right, x meets what `transposed` makes of y. Left minus right."
+    hints=(
+        "A transpose may change sides in an inner product. Which two inner products does that "
+        "compare, and in which of the two spaces is each?",
+        "<a, b> is the sum of the products of equal entries, whatever the shape. Left: "
+        "forward(x) with y. Right: x with transposed(y). Return left minus right.",
+        "`(forward(x) * y).sum()` is the left one, one number; the right one has "
+        "`transposed(y)` in it.",
     ),
     returns=("gap",),
     cases=(
@@ -912,10 +934,14 @@ def _input_grad_case(
 @exercise(
     topic="convolution",
     title="Gradient of the input",
-    hint=(
-        "Multiply the transposed weight (C kH kW, O) by grad_output as (N, O, L), which gives a "
-        "gradient for every window, and fold the windows back with the stride and the padding "
-        "of the forward and output size (H, W)."
+    hints=(
+        "Walk back through forward: its last step was the product, its first was unfold. What "
+        "is the transpose of each?",
+        "The gradient of the windows is the transposed weight (C kH kW, O) times grad_output as"
+        " (N, O, L). fold adds the windows up in a picture of size (H, W), with the stride and "
+        "padding of forward.",
+        "`weight.flatten(1).T @ grad_output.flatten(2)` goes into `fold(..., size, "
+        "weight.shape[2:], stride=stride, padding=padding)`.",
     ),
     returns=("grad_input",),
     axes=("image", "channel", "row", "column"),
@@ -930,8 +956,8 @@ def _input_grad_case(
     errors=(
         (
             "sliding blocks",
-            "fold counts its windows from the size, the kernel, the stride and the padding: give "
-            "it all four as in the forward. Did you forget the padding or the stride?",
+            "fold counts its windows from the size, the kernel, the stride and the padding, and "
+            "finds another number of them: compare all four with those of the forward.",
         ),
         (
             "divisible by the product of kernel_size",
@@ -1119,10 +1145,14 @@ def _unfold_case(
 @exercise(
     topic="convolution",
     title="All windows as columns, index by index",
-    hint=(
-        "Row (c * kH + u) * kW + v and column i * W' + j hold the pixel of channel c in row "
-        "i * stride + u and column j * stride + v. One loop over the places and one over c, u, v "
-        "fill the matrix."
+    hints=(
+        "One column is one window, read channel by channel and row by row. Which numbers fix "
+        "the column, and which the row of the matrix?",
+        "Row (c * kH + u) * kW + v and column i * W' + j hold channel c of the pixel in row i *"
+        " stride + u and column j * stride + v. There are (H - kH) // stride + 1 rows of "
+        "places, and columns likewise.",
+        "`windows[:, (c * kH + u) * kW + v, i * columns + j] = x[:, c, i * stride + u, ...]`, "
+        "for all pictures at once.",
     ),
     returns=("windows",),
     axes=("image", "row", "place"),
@@ -1240,9 +1270,14 @@ def _fold_case(
 @exercise(
     topic="convolution",
     title="Windows added up, index by index",
-    hint=(
-        "The loops of unfold_loops, and the assignment the other way round, with `+=`: every "
-        "number of a window is added to the pixel that it was copied from."
+    hints=(
+        "It is the transpose of unfold: the same pairs of places, with the arrow turned round. "
+        "What if several windows hold the same pixel?",
+        "The loops and indices of unfold_loops: the number in row (c * kH + u) * kW + v and "
+        "column i * W' + j is added to channel c of pixel (i * stride + u, j * stride + v). C "
+        "is the number of rows over kH kW.",
+        "`x[:, c, i * stride + u, j * stride + v] += windows[:, ..., i * columns + j]`, into "
+        "zeros of (N, C, H, W).",
     ),
     returns=("x",),
     axes=("image", "channel", "row", "column"),

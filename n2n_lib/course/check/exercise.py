@@ -120,6 +120,8 @@ class Exercise:
         of what that returns.
     cases : sequence of Case
         Simple ones first.
+    hints : (str, str, str)
+        What helps on, one after the other: a nudge, the formula in words, the line of code.
     errors : sequence of (str, str) or (str, str, callable)
         Part of an exception's name and message, and a sentence that explains it. If that is true of
         some cases alone, a condition on their arguments, a dict: it has to hold of every case that
@@ -146,15 +148,16 @@ class Exercise:
     mistakes : sequence of Mistake
     failures : int
         How often the check has failed since it was last right.
+    asked : int
+        How many of the hints have been asked for, see `check.hint`.
     """
 
     solution: Callable[..., Any]
     topic: str
     title: str
+    hints: tuple[str, str, str]
     returns: tuple[str, ...]
     cases: Sequence[Case]
-    hint: str = ""
-    hints: tuple[str, ...] = ()
     errors: Sequence[tuple] = ()
     axes: tuple[str, ...] = ()
     in_place: Callable[..., tuple[Tensor, ...]] | None = None
@@ -166,11 +169,12 @@ class Exercise:
     searched: bool = True
     mistakes: Sequence[Mistake] = ()
     failures: int = 0
+    asked: int = 0
 
     def __post_init__(self) -> None:
-        self.hint = self.hints[1] if self.hints else self.hint
-        self.hints = self.hints or (self.hint,)
         self.name: str = self.solution.__name__
+        if isinstance(self.hints, str) or len(self.hints) != 3 or not all(self.hints):
+            raise ValueError(f"{self.name}: expected three hints, got {self.hints!r}")
         self.__doc__ = self.solution.__doc__
         self.kind: str = "class" if isinstance(self.solution, type) else "function"
         self._seen: dict[str, Seen] = {}  # of the solution, by the names of cases

@@ -28,9 +28,13 @@ def _linear_case(name: str, n: int, i: int, o: int, dtype: torch.dtype = torch.f
 @exercise(
     topic="gradients",
     title="Three gradients of a linear map, index by index",
-    hint=(
-        "Three loops, over n, o and i. In the middle, y[n, o] holds x[n, i] * weight[o, i]: add "
-        "grad_output[n, o] times the other factor to the gradient of each. The bias has no i."
+    hints=(
+        "Write down one number, y[n, o], as a sum. Which entries of x, of weight and of bias "
+        "does it contain, and with what factor?",
+        "y[n, o] is bias[o] plus the sum over i of x[n, i] * weight[o, i]. So each n, o, i adds"
+        " grad_output[n, o] times the other factor to two gradients; the bias has no i.",
+        "Innermost: `grad_x[n, i] += grad_output[n, o] * weight[o, i]`, and the same way for "
+        "`grad_weight[o, i]`; one loop further out `grad_bias[o] += grad_output[n, o]`.",
     ),
     returns=("grad_x", "grad_weight", "grad_bias"),
     cases=(
@@ -159,9 +163,13 @@ linear_backward_loops.mistakes = (
 @exercise(
     topic="gradients",
     title="Both gradients of a linear map",
-    hint=(
-        "y[n, o] = sum over i of x[n, i] weight[o, i]. grad_x[n, i] sums over o, "
-        "grad_weight[o, i] sums over n; both are one matrix product with grad_output."
+    hints=(
+        "A gradient has the shape of its tensor. Write the shapes of grad_output, x and weight "
+        "side by side: which products have the shapes that you need?",
+        "grad_x[n, i] is the sum over o of grad_output[n, o] * weight[o, i], and grad_weight[o,"
+        " i] the sum over n of grad_output[n, o] * x[n, i]: two matrix products.",
+        "`grad_output @ weight` is (N, I). In the other product n must be the inner index, so "
+        "one factor is `grad_output.T`.",
     ),
     returns=("grad_x", "grad_weight"),
     cases=(
@@ -318,10 +326,14 @@ def _module_case(name: str, n: int, i: int, o: int, dtype: torch.dtype = torch.f
 @exercise(
     topic="gradients",
     title="A module: the linear map with its gradients",
-    hint=(
-        "`__init__` keeps weight and bias, and makes a gradient of zeros for each. forward keeps "
-        "its input in self. backward adds to both gradients with `+=` and returns that of the "
-        "input. param returns a list of two pairs."
+    hints=(
+        "What must backward know that only forward has seen? And what becomes of a gradient if "
+        "backward runs twice before a step?",
+        "`__init__` keeps both parameters and makes a gradient of zeros for each; forward keeps"
+        " x. backward adds to the gradients and returns that of x, as in linear_backward. param"
+        " lists two pairs.",
+        "In backward: `self.weight_grad += grad_output.T @ self.x`, the bias likewise with "
+        "`grad_output.sum(0)`; param returns `[(self.weight, self.weight_grad), ...]`.",
     ),
     returns=("output", "grad_x", "weight_grad", "bias_grad"),
     use=_forward_and_two_backwards,
@@ -494,10 +506,13 @@ def _numerical_case(name: str, shape: tuple[int, ...], step: float) -> Case:
 @exercise(
     topic="gradients",
     title="Central differences",
-    hint=(
-        "For each entry: remember it, set it to value + step and call the function, set it to "
-        "value - step and call it again, put the value back. The slope is the difference divided "
-        "by 2 * step."
+    hints=(
+        "What does the function return if one entry of x is a little larger, and if it is a "
+        "little smaller? Leave x behind as you found it.",
+        "For each entry: remember it, set it to value + step and call, set it to value - step "
+        "and call, put the value back. The slope is the difference of the two over 2 * step.",
+        "`flat = x.view(-1)` lists the entries without a copy: `flat[k] = before + step`, then "
+        "`above = function().item()`; at the end of the round `flat[k] = before`.",
     ),
     returns=("gradient",),
     cases=(

@@ -54,11 +54,14 @@ def _planted(name: str, n: int, i: int, o: int, *factors: float, turned: bool = 
 @exercise(
     topic="gradients",
     title="A gradient check of any module",
-    hint=(
-        "Set the gradients to zero, run forward, then backward(v). Put x and the parameters into "
-        "one list, their gradients into another. Differentiate (module.forward(x) * v).sum() with "
-        "respect to each by numerical_gradient, and compare lengths: of the difference, and of "
-        "the numerical gradient, with .norm()."
+    hints=(
+        "The function to differentiate is one number, sum(v * output). Which two ways do you "
+        "have to its gradient, and what may still be in the module's gradients from before?",
+        "zero_grad, forward, backward(v). List x and the parameters, and their gradients in the"
+        " same order. For each pair: the length of the difference from the numerical gradient, "
+        "over the length of the numerical one.",
+        "`found = numerical_gradient(lambda: (module.forward(x) * v).sum(), tensor, step)`, "
+        "then `(gradient - found).norm() / found.norm()`; `torch.stack(errors)` ends it.",
     ),
     returns=("errors",),
     cases=(
@@ -195,10 +198,14 @@ def _two_layers_case(
 @exercise(
     topic="gradients",
     title="The chain rule through two linear maps and a square",
-    hint=(
-        "Compute z again, (N, H). Then walk back: through the second map to the gradient of the "
-        "square, through the square, whose slope at z is 2 z, to the gradient of z, and through "
-        "the first map. Each map gives two products."
+    hints=(
+        "Three steps lead from x to y: a map, a square, a map. Walk them back one at a time; "
+        "what does each step need from forward?",
+        "z = x first^T is (N, H). The second map gives the gradients of second and of the "
+        "square; the square's slope is 2 z, entry by entry; the first map gives those of first "
+        "and of x.",
+        "`grad_z = 2 * z * (grad_output @ second)`; then `grad_z` is for the first map what "
+        "`grad_output` is for the second.",
     ),
     returns=("grad_x", "grad_first", "grad_second"),
     cases=(
@@ -332,10 +339,14 @@ def _descend_case(
 @exercise(
     topic="gradients",
     title="Gradient descent for a linear map",
-    hint=(
-        "In every step: the error is the output minus t, its gradient is 2 error / M with M the "
-        "number of its values. Two gradients follow as in linear_backward and the bias from a "
-        "sum; take rate times each away. Work on clones, so that what you were given stays."
+    hints=(
+        "All pieces are there: the forward map, the gradient of a mean of squares, and the "
+        "gradients of weight and bias. What has to be computed anew in each step?",
+        "The error is x weight^T + bias - t, its gradient is 2 / (N O) times it, and weight and"
+        " bias get theirs as in linear_backward. Take rate times each away, from copies of what"
+        " you were given.",
+        "`weight, bias = weight.clone(), bias.clone()` before the loop; in it `grad = 2 * error"
+        " / error.numel()`, then `weight -= rate * grad.T @ x` and ...",
     ),
     returns=("weight", "bias"),
     cases=(

@@ -55,8 +55,8 @@ def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
     Raises
     ------
     CheckFailed
-        If it is not right; the message is the diagnosis, from the second failure on with
-        the hint.
+        If it is not right; the message is the diagnosis. The second failure adds the first hint,
+        the third the second, and every later one the last.
     TypeError
         If `answer` is not a function, or not a class where one is asked for.
     """
@@ -79,7 +79,8 @@ def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
         record.note(name, right=False)
         exercise.failures += 1
         if exercise.failures > 1:
-            message += f"\nHint: {exercise.hint}"
+            step = min(exercise.failures - 1, len(exercise.hints))
+            message += f"\nHint: {exercise.hints[step - 1]}"
     else:
         message = notebook_state.explain_state(exercise, answer, not_written=True) or message
     raise CheckFailed(message) from None

@@ -43,9 +43,12 @@ _MSE_CASES = (
 @exercise(
     topic="loss_and_sequential",
     title="The mean squared error",
-    hint=(
-        "Take the difference of output and target, square every value of it, and take the mean of "
-        "all values: (output - target).square().mean()."
+    hints=(
+        "The name says it backwards: mean, squared, error. Start at its end.",
+        "Take the difference of output and target, square every value of it, and take the mean "
+        "of all values: one number, whatever the shape.",
+        "`(output - target).square()` has all the squares; one more method makes one number of "
+        "them.",
     ),
     returns=("loss",),
     cases=_MSE_CASES,
@@ -123,9 +126,13 @@ mse_forward.mistakes = (
 @exercise(
     topic="loss_and_sequential",
     title="Gradient of the mean squared error",
-    hint=(
-        "L is the mean of (output - target)^2 over all M = N C H W values. The derivative of a "
-        "square brings a factor 2, and the mean divides by M, the number of all values."
+    hints=(
+        "In which term of the mean does one value of the output stand? Differentiate that term "
+        "alone.",
+        "L is the sum of (output - target)^2 over all M values, divided by M. The square brings"
+        " a factor 2, and M is the number of all values, of every dimension.",
+        "M is `output.numel()`, and the difference is `output - target`: what factor stands "
+        "before it.",
     ),
     returns=("grad_output",),
     axes=("image", "channel", "row", "column"),
@@ -238,15 +245,22 @@ mse_backward.mistakes = (
 
 
 class _Matrix(Module):
-    """Multiply every row by a matrix ``(I, O)``: a small module whose order in a chain matters."""
+    """Multiply every row by a matrix ``(I, O)``: a small module whose order in a chain matters.
+
+    It has been run forwards once, and refuses a second backward, in which a module with parameters
+    would add to their gradients again.
+    """
 
     def __init__(self, matrix: Tensor) -> None:
-        self.matrix = matrix
+        self.matrix, self.ran = matrix, True
 
     def forward(self, input: Tensor) -> Tensor:
         return input @ self.matrix
 
     def backward(self, grad_output: Tensor) -> Tensor:
+        if not self.ran:
+            raise RuntimeError("this module has been run backwards already")
+        self.ran = False
         return grad_output @ self.matrix.T
 
 
@@ -260,9 +274,13 @@ def _chain_case(name: str, *widths: int, dtype: torch.dtype = torch.float64) -> 
 @exercise(
     topic="loss_and_sequential",
     title="A chain of modules, run backwards",
-    hint=(
-        "Start with grad_output at the last module. What a module's backward returns is the "
-        "grad_output of the module before it: loop over reversed(modules)."
+    hints=(
+        "Which module gets the gradient that you are given, the first or the last? And who gets"
+        " what it returns?",
+        "Start with grad_output at the last module. What its backward returns is the "
+        "grad_output of the module before it, and so on to the first.",
+        "`for module in reversed(modules):` and in it `grad_output = ...`, so that with no "
+        "module grad_output is left as it is.",
     ),
     returns=("grad_input",),
     cases=(
@@ -285,6 +303,11 @@ def _chain_case(name: str, *widths: int, dtype: torch.dtype = torch.float64) -> 
         (
             "UnboundLocalError",
             "With no module the loop does not run: then the result is grad_output.",
+        ),
+        (
+            "has been run backwards already",
+            "A second backward would add to the gradients of its parameters again: call each "
+            "module.backward once, and keep what it returns.",
         ),
         (
             "missing 1 required positional argument",
@@ -443,10 +466,14 @@ def use_chain(
 @exercise(
     topic="loss_and_sequential",
     title="A chain that is a module itself",
-    hint=(
-        "self.layers = list(modules). forward: for module in self.layers: x = module.forward(x). "
-        "backward: the same over reversed(self.layers) with module.backward. param: add up the "
-        "lists module.param() of all layers, in their order."
+    hints=(
+        "The chain knows nothing of its parts but their three methods. Which of the three runs "
+        "through them from the end?",
+        "Keep the modules in a list. forward gives each what the one before returned; backward "
+        "does so from the last on, with gradients; param is one list, the lists of all modules "
+        "joined in order.",
+        "`self.layers = list(modules)`; forward has `x = module.forward(x)` in a loop, backward"
+        " the same over `reversed(self.layers)`, and param `pairs += module.param()`.",
     ),
     returns=("output", "grad_input", "gradients of param", "output after a step"),
     use=use_chain,
@@ -709,10 +736,14 @@ def _layer(kind: type[_Layer], seed: int) -> _Layer:
 @exercise(
     topic="loss_and_sequential",
     title="A gradient check that tells how wrong",
-    hint=(
-        "First zero_grad, forward(x) and backward(grad_output): its result and the gradients of "
-        "param() are ours. Then, for x and for each parameter, numerical_gradient of the function "
-        "lambda: (module.forward(x) * grad_output).sum(), and divide ours by it."
+    hints=(
+        "Both gradients are of one number, the sum of grad_output times the output. What must "
+        "be cleared before backward, so that ours is of this number alone?",
+        "zero_grad, forward, backward: its result and the gradients of param() are ours, in "
+        "this order. Then, for x and for each parameter, the numerical gradient of that one "
+        "number; divide ours by it.",
+        "`numerical_gradient(lambda: (module.forward(x) * grad_output).sum(), entries)` nudges "
+        "the tensor `entries`: once `x`, then each `p` of `for p, _ in module.param()`.",
     ),
     returns=("ratios",),
     use=use_ratios,
@@ -856,10 +887,14 @@ def _code(verdicts: dict[str, int]) -> list[int]:
 @exercise(
     topic="loss_and_sequential",
     title="Three planted bugs",
-    hint=(
-        "Which of the three gradients, input, weight, bias, has ratios other than 1? Is it the "
-        "same number in every entry, and which: 2, or one over the number of rows? Another number "
-        "in every entry speaks of a wrong order of the entries, or of a wrong factor for each."
+    hints=(
+        "Which of the gradients still have ratios of 1 only? That rules out every suspect that "
+        "would have touched them.",
+        "The same number in all entries is a factor: 2, or one over the number of rows. Another"
+        " number in every entry speaks of a wrong order of the entries, or of a factor that "
+        "differs from entry to entry.",
+        "For each module print `gradient_ratios(...)`, and go through the suspects; the answer "
+        'has the form `{"A": ..., "B": ..., "C": ...}`, with three different numbers.',
     ),
     returns=("result",),
     use=use_verdicts,
@@ -956,10 +991,15 @@ def _hidden_case(name: str, module: Module) -> Case:
 @exercise(
     topic="loss_and_sequential",
     title="Parameters that nobody lists",
-    hint=(
-        "Collect id(parameter) of all pairs of module.param(). Then go through module.modules(), "
-        "and in each through vars(part).items(): a tensor `name` whose part also has `name` + "
-        "'_grad' is a parameter; if its id is not in the collection, add its numel()."
+    hints=(
+        "How do you know a parameter by its name, when param() does not list it? And how do you"
+        " know that two tensors are the same one?",
+        "Collect the ids of the listed parameters. Walk through all parts of the module and "
+        "their attributes: one whose name also exists with _grad at its end is a parameter. "
+        "Count the values of those not listed.",
+        "`listed = {id(p) for p, _ in module.param()}`; then `for part in module.modules():` "
+        'and in it `for name, value in vars(part).items():` with `name + "_grad" in '
+        "vars(part)`.",
     ),
     returns=("count",),
     cases=(

@@ -31,10 +31,14 @@ def _sample_case(
 @exercise(
     topic="photographs",
     title="A camera with one sample per pixel",
-    hint=(
-        "Two loops over the rows i and the columns j of the thumbnail. The block is source[:, "
-        "i * k : (i + 1) * k, j * k : (j + 1) * k], (C, k, k); flatten(1) of it lists its pixels "
-        "row by row, so the chosen one stands at choice[i, j]."
+    hints=(
+        "Think of one pixel of the small picture. Which part of the large one lies below it, "
+        "and which two numbers does it give for each colour?",
+        "Block (i, j) has the k rows from i * k on and the k columns from j * k on. clean is "
+        "its mean, colour by colour; noisy is its pixel number choice[i, j], counted row by "
+        "row.",
+        "`block = source[:, i * k : (i + 1) * k, j * k : (j + 1) * k]`, then `block.mean((1, "
+        "2))` and `block.flatten(1)[:, choice[i, j]]`.",
     ),
     returns=("clean", "noisy"),
     cases=(
@@ -165,9 +169,14 @@ def _drop_case(
 @exercise(
     topic="photographs",
     title="Pixels that drop out, without a bias",
-    hint=(
-        "uniform < keep is true with probability keep: (H, W) truth values, one for all colours. "
-        "Multiply the clean picture by them, and by the number that makes the mean right."
+    hints=(
+        "What would the mean of very many such pictures be, if the survivors kept their values?"
+        " It is too dark: by which factor?",
+        "A pixel survives with probability keep, and is 0 otherwise. Its expectation is keep "
+        "times the value of a survivor, which has to be the clean one. All colours of a pixel "
+        "survive together.",
+        "`survives = uniform < keep` is (H, W), and `clean * survives` has it for every colour;"
+        " what is left is one factor, made of `keep`.",
     ),
     returns=("noisy",),
     cases=(
@@ -274,10 +283,14 @@ def _window_case(name: str, side: int, dtype: torch.dtype = torch.float64) -> Ca
 @exercise(
     topic="photographs",
     title="SSIM of one window",
-    hint=(
-        "The two means first, then the two variances and the covariance: sums of products of the "
-        "differences from the means, divided by the number of values - 1. Put them into the "
-        "formula with c1 = 0.01 ** 2 and c2 = 0.03 ** 2."
+    hints=(
+        "Five numbers describe the two windows. Which ones, and by what are sums of squares "
+        "divided if the mean itself comes from the same values?",
+        "Two means; two variances and the covariance, sums of products of the differences from "
+        "the means, divided by the number of values - 1. Then the formula, with c1 = 0.01 ** 2 "
+        "and c2 = 0.03 ** 2.",
+        "`covariance = ((y - mu_y) * (z - mu_z)).sum() / (y.numel() - 1)`; the first factor is "
+        "`(2 * mu_y * mu_z + c1) / (mu_y**2 + mu_z**2 + c1)`.",
     ),
     returns=("ssim",),
     cases=(
@@ -403,10 +416,14 @@ def _matrix_case(
 @exercise(
     topic="photographs",
     title="The neighbours of every value as the rows of a matrix",
-    hint=(
-        "Pad x by size // 2 on each side with mode='replicate'. Column (u, v) is the padded batch "
-        "shifted, padded[..., u : u + H, v : v + W].flatten(): u is the outer loop. Stack the "
-        "columns along dimension 1, the ones last."
+    hints=(
+        "Fill the matrix by columns, not by rows: one column holds the same neighbour of every "
+        "pixel. How does the whole batch look, seen from that neighbour?",
+        "Pad x by r = size // 2 on each side, repeating the edge. Column u * size + v is the "
+        "padded batch from row u and column v on, H x W of it, flattened. The last column is "
+        "ones.",
+        '`padded = pad(x, (r, r, r, r), mode="replicate")`, a column is `padded[..., u : u + H,'
+        " v : v + W].flatten()`, and `torch.stack(columns, dim=1)` puts them together.",
     ),
     returns=("A",),
     cases=(
@@ -530,9 +547,13 @@ def _fit_case(name: str, rows: int, size: int, dtype: torch.dtype = torch.float6
 @exercise(
     topic="photographs",
     title="The filter with the smallest squared error",
-    hint=(
-        "Set the derivative 2 * A.T @ (A @ theta - t) to zero. That is a square system of linear "
-        "equations for theta, which torch.linalg.solve(matrix, right_side) solves."
+    hints=(
+        "It is the best constant of the lesson on two noisy copies again, with more than one "
+        "number: where is the derivative of the squared error zero?",
+        "The gradient 2 A^T (A theta - t) is zero where A^T A theta = A^T t: F linear equations"
+        " with F unknowns.",
+        "`torch.linalg.solve(matrix, right_side)` solves them; the matrix is `A.T @ A`, and the"
+        " right side ...",
     ),
     returns=("theta",),
     cases=(

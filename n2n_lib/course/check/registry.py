@@ -2,7 +2,7 @@
 
 An exercise is written once, as its solution:
 
-    @exercise(topic="activations", title="...", hint="...", returns=("grad_input",), cases=(...))
+    @exercise(topic="activations", title="...", hints=(...), returns=("grad_input",), cases=(...))
     def relu_backward(grad_output, output):
         '''Check ``relu_backward(grad_output, output) -> grad_input``. ...'''
         return grad_output * (output > 0)
@@ -29,7 +29,7 @@ function of the module, `use`; what this returns is judged:
     @exercise(
         topic="gradients",
         title="...",
-        hint="...",
+        hints=("...", "...", "..."),
         returns=("output", "grad_input", "grad_weight"),
         cases=(Case("...", {"x": ..., "weight": ..., "grad_output": ...}),),
         use=forward_and_backward,
@@ -50,7 +50,7 @@ function of the module, `use`; what this returns is judged:
 The text of a mistake is the body of the class below its docstring. The arguments reach `use` in
 float64 when the solution gives the expected values, so tensors that ``__init__`` makes are best
 replaced by arguments, as above. What a later call may overwrite has to be cloned by `use`. In the
-lesson one cell holds the class, with the hint at the end of its docstring and a region
+lesson one cell holds the class, with a region
 ``### BEGIN SOLUTION`` ... ``### END SOLUTION`` inside each method that the student writes; bases
 are imported in an earlier cell. `use` serves also a function that needs something around it: one
 that returns a network, say, which `use` runs on a batch.

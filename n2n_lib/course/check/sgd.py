@@ -27,9 +27,12 @@ def _xavier_case(name: str, *shape: int) -> Case:
 @exercise(
     topic="sgd",
     title="Standard deviation of Xavier's initial weights",
-    hint=(
-        "fan_in = in * kH * kW, fan_out = out * kH * kW, and the variance is "
-        "2 / (fan_in + fan_out); the standard deviation is its square root."
+    hints=(
+        "How many values does one output see, and how many outputs does one input reach? The "
+        "variance is made from these two numbers.",
+        "fan_in = in_channels * kH * kW, fan_out = out_channels * kH * kW, and the variance is "
+        "2 / (fan_in + fan_out). The standard deviation is its root.",
+        "`out_channels, in_channels, height, width = shape`, and a root is `** 0.5`.",
     ),
     returns=("std",),
     cases=(
@@ -160,9 +163,12 @@ def _sgd_case(name: str, lr: float, *shapes: tuple[int, ...], dtype=torch.float6
 @exercise(
     topic="sgd",
     title="One step of gradient descent",
-    hint=(
-        "For each pair take `parameter -= lr * gradient`: `-=` writes into the tensor that the "
-        "network uses, while `parameter = parameter - ...` only gives a new tensor the old name."
+    hints=(
+        "The network holds the tensors. Does your step write into these, or does it make others?",
+        "Each parameter loses lr times its gradient, in place: the value in the tensor changes,"
+        " and the tensor stays the same one. The gradient stays as it is.",
+        "`for parameter, grad in params:` and in it a method with `_` at its end, as "
+        "`parameter.sub_(...)`.",
     ),
     returns=("parameter",),
     in_place=lambda params, lr: tuple(parameter for parameter, _ in params),
@@ -313,9 +319,12 @@ sgd_step.mistakes = (
 @exercise(
     topic="sgd",
     title="The learning rate from which on a parabola diverges",
-    hint=(
-        "A step multiplies the distance by 1 - lr * a, which has to stay above -1: 1 - lr * a = -1 "
-        "gives lr = 2 / a."
+    hints=(
+        "By what factor does one step multiply the distance from the best weight? It may be "
+        "negative.",
+        "The factor is 1 - lr * a. The distance shrinks while its absolute value is below 1; "
+        "with lr growing it reaches -1 at last.",
+        "Solve `1 - lr * curvature == -1` for `lr`.",
     ),
     returns=("rate",),
     cases=(
@@ -399,9 +408,13 @@ def _path_case(name: str, curvature: float, best: float, w: float, lr: float, st
 @exercise(
     topic="sgd",
     title="What a loop without zero_grad does",
-    hint=(
-        "total = 0.0 before the loop; in each step first total += curvature * (w - best), then "
-        "w -= lr * total, and append w to the list, which begins with the first w."
+    hints=(
+        "What is in the gradient in the second step, if nobody has cleared it after the first?",
+        "Keep the sum of all gradients, 0 at first. In each step add curvature * (w - best) of "
+        "the present w to it, then take lr times the sum away from w. The path begins with the "
+        "first w.",
+        "In the loop: `total += curvature * (w - best)`, then `w -= lr * total`, and "
+        "`path.append(w)`; before it `path, total = [w], 0.0`.",
     ),
     returns=("path",),
     use=use_path,
@@ -533,10 +546,14 @@ def _train_case(
 @exercise(
     topic="sgd",
     title="The training loop",
-    hint=(
-        "Two loops: over the epochs, and inside over rows in order[epoch].split(batch). In each "
-        "step: loss = criterion(network(inputs[rows]), targets[rows]), then optimiser.zero_grad(), "
-        "criterion.backward(), optimiser.step(), and append loss.item() to the list."
+    hints=(
+        "Backward adds to gradients, and a step uses them. What must happen in each step before"
+        " backward, and what after it?",
+        "A loop over the epochs, and in it one over the batches of rows in order[epoch]. In "
+        "each: the loss of these rows, clear the gradients, backward, step, and keep the loss "
+        "as a float.",
+        "`for rows in order[epoch].split(batch):` and `loss = criterion(network(inputs[rows]), "
+        "targets[rows])`, then `optimiser.zero_grad()`, `criterion.backward()`, ...",
     ),
     returns=("trained parameters", "losses"),
     use=use_train,
@@ -681,10 +698,13 @@ def _sweep_case(name: str, rates: list[float], losses: list[float]) -> Case:
 @exercise(
     topic="sgd",
     title="A learning rate out of a sweep",
-    hint=(
-        "lowest is the smallest of the losses that are not nan (math.isnan). The floor are the "
-        "rates whose loss is at most 1.2 * lowest. Return the root of the product of its first and "
-        "its last rate."
+    hints=(
+        "Which losses are good enough to belong to the floor? And where is the middle between "
+        "0.1 and 10 on a logarithmic axis?",
+        "The floor is all rates whose loss is at most 1.2 times the lowest that is not nan. The"
+        " middle of its first and its last rate in logarithms is the root of their product.",
+        "`floor = [rate for rate, loss in zip(rates, losses) if loss <= 1.2 * lowest]`, and the"
+        " middle of a and b is `(a * b) ** 0.5`; `math.isnan` finds the nan.",
     ),
     returns=("rate",),
     cases=(

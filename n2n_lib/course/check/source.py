@@ -176,7 +176,7 @@ def _blocks(cell: str, statement: ast.stmt) -> list[Block]:
 
 
 def _without_hint(text: str) -> str:
-    """Cut the hint off the docstring of an exercise."""
+    """Cut the hint off the docstring of an exercise: students have notebooks that held one."""
     statement = ast.parse(text).body[0]
     if not isinstance(statement, (ast.FunctionDef, ast.ClassDef)) or not ast.get_docstring(
         statement

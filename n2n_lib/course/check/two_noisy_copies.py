@@ -19,9 +19,14 @@ def _constant_case(name: str, k: int, r: int, dtype: torch.dtype = torch.float64
 @exercise(
     topic="two_noisy_copies",
     title="The squared error of a constant, and where it is smallest",
-    hint=(
+    hints=(
+        "Draw the squared error over the constant: it is a parabola. What is its slope at the "
+        "lowest point, and is that point one of the guesses? Answer with the readings alone.",
         "errors[k] is the mean over r of (guesses[k] - readings[r]) ** 2. best is where the "
-        "derivative 2 * mean of (a - readings[r]) is zero, and lift is the squared error there."
+        "derivative, 2 * mean of (a - readings[r]), is zero, and lift is the squared error of "
+        "that constant.",
+        "`guesses[:, None] - readings` is (K, R); its square has its mean over `dim=1`. best "
+        "needs one method of `readings`, and lift is `(readings - best).square()...`.",
     ),
     returns=("errors", "best", "lift"),
     cases=(
@@ -162,10 +167,14 @@ def _terms_case(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.fl
 @exercise(
     topic="two_noisy_copies",
     title="The three terms of the error against a noisy target",
-    hint=(
-        "With the error d = output - clean and the noise e = target - clean the difference "
-        "output - target is d - e. Square it: d * d - 2 * d * e + e * e. Return the mean of each "
-        "of the three, with its factor and its sign."
+    hints=(
+        "Output and target differ for two reasons: the output is not the clean image, and the "
+        "target is noisy. Name the two differences before you square.",
+        "With the error d = output - clean and the noise e = target - clean, output - target is"
+        " d - e. Its square is d * d - 2 * d * e + e * e; take the mean of each of the three, "
+        "with its factor and its sign.",
+        "`error, noise = output - clean, target - clean`, and then the middle one is `-2 * "
+        "(error * noise).mean()`.",
     ),
     returns=("clean_error", "middle", "noise_power"),
     cases=(
@@ -285,9 +294,13 @@ def _psnr_case(
 @exercise(
     topic="two_noisy_copies",
     title="PSNR, as a mean over images",
-    hint=(
+    hints=(
+        "What comes first, the logarithm or the mean over the images? The title of the exercise"
+        " says it: each image has a PSNR of its own.",
         "First one mean squared error for each image, a mean over its C * H * W values. Then "
-        "-10 * log10 of each. At last the mean over the images."
+        "-10 * log10 of each. At last the mean over the images.",
+        "`(output - target).square().mean(dim=(1, 2, 3))` has one error for each image; a "
+        "tensor has the method `log10()`.",
     ),
     returns=("psnr",),
     cases=(
@@ -398,10 +411,14 @@ def _copies_case(
 @exercise(
     topic="two_noisy_copies",
     title="The mean of the second copies of like patches",
-    hint=(
-        "(first - patch) is (M, C, s, s): square it and add up each patch, flatten(1) and sum(1), "
-        "which gives M distances. argsort lists the indices from the smallest distance on; average "
-        "second at the first `count` of them."
+    hints=(
+        "Which copies may choose the patches, and which may be averaged? If the same noise does"
+        " both, the choice follows the noise.",
+        "The squared distance of patch from each first copy is a sum over C * s * s values: M "
+        "distances. Take the indices of the count smallest, and average the second copies that "
+        "stand there.",
+        "`(first - patch).square().flatten(1).sum(1)` has M distances; `argsort()` lists their "
+        "indices from the smallest on, and `second[...]` takes a tensor of indices.",
     ),
     returns=("mean",),
     cases=(

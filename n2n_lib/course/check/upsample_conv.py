@@ -63,10 +63,15 @@ def _case(
 @exercise(
     topic="upsampling",
     title="Upsampling, built from your own functions",
-    hint=(
-        "forward: upsample_forward, then conv2d_forward with stride 1; keep the large picture. "
-        "backward: its windows are unfold(large, (kH, kW), padding=...); add to both gradients; "
-        "conv2d_input_grad with the size of the large picture, then upsample_backward."
+    hints=(
+        "Two steps forward, and the same two backward in reverse. Which of the two pictures, "
+        "small or large, has the convolution seen?",
+        "forward: enlarge, keep the large picture, convolve with stride 1. backward: windows of"
+        " the large picture for the weight, both gradients added to; then the gradient of the "
+        "large picture, and the sums over blocks.",
+        "`windows = unfold(self.large, self.weight.shape[2:], padding=self.padding)`; "
+        "`conv2d_input_grad` gets `self.large.shape[2:]`, and what it returns goes into "
+        "`upsample_backward`.",
     ),
     returns=("output", "grad_x", "weight_grad", "bias_grad"),
     axes=("image", "channel", "row", "column"),

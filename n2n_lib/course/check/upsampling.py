@@ -21,9 +21,12 @@ def _upsample_case(
 @exercise(
     topic="upsampling",
     title="Copy every pixel into a block",
-    hint=(
-        "Output pixel (i, j) is input pixel (i // scale, j // scale). repeat_interleave copies "
-        "each entry of a dimension next to itself; do it for the rows and for the columns."
+    hints=(
+        "From which small pixel does row 0 of the large picture come, from which row 1? Which "
+        "operation on whole numbers says so?",
+        "Large pixel (i, j) is small pixel (i // scale, j // scale): every row stands scale "
+        "times below itself, and every column scale times beside itself.",
+        "`x.repeat_interleave(scale, dim=2)` does it for the rows; the columns are dimension 3.",
     ),
     returns=("output",),
     axes=("image", "channel", "row", "column"),
@@ -126,10 +129,13 @@ def _backward_case(
 @exercise(
     topic="upsampling",
     title="Sum every block of gradients",
-    hint=(
-        "An input pixel was copied into a block of scale x scale pixels, so its gradient is the "
-        "sum over that block. View grad_output as (N, C, H, scale, W, scale) and sum over the two "
-        "dimensions of size scale."
+    hints=(
+        "How often was a small pixel copied? What does a number get that stands in several "
+        "places of the output?",
+        "The gradient of a small pixel is the sum of grad_output over its block. As (N, C, H, "
+        "s, W, s) the picture has two dimensions that count inside a block: sum over them.",
+        "`grad_output.unflatten(2, (-1, scale))` is (N, C, H, s, s W); split the columns, now "
+        "dimension 4, in the same way, then `.sum((3, 5))`.",
     ),
     returns=("grad_input",),
     axes=("image", "channel", "row", "column"),
@@ -248,9 +254,12 @@ def _stamp_case(
 @exercise(
     topic="upsampling",
     title="Stamps that overlap, in one row",
-    hint=(
-        "The last pixel's stamp starts at (L - 1) * stride and is k long: that gives the size. "
-        "Pixel i adds x[i] times the whole weight to the k places from i * stride on."
+    hints=(
+        "Draw two stamps of length 3 that are 2 places apart. Where does each begin, where does"
+        " the last one end, and what stands where they overlap?",
+        "Stamp i begins at i * stride and is k long, so the row has (L - 1) * stride + k "
+        "places. Pixel i adds x[i] times the whole weight to its k places.",
+        "`output[i * stride : i * stride + k] += x[i] * weight`, into zeros of the dtype of x.",
     ),
     returns=("output",),
     axes=("place",),
