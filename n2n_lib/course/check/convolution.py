@@ -311,6 +311,7 @@ def _conv_case(
         _conv_case("one channel, one image", (1, 1, 4, 4), (1, 2, 2)),
         _conv_case("3 images, 2 channels in and out", (3, 2, 4, 5), (2, 3, 3)),
         _conv_case("window not square", (2, 3, 5, 4), (2, 2, 3)),
+        _conv_case("as many outputs as places", (1, 2, 3, 3), (4, 2, 2)),
         _conv_case("stride 2", (1, 2, 7, 9), (4, 3, 3), stride=2),
         _conv_case("padding 1", (2, 2, 4, 3), (3, 3, 3), padding=1),
         _conv_case("stride 2, padding 2, float32", (2, 3, 5, 6), (4, 2, 3), 2, 2, torch.float32),

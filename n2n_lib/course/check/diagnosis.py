@@ -111,7 +111,7 @@ class Diagnosis:
         if known := known_mistakes(self.exercise, self.outcomes, effects=True):
             return Explanation("known", _either(known))
         if not self.wrong:
-            if text := self._ready_made() or self._copied_or_looped():
+            if text := self._ready_made() or self._by_wrong_means():
                 return Explanation("forbidden", text)
             return Explanation("changed", self._changed(changed))
         kind, text = next(
@@ -155,13 +155,19 @@ class Diagnosis:
             "write it with these."
         )
 
-    def _copied_or_looped(self) -> str | None:
+    def _by_wrong_means(self) -> str | None:
         """Explain right numbers that came about as the exercise does not allow."""
         if any(outcome.seen.copied for outcome in self.outcomes):
             return (
                 "The numbers are right, but they are a copy: the result has to be a view, which "
                 f"shares the memory of {self.exercise.view_of}. Does `contiguous`, `clone`, "
                 "`reshape` or an index copy them?"
+            )
+        if any(outcome.seen.moved for outcome in self.outcomes):
+            return (
+                "The numbers are right, but a tensor that was given lies elsewhere in memory now, "
+                "and nobody else who holds it sees the change. Write into it, with `add_`, `copy_` "
+                "or `[...] =`, and leave `.data =` alone."
             )
         if not self.exercise.loops and any(outcome.seen.loops for outcome in self.outcomes):
             return (

@@ -485,16 +485,14 @@ class _Cubic:
 
     Its central differences depend on the step, and each slope on all entries.
 
-    It may be called with a tensor, or without an argument: then it reads `x`, so that both ways of
-    writing the exercise work.
+    It takes nothing and reads `x`.
     """
 
     x: Tensor
     coefficients: Tensor
 
-    def __call__(self, x: Tensor | None = None) -> Tensor:
-        z = self.x if x is None else x
-        return (self.coefficients * (z + 1)).sum() ** 3 / 3
+    def __call__(self) -> Tensor:
+        return (self.coefficients * (self.x + 1)).sum() ** 3 / 3
 
 
 def _numerical_case(name: str, shape: tuple[int, ...], step: float) -> Case:
@@ -535,9 +533,8 @@ def numerical_gradient(function: Callable[[], Tensor], x: Tensor, step: float) -
     ----------
     function : callable
         The student's, which takes a scalar function, a float64 tensor ``x`` of any shape and a
-        step, and returns the central differences, of the shape of ``x``. The scalar function may
-        be called as ``function()``, when it reads ``x``, or as ``function(other)``. ``x`` must be
-        as it was afterwards.
+        step, and returns the central differences, of the shape of ``x``. The scalar function takes
+        nothing and reads ``x``, which must be as it was afterwards.
     """
     flat, gradient = x.view(-1), torch.zeros_like(x)
     for k in range(flat.numel()):

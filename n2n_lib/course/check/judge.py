@@ -155,7 +155,7 @@ def judge_calls(exercise: Exercise, function: Callable[..., Any]) -> Verdict:
 
 
 def _is_allowed(exercise: Exercise, seen: Seen) -> bool:
-    return not (seen.used or seen.copied or (seen.loops and not exercise.loops))
+    return not (seen.used or seen.copied or seen.moved or (seen.loops and not exercise.loops))
 
 
 def _rounded(outcomes: list[Outcome]) -> str:

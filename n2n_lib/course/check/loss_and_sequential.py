@@ -19,8 +19,12 @@ from n2n_lib.framework.module import Module
 from n2n_lib.framework.upsampling import Upsampling
 
 
-def _mse_case(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Case:
+def _mse_case(
+    name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float64, *, equal: int = 0
+) -> Case:
+    """Make a case where the first few values of the output are their targets."""
     arguments = {"output": values(shape, 20, dtype), "target": values(shape, 21, dtype)}
+    arguments["target"].view(-1)[:equal] = arguments["output"].view(-1)[:equal]
     sizes = {
         "the batch size N": shape[0],
         "the number of all values M": math.prod(shape),
@@ -33,6 +37,8 @@ _MSE_CASES = (
     _mse_case("one value", (1, 1, 1, 1)),
     _mse_case("one image", (1, 3, 2, 2)),
     _mse_case("batch of 4", (4, 2, 3, 2)),
+    _mse_case("some targets are met", (2, 1, 3, 2), equal=3),
+    _mse_case("rows of numbers", (3, 5)),
     _mse_case("float32", (3, 3, 2, 4), torch.float32),
 )
 
@@ -248,7 +254,7 @@ class _Matrix(Module):
     """Multiply every row by a matrix ``(I, O)``: a small module whose order in a chain matters.
 
     It has been run forwards once, and refuses a second backward, in which a module with parameters
-    would add to their gradients again.
+    would add to their gradients again, and to have its gradients cleared.
     """
 
     def __init__(self, matrix: Tensor) -> None:
@@ -263,12 +269,19 @@ class _Matrix(Module):
         self.ran = False
         return grad_output @ self.matrix.T
 
+    def zero_grad(self) -> None:
+        raise RuntimeError("what is in these gradients is still needed")
 
-def _chain_case(name: str, *widths: int, dtype: torch.dtype = torch.float64) -> Case:
+
+def _chain_case(
+    name: str, *widths: int, dtype: torch.dtype = torch.float64, grad: float = 1.0
+) -> Case:
     """A chain that has run forwards: the first width is that of the input."""
     shapes = zip(widths[:-1], widths[1:], strict=True)
     modules = [_Matrix(values(shape, 22 + index, dtype)) for index, shape in enumerate(shapes)]
-    return Case(name, {"modules": modules, "grad_output": values((2, widths[-1]), 30, dtype)})
+    return Case(
+        name, {"modules": modules, "grad_output": grad * values((2, widths[-1]), 30, dtype)}
+    )
 
 
 @exercise(
@@ -288,6 +301,7 @@ def _chain_case(name: str, *widths: int, dtype: torch.dtype = torch.float64) -> 
         _chain_case("four modules", 3, 3, 3, 3, 3),
         _chain_case("shapes that change, float32", 2, 4, 3, 5, dtype=torch.float32),
         _chain_case("no module", 3),
+        _chain_case("a gradient of zeros", 2, 4, 3, grad=0.0),
     ),
     errors=(
         (
@@ -303,6 +317,11 @@ def _chain_case(name: str, *widths: int, dtype: torch.dtype = torch.float64) -> 
         (
             "UnboundLocalError",
             "With no module the loop does not run: then the result is grad_output.",
+        ),
+        (
+            "is still needed",
+            "Backward adds to the gradients of the parameters: who clears them is the optimiser, "
+            "once a step, and not the chain.",
         ),
         (
             "has been run backwards already",

@@ -65,9 +65,18 @@ ERRORS = (
 
 
 def _momentum_case(
-    name: str, lr: float, momentum: float, *shapes: tuple[int, ...], dtype=torch.float64
+    name: str,
+    lr: float,
+    momentum: float,
+    *shapes: tuple[int, ...],
+    dtype: torch.dtype = torch.float64,
+    moving: bool = True,
 ) -> Case:
-    arguments = {"params": _pairs(shapes, dtype), "velocities": _memory(shapes, dtype, 80)}
+    """Make a case with velocities, or with zeros as before the first step."""
+    velocities = _memory(shapes, dtype, 80)
+    if not moving:
+        velocities = [torch.zeros_like(velocity) for velocity in velocities]
+    arguments = {"params": _pairs(shapes, dtype), "velocities": velocities}
     return Case(name, arguments | {"lr": lr, "momentum": momentum})
 
 
@@ -88,7 +97,8 @@ def _momentum_case(
     cases=(
         _momentum_case("one number", 0.5, 0.9, (1,)),
         _momentum_case("weight and bias", 0.1, 0.8, (4, 3, 2, 2), (4,)),
-        _momentum_case("three parameters", 2.0, 0.5, (2, 3), (3,), (5, 1)),
+        _momentum_case("three parameters", 2.0, 0.5, (2, 3), (3,), ()),
+        _momentum_case("the first step", 0.2, 0.9, (3, 2), (2,), moving=False),
         _momentum_case("float32", 0.25, 0.7, (2, 2), (2,), dtype=torch.float32),
     ),
     errors=ERRORS,
@@ -370,7 +380,8 @@ best_momentum.mistakes = (
     cases=(
         _momentum_case("one number", 0.5, 0.9, (1,)),
         _momentum_case("weight and bias", 0.1, 0.8, (4, 3, 2, 2), (4,)),
-        _momentum_case("three parameters", 2.0, 0.5, (2, 3), (3,), (5, 1)),
+        _momentum_case("three parameters", 2.0, 0.5, (2, 3), (3,), ()),
+        _momentum_case("the first step", 0.2, 0.9, (3, 2), (2,), moving=False),
         _momentum_case("float32", 0.25, 0.7, (2, 2), (2,), dtype=torch.float32),
     ),
     errors=ERRORS,
@@ -703,7 +714,7 @@ def _adam_case(
     cases=(
         _adam_case("first step", 1, 0.5, (0.9, 0.99), 0.01, (3,)),
         _adam_case("weight and bias", 3, 0.1, (0.8, 0.95), 0.2, (4, 3, 2, 2), (4,)),
-        _adam_case("three parameters", 7, 2.0, (0.5, 0.9), 0.1, (2, 3), (3,), (5, 1)),
+        _adam_case("three parameters", 7, 2.0, (0.5, 0.9), 0.1, (2, 3), (3,), ()),
         _adam_case("float32", 2, 0.25, (0.7, 0.9), 0.1, (2, 2), (2,), dtype=torch.float32),
     ),
     errors=(

@@ -134,12 +134,15 @@ def watched(
     arguments : dict
         Of a case.
     """
+    places = [(tensor, tensor.data_ptr()) for _, tensor in tensors_in(arguments)]
     with Watch(allowed, exercise) as watch:
         returned = function(*arguments.values())
     given_single = any(value.dtype == torch.float32 for _, value in tensors_in(arguments))
     seen = replace(watch.seen, single=watch.seen.single and not given_single)
     if exercise.view_of and not _is_view_of(returned, arguments[exercise.view_of]):
         seen = replace(seen, copied=True)
+    if any(tensor.data_ptr() != place for tensor, place in places):
+        seen = replace(seen, moved=True)
     return returned, seen
 
 

@@ -177,6 +177,7 @@ def _sgd_case(name: str, lr: float, *shapes: tuple[int, ...], dtype=torch.float6
         _sgd_case("one number", 0.5, (1,)),
         _sgd_case("weight and bias", 0.1, (4, 3, 2, 2), (4,)),
         _sgd_case("three parameters", 2.0, (2, 3), (3,), (5, 1)),
+        _sgd_case("a parameter without dimensions", 0.3, (), (2,)),
         _sgd_case("float32", 0.25, (2, 2), (2,), dtype=torch.float32),
     ),
     errors=(

@@ -83,12 +83,15 @@ class Seen:
         Whether there is a loop in its code.
     copied : bool
         Whether the result does not share the memory of the argument that it should be a view of.
+    moved : bool
+        Whether a tensor among the arguments lies elsewhere in memory afterwards.
     """
 
     used: tuple[str, ...] = ()
     single: bool = False
     loops: bool = False
     copied: bool = False
+    moved: bool = False
 
 
 class Watch:

@@ -319,7 +319,8 @@ def _kill(process: subprocess.Popen) -> None:
 
 
 def _seen(said: Noticed) -> Seen:
-    return Seen(tuple(map(plain, said.used)), said.single, said.loops, said.copied)
+    used = tuple(map(plain, said.used))
+    return Seen(used, said.single, said.loops, said.copied, said.moved)
 
 
 def _error(said: Raised) -> Exception:

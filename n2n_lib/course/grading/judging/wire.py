@@ -80,6 +80,7 @@ class Noticed(Struct):
     single: bool
     loops: bool
     copied: bool
+    moved: bool
 
 
 class Answer(Struct):

@@ -243,13 +243,13 @@ def _watched(exercise: Exercise, allowed: list[str]) -> Callable[..., tuple[Any,
         given = dict(zip(names, arguments, strict=True))
         returned, seen = watched(exercise, allowed, function, given)
         used = [name[:200] for name in seen.used[:100]]
-        return returned, Noticed(used, seen.single, seen.loops, seen.copied)
+        return returned, Noticed(used, seen.single, seen.loops, seen.copied, seen.moved)
 
     return watch
 
 
 def _unwatched(function: Any, *arguments: Any) -> tuple[Any, Noticed]:
-    return function(*arguments), Noticed([], False, False, False)
+    return function(*arguments), Noticed([], False, False, False, False)
 
 
 def _call(function: Any, arguments: list, pieces: list) -> dict:
