@@ -129,8 +129,8 @@ def make_edition(
     library : bool
         Whether to write `n2n_lib` and what it is installed with, too, so that the folder can be
         handed out by itself. Both are looked for beside `source`, or in it if it is an edition;
-        lessons of an installed package bring that package along. A folder that got the library
-        once gets it with every update.
+        an installed package gives its own to lessons that have none beside them. A folder that got
+        the library once gets it with every update.
     install_from : str, optional
         What the first cell of each lesson installs where the library is missing, see `first_cell`.
 
@@ -306,7 +306,7 @@ def _is_of_library(name: str) -> bool:
 def _has_library(source: Path) -> bool:
     if (source / EDITION).is_file():
         return (source / LIBRARY).is_file()
-    return (_package_beside(source) / "__init__.py").is_file()
+    return (_around_lessons(source)[1] / "__init__.py").is_file()
 
 
 def _unrun(path: Path) -> NotebookNode:
@@ -394,13 +394,21 @@ def _notebook(lesson: NotebookNode) -> bytes:
 # ---------------------------------------------------------------------- what lies beside them
 
 
-def _package_beside(source: Path) -> Path:
-    return PACKAGE if source.resolve() == INSTALLED else source.resolve().parent / "n2n_lib"
+def _around_lessons(source: Path) -> tuple[Path, Path]:
+    """Return the folder of the files `BESIDE`, and that of the library.
+
+    Lessons of an installed package, and copies of them that have no library beside them, have both
+    in that package.
+    """
+    around = source.resolve().parent
+    if INSTALLED.is_dir() and not (around / LIBRARY).is_file():
+        return INSTALLED.parent, PACKAGE
+    return around, around / "n2n_lib"
 
 
 def _files_beside(source: Path, library: bool) -> dict[str, bytes]:
     """Return the other files of the edition by their names in it."""
-    root, package = source.resolve().parent, _package_beside(source)
+    root, package = _around_lessons(source)
     names = {name: root / name for name in BESIDE} if library else {}
     for path in sorted(package.rglob("*")) if library else ():
         if path.is_file() and path.suffix in (".py", ".pth"):
