@@ -25,7 +25,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
 import nbformat
@@ -295,8 +295,12 @@ def _reissued(source: Path, library: bool) -> dict[str, bytes]:
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a name in a manifest, which may come from anybody, stays in its folder."""
-    return ".." not in Path(name).parts and not Path(name).is_absolute()
+    """Whether a name in a manifest, which may come from anybody, stays in its folder.
+
+    A drive or a slash at its front leads out of it on Windows, and so does each kind of slash.
+    """
+    path = PureWindowsPath(name)  # knows both slashes
+    return ".." not in path.parts and not path.anchor
 
 
 def _is_of_library(name: str) -> bool:
@@ -494,7 +498,7 @@ def _remove(folder: Path, name: str, manifest: dict[str, str], changes: Changes)
 
 def _earlier(folder: Path, contents: dict[str, bytes], manifest: dict[str, str]) -> list[str]:
     """Return the lessons of an earlier order that the folder got from us, latest versions first."""
-    names = sorted(set(manifest) - set(contents), reverse=True)
+    names = sorted(filter(_is_inside, set(manifest) - set(contents)), reverse=True)
     return [name for name in names if _stem(name) in SUCCESSORS and (folder / name).is_file()]
 
 
