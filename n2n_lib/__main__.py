@@ -7,29 +7,37 @@ import os
 import sys
 from typing import NoReturn
 
+from n2n_lib.support import interrupts
+
 STOPPED = 130
 """The exit code after Ctrl-C."""
 
 
 def main() -> None:
     """Run the self-test, which needs no package, or else the command line."""
+    interrupts.note()
     with contextlib.suppress(AttributeError):  # a name that the encoding lacks stops nothing
         sys.stdout.reconfigure(errors="replace")
     try:
         if sys.argv[1:2] == ["doctor"]:
             from n2n_lib.course import doctor
 
-            sys.exit(doctor.main(sys.argv[2:]))
+            status = doctor.main(sys.argv[2:])
+            if status == STOPPED:
+                raise KeyboardInterrupt
+            sys.exit(status)
         from n2n_lib import cli  # with all the packages that may be missing
 
         cli.main()
-    except KeyboardInterrupt:  # before the command line could catch it
-        print("n2n: stopped", file=sys.stderr)
-        _stop()
     except SystemExit as end:
         if end.code == STOPPED:
             _stop()
         raise
+    except BaseException as error:
+        if not interrupts.caused(error):
+            raise
+        print("n2n: stopped", file=sys.stderr)
+        _stop()
 
 
 def _stop() -> NoReturn:

@@ -11,6 +11,17 @@ from collections.abc import Sequence
 import typer
 
 from n2n_lib.cli import bench, denoise, doctor, evaluate, grade, lab, notebooks, student, train
+from n2n_lib.support import interrupts
+
+STOPPED = 130
+"""The exit code after Ctrl-C."""
+
+GO_ON = {
+    "train": "; the same command with --resume goes on after its last finished epoch",
+    "grade": "; the same command goes on",
+    "notebooks": "; lessons that ran to their end are saved",
+}
+"""What to say of commands that were stopped, where the next call does not begin anew."""
 
 app = typer.Typer(
     name="n2n",
@@ -32,30 +43,39 @@ app.command()(bench.bench)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
-    stopped = "n2n: stopped; a training goes on with --resume, grading with the same command"
     try:
         status = app(arguments, standalone_mode=False) or 0
-        if status == 130:  # how the command line reports Ctrl-C
-            print(stopped, file=sys.stderr)
-        sys.exit(status)
-    except (ValueError, OSError) as error:
-        print(f"n2n: {error}", file=sys.stderr)
-        sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        print(stopped, file=sys.stderr)
-        sys.exit(130)
+        status = STOPPED
     except Exception as error:
-        if hasattr(error, "format_message"):  # the command line's own, about its arguments
-            message = error.format_message()
-            if message:  # without a command there is none: the help has been shown instead
-                print(f"n2n: {message}{_given(error, arguments)}", file=sys.stderr)
-            sys.exit(2)
+        status = STOPPED if interrupts.caused(error) else _report(error, arguments)
+    if status == STOPPED:  # so the command line, too, reports Ctrl-C
+        print(f"n2n: stopped{_how_to_go_on(arguments)}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _report(error: Exception, arguments: Sequence[str] | None) -> int:
+    """Print a user's mistake, and return the exit code; raise what is none."""
+    if isinstance(error, (ValueError, OSError)):
+        message = str(error)
+    elif hasattr(error, "format_message"):  # the command line's own, about its arguments
+        message = error.format_message()
+        if not message:  # without a command there is none: the help has been shown instead
+            return 2
+        message += _given(error, arguments)
+    else:
         from n2n_lib.denoiser.training import DivergedError
 
         if not isinstance(error, DivergedError):
-            raise  # a bug
-        print(f"n2n: {error}", file=sys.stderr)
-        sys.exit(2)
+            raise error  # a bug
+        message = str(error)
+    print(f"n2n: {message}", file=sys.stderr)
+    return 2
+
+
+def _how_to_go_on(arguments: Sequence[str] | None) -> str:
+    words = sys.argv[1:] if arguments is None else arguments
+    return GO_ON.get(words[0], "") if words else ""
 
 
 def _given(error: Exception, arguments: Sequence[str] | None) -> str:

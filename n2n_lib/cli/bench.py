@@ -63,6 +63,8 @@ def bench(
     if not chosen:
         names = ", ".join(repr(case.name) for case in benchmark.CASES)
         raise UsageError(f"expected --cases to be part of a name out of {names}, got {cases!r}")
+    for path in filter(None, (json_path, plot)):
+        files.check_writable(path.absolute().parent)
     use_threads(threads)
     console, limits = make_console(), benchmark.machine()
     console.print(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +49,9 @@ def lab(
         folder = _edition(folder)
     typer.echo(f"JupyterLab on {folder.resolve()}; Ctrl-C twice ends it")
     options = [] if browser else ["--no-browser"]
-    code = _run([sys.executable, "-m", "jupyterlab", str(folder.resolve()), *options])
+    words = [sys.executable, "-m", "jupyterlab", str(folder.resolve()), *options]
+    with tempfile.TemporaryDirectory(prefix="n2n-lab-", ignore_cleanup_errors=True) as instead:
+        code = _run(words, os.environ | _moved_folders(Path(instead)))
     if code not in (0, -signal.SIGINT, 130):  # the last two: Ctrl-C before it listened for it
         raise UsageError(
             f"JupyterLab ended with exit code {code}; what it said stands above, and n2n doctor "
@@ -55,9 +59,39 @@ def lab(
         )
 
 
-def _run(words: list[str]) -> int:
+def _moved_folders(instead: Path) -> dict[str, str]:
+    """Return the variables that move what Jupyter and IPython keep for themselves to a folder.
+
+    That is what they cannot write to where it is: in a home that is read-only, or missing.
+    """
+    from jupyter_core import paths
+
+    from n2n_lib.support.files import make_writable
+
+    folders = {
+        "JUPYTER_RUNTIME_DIR": paths.jupyter_runtime_dir(),
+        "JUPYTER_DATA_DIR": paths.jupyter_data_dir(),
+        "JUPYTER_CONFIG_DIR": paths.jupyter_config_dir(),
+        "IPYTHONDIR": os.environ.get("IPYTHONDIR") or Path.home() / ".ipython",
+    }
+    moved = {}
+    for variable, folder in folders.items():
+        try:
+            make_writable(folder)
+        except ValueError:
+            moved[variable] = str(instead / variable.lower())
+    if moved:
+        first = folders[next(iter(moved))]
+        typer.echo(
+            f"{first} cannot be written to: Jupyter's settings and history last until it ends, in "
+            f"{instead}"
+        )
+    return moved
+
+
+def _run(words: list[str], env: dict[str, str]) -> int:
     """Run a program to its end. Ctrl-C is for the program, which gets it, too, and asks back."""
-    with subprocess.Popen(words) as program:
+    with subprocess.Popen(words, env=env) as program:
         while True:
             try:
                 return program.wait()

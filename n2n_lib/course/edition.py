@@ -24,7 +24,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
 import nbformat
@@ -127,8 +127,8 @@ def make_edition(
     library : bool
         Whether to write `n2n_lib` and what it is installed with, too, so that the folder can be
         handed out by itself. Both are looked for beside `source`, or in it if it is an edition;
-        lessons of an installed package bring that package along. A folder that got the library
-        once gets it with every update.
+        an installed package gives its own to lessons that have none beside them. A folder that got
+        the library once gets it with every update.
     install_from : str, optional
         What the first cell of each lesson installs where the library is missing, see `first_cell`.
 
@@ -293,8 +293,12 @@ def _reissued(source: Path, library: bool) -> dict[str, bytes]:
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a name in a manifest, which may come from anybody, stays in its folder."""
-    return ".." not in Path(name).parts and not Path(name).is_absolute()
+    """Whether a name in a manifest, which may come from anybody, stays in its folder.
+
+    A drive or a slash at its front leads out of it on Windows, and so does each kind of slash.
+    """
+    path = PureWindowsPath(name)  # knows both slashes
+    return ".." not in path.parts and not path.anchor
 
 
 def _is_of_library(name: str) -> bool:
@@ -304,7 +308,7 @@ def _is_of_library(name: str) -> bool:
 def _has_library(source: Path) -> bool:
     if (source / EDITION).is_file():
         return (source / LIBRARY).is_file()
-    return (_package_beside(source) / "__init__.py").is_file()
+    return (_around_lessons(source)[1] / "__init__.py").is_file()
 
 
 def _unrun(path: Path) -> NotebookNode:
@@ -383,13 +387,21 @@ def _notebook(lesson: NotebookNode) -> bytes:
 # ---------------------------------------------------------------------- what lies beside them
 
 
-def _package_beside(source: Path) -> Path:
-    return PACKAGE if source.resolve() == INSTALLED else source.resolve().parent / "n2n_lib"
+def _around_lessons(source: Path) -> tuple[Path, Path]:
+    """Return the folder of the files `BESIDE`, and that of the library.
+
+    Lessons of an installed package, and copies of them that have no library beside them, have both
+    in that package.
+    """
+    around = source.resolve().parent
+    if INSTALLED.is_dir() and not (around / LIBRARY).is_file():
+        return INSTALLED.parent, PACKAGE
+    return around, around / "n2n_lib"
 
 
 def _files_beside(source: Path, library: bool) -> dict[str, bytes]:
     """Return the other files of the edition by their names in it."""
-    root, package = source.resolve().parent, _package_beside(source)
+    root, package = _around_lessons(source)
     names = {name: root / name for name in BESIDE} if library else {}
     for path in sorted(package.rglob("*")) if library else ():
         if path.is_file() and path.suffix in (".py", ".pth"):
@@ -475,7 +487,7 @@ def _remove(folder: Path, name: str, manifest: dict[str, str], changes: Changes)
 
 def _earlier(folder: Path, contents: dict[str, bytes], manifest: dict[str, str]) -> list[str]:
     """Return the lessons of an earlier order that the folder got from us, latest versions first."""
-    names = sorted(set(manifest) - set(contents), reverse=True)
+    names = sorted(filter(_is_inside, set(manifest) - set(contents)), reverse=True)
     return [name for name in names if _stem(name) in SUCCESSORS and (folder / name).is_file()]
 
 

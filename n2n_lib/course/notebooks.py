@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import matplotlib
 import nbformat
@@ -235,9 +239,7 @@ def run_lesson(lesson: NotebookNode, path: Path, timeout: int) -> None:
             on_cell_execute=lambda cell, cell_index: started.append(cell),
         )
         try:
-            client.execute(cleanup_kc=True, env=_environment(ipython_folder))
-        except AssertionError:  # how nbclient ends when a signal made it stop the kernel
-            raise KeyboardInterrupt from None
+            _execute(client, _environment(ipython_folder))
         except CellExecutionError as error:
             if error.ename == "KeyboardInterrupt":
                 raise KeyboardInterrupt from None
@@ -255,6 +257,34 @@ def run_lesson(lesson: NotebookNode, path: Path, timeout: int) -> None:
 
     for cell in _code_cells(lesson):
         cell.outputs = _merge_streams(cell.outputs)
+
+
+def _execute(client: NotebookClient, env: dict[str, str]) -> None:
+    """Execute the cells, and end the kernel; Ctrl-C ends both in their order.
+
+    In the main thread nbclient would listen for Ctrl-C itself, and close the sockets of the kernel
+    while it still speaks through them.
+    """
+    running: Queue[tuple[asyncio.AbstractEventLoop, asyncio.Task]] = Queue()
+
+    async def work() -> None:
+        running.put((asyncio.get_running_loop(), asyncio.current_task()))
+        try:
+            await client.async_execute(cleanup_kc=True, env=env)
+        finally:
+            if client.km.has_kernel:  # it was stopped before nbclient looked after it
+                await client.km.shutdown_kernel(now=True)
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(lambda: asyncio.run(work()))
+        try:
+            ended.result()
+        except KeyboardInterrupt:
+            client.shutdown_kernel = "immediate"  # asked to end, it would print what it was at
+            loop, task = running.get()
+            with contextlib.suppress(RuntimeError):  # it has just ended by itself
+                loop.call_soon_threadsafe(task.cancel)
+            raise
 
 
 def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:

@@ -7,7 +7,9 @@ import gc
 import multiprocessing
 import platform
 import shutil
+import signal
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -34,7 +36,11 @@ from n2n_lib.framework.optim import SGD
 from n2n_lib.framework.schedules import cosine
 from n2n_lib.framework.torch_twin import torch_twin
 from n2n_lib.framework.upsampling import Upsampling
+from n2n_lib.support import interrupts
 from n2n_lib.support.memory import keep_freed
+
+GRACE = 5
+"""Seconds for a process to tidy up when Ctrl-C ends it."""
 
 OURS = "n2n fast"
 UNFOLD = "n2n unfold"
@@ -364,7 +370,8 @@ def _apart(work: Callable[[], object], name: str) -> object:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(sender, torch.get_num_threads(), work))
-    process.start()
+    with interrupts.kept_from_children():
+        process.start()
     sender.close()
     try:
         return receiver.recv()
@@ -374,11 +381,17 @@ def _apart(work: Callable[[], object], name: str) -> object:
             f"expected a measurement of {name!r}, got none: its process ended with exit code "
             f"{process.exitcode} (below 0: killed by that signal, 9 for want of memory)"
         ) from None
+    except KeyboardInterrupt:
+        process.terminate()
+        process.join(GRACE)
+        process.kill()
+        raise
     finally:
         process.join()
 
 
 def _answer(sender: Connection, threads: int, work: Callable[[], object]) -> None:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # tidied up
     torch.set_num_threads(threads)
     sender.send(work())
 

@@ -111,6 +111,73 @@ def test_ctrl_c_while_packages_are_loaded_is_one_line(package: str, tmp_path):
     assert done.stdout == "" and list(tmp_path.iterdir()) == []
 
 
+TRY_AGAIN = """
+import signal, sys
+class Again:
+    def find_spec(self, name, *rest):
+        if name == "torch":
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise {error} from None
+sys.meta_path.insert(0, Again())
+from n2n_lib.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("error", ["ImportError('once')", "ValueError('1')", "RuntimeError('1')"])
+def test_ctrl_c_that_a_package_made_another_error_of(error: str, tmp_path):
+    """As NumPy and PyTorch do while they are loaded."""
+    done = python(TRY_AGAIN.format(error=error), "train", "--out", tmp_path / "out")
+    assert done.returncode == 130
+    assert done.stderr.startswith("n2n: stopped") and len(done.stderr.splitlines()) == 1
+
+
+LATER = """
+import signal
+from n2n_lib.cli import student
+from n2n_lib.course import edition
+def fail(*arguments, **options):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        {}
+edition.make_edition = fail
+from n2n_lib.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_hides_no_mistake_and_no_bug_that_comes_after_it(tmp_path):
+    done = python(LATER.format("raise ValueError('a mistake')"), "student", tmp_path / "out")
+    assert done.returncode == 2 and done.stderr == "n2n: a mistake\n"
+    done = python(LATER.format("raise AssertionError('a bug')"), "student", tmp_path / "out")
+    assert done.returncode == 1 and "AssertionError: a bug" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "verb, said",
+    [
+        ("train", "n2n: stopped; the same command with --resume goes on"),
+        ("grade", "n2n: stopped; the same command goes on"),
+        ("student", "n2n: stopped\n"),
+        ("denoise", "n2n: stopped\n"),
+        ("doctor", "n2n: stopped\n"),
+    ],
+)
+def test_a_stopped_command_says_how_it_goes_on_if_it_does(verb: str, said: str, tmp_path):
+    words = {
+        "grade": [tmp_path, "--out", tmp_path / "a.csv"],
+        "denoise": ["a.png"],
+        "student": [tmp_path / "s"],
+    }
+    package = {"grade": "psutil", "student": "nbformat", "doctor": "argparse"}.get(verb, "torch")
+    done = python(STOP.format(package), verb, *words.get(verb, []))
+    assert done.returncode == 130
+    assert done.stderr.startswith(said) and len(done.stderr.splitlines()) == 1
+
+
 def test_python_m_n2n_lib(tmp_path):
     """The exit code and the one line reach whoever calls the program."""
     done = subprocess.run(

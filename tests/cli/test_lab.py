@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
     """Stand in an empty folder, and collect the calls of JupyterLab."""
     calls = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab, "_run", lambda words: calls.append(words[1:]) or 0)
+    monkeypatch.setattr(lab, "_run", lambda words, env: calls.append(words[1:]) or 0)
     monkeypatch.setattr(edition, "make_edition", lambda folder: (folder / "a").mkdir(parents=True))
     return calls
 
@@ -53,7 +54,30 @@ def test_the_instructor_s_lessons(opened):
 
 
 def test_a_jupyterlab_that_is_missing_or_fails(opened, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(lab, "_run", lambda words: 1)
+    monkeypatch.setattr(lab, "_run", lambda words, env: 1)
     assert_one_line(run("lab"), "JupyterLab ended with exit code 1", "n2n doctor")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert_one_line(run("lab", "other"), "JupyterLab is not installed", "pip install jupyterlab")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its folders have other places")
+def test_what_jupyter_cannot_write_to_is_elsewhere_until_it_ends(tmp_path: Path, monkeypatch):
+    (tmp_path / "home").touch()  # no folder can be made in it, even by root
+    (tmp_path / "config").mkdir()
+    (tmp_path / "work" / EDITION).parent.mkdir()
+    (tmp_path / "work" / EDITION).touch()
+    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path / "work")
+    environments = []
+    monkeypatch.setattr(lab, "_run", lambda words, env: environments.append(env) or 0)
+    done = well("lab")
+    assert "cannot be written to" in done.out and str(tmp_path / "home") in done.out
+    (env,) = environments
+    assert env["JUPYTER_CONFIG_DIR"] == str(tmp_path / "config")
+    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"):
+        assert str(tmp_path) not in env[name] and not Path(env[name]).parent.exists()
+    monkeypatch.setenv("HOME", str(tmp_path / "config"))
+    assert "cannot be written to" not in well("lab").out and "IPYTHONDIR" not in environments[1]

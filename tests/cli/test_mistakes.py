@@ -87,6 +87,8 @@ BAD = {
     "evaluate --model model.pth --against tv --seed -1": ("--seed", "got -1"),
     "evaluate --model missing.pth --against tv": ("missing.pth", "no such file"),
     "bench --cases nothing": ("--cases", "got 'nothing'"),
+    "bench --json missing/a.json": ("folder that can be written to", "missing"),
+    "bench --plot missing/a.png": ("folder that can be written to", "missing"),
     "train --out file": ("folder", "file"),
     "train --out file/out": ("folder", "out"),
     "denoise good.png --model model.pth --out file": ("folder", "file"),

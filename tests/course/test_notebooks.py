@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from notebook_files import code_cells, write
@@ -209,7 +210,8 @@ def test_lessons_run_in_order_and_those_before_a_failure_are_saved(tmp_path: Pat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
-def test_an_interrupted_run_stops_and_leaves_the_old_file(tmp_path: Path):
+@pytest.mark.parametrize("moment", ["the kernel starts", "a cell runs"])
+def test_an_interrupted_run_stops_and_leaves_the_old_file(tmp_path: Path, moment: str):
     path = write(tmp_path / "01_slow.ipynb", "import time\nopen('on', 'w').close()\ntime.sleep(60)")
     before = path.read_bytes()
     code = (
@@ -221,14 +223,19 @@ def test_an_interrupted_run_stops_and_leaves_the_old_file(tmp_path: Path):
         cwd=ROOT,
         start_new_session=True,  # a terminal, too, sends Ctrl-C to a whole group of processes
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "on").exists() and time.monotonic() < deadline:
+    deadline, kernels = time.monotonic() + 30, []
+    while time.monotonic() < deadline:
+        kernels = psutil.Process(process.pid).children()
+        if (tmp_path / "on").exists() or (kernels and moment == "the kernel starts"):
+            break
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.communicate(timeout=30)[0] == "interrupted\n"
+    out, err = process.communicate(timeout=30)
+    assert out == "interrupted\n" and "Traceback" not in err
+    assert kernels and not any(kernel.is_running() for kernel in kernels)
     assert path.read_bytes() == before
 
 

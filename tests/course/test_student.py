@@ -570,7 +570,11 @@ def test_what_somebody_worked_in_is_not_handed_on(course, tmp_path: Path):
     assert not (tmp_path / "mine").exists()
 
 
-@pytest.mark.parametrize("name", ["../01_a.ipynb", "/tmp/01_a.ipynb"])
+@pytest.mark.parametrize(
+    "name",
+    ["../01_a.ipynb", "/tmp/01_a.ipynb", "..\\01_a.ipynb", "a/..\\../01_a.ipynb", "C:01_a.ipynb"]
+    + ["C:\\01_a.ipynb", "\\01_a.ipynb", "\\\\server\\share\\01_a.ipynb"],
+)
 def test_an_edition_has_no_files_elsewhere(course, tmp_path: Path, name: str):
     _, student = course
     manifest = json.loads((student / record.EDITION).read_text())

@@ -89,6 +89,23 @@ def test_an_edition_comes_out_of_the_wheel(installed: dict[str, str], tmp_path: 
     assert library == {p.name for end in ("py", "pth") for p in ROOT.glob(f"n2n_lib/**/*.{end}")}
 
 
+def test_copies_of_the_installed_lessons_are_handed_out_with_the_installed_library(
+    installed: dict[str, str], tmp_path: Path
+):
+    n2n(installed, tmp_path, "student", "before.zip")
+    copy = "from n2n_lib.course.notebooks import own_lessons; own_lessons()"
+    call([sys.executable, "-P", "-c", copy], tmp_path, installed)
+    (tmp_path / "notebooks" / NOTEBOOKS[-1]).unlink()  # so that one sees which are handed out
+    n2n(installed, tmp_path, "student", "after.zip")
+    contents = []
+    for name in ("before", "after"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip") as file:
+            contents.append({n.removeprefix(f"{name}/"): file.read(n) for n in file.namelist()})
+    before, after = contents
+    del before[NOTEBOOKS[-1]], before[".edition.json"], after[".edition.json"]
+    assert after == before and "n2n_lib/__init__.py" in after
+
+
 def test_installed_lessons_are_copied_before_they_are_run(
     installed: dict[str, str], tmp_path: Path
 ):

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 
 import pytest
+from commands import ROOT
 
 from n2n_lib.denoiser import bench
 from n2n_lib.denoiser.bench import CHANNELS_LAST, OURS, PLAIN, UNFOLD, Case, Result, measure, work
@@ -86,3 +92,40 @@ def test_a_full_run_and_its_twin_in_pytorch_end_alike():
     assert runs[0].psnr_noisy == runs[1].psnr_noisy
     assert abs(runs[0].psnr - runs[1].psnr) < 0.05
     assert all(run.seconds > 0 for run in runs)
+
+
+APART = """
+from functools import partial
+from n2n_lib.denoiser.bench import _apart
+if __name__ == "__main__":
+    open("begins", "w").close()
+    work = partial(exec, "import time; open('works', 'w').close(); time.sleep(60)")
+    try:
+        _apart(work, "slow")
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+@pytest.mark.parametrize("moment", ["begins", "works"])
+def test_an_interrupted_measurement_ends_in_silence(moment: str, tmp_path: Path):
+    (tmp_path / "apart.py").write_text(APART)
+    process = subprocess.Popen(
+        [sys.executable, "apart.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        start_new_session=True,  # a terminal, too, sends Ctrl-C to a whole group of processes
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / moment).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    started = time.monotonic()
+    assert process.communicate(timeout=30) == ("interrupted\n", "")
+    assert time.monotonic() - started < 10

@@ -16,8 +16,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, TimeoutError, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from pathlib import Path
 
 import psutil
@@ -32,6 +30,7 @@ from n2n_lib.course.grading.judging.leftovers import remove_leftovers, temporary
 from n2n_lib.course.grading.judging.marking import grade_submission
 from n2n_lib.course.grading.judging.rights import hide_memory
 from n2n_lib.course.grading.tasks import Assignment, read_assignments
+from n2n_lib.support import interrupts
 
 MEMORY = 2**30
 """Bytes that a judge may take beyond what it has at its start (Linux)."""
@@ -123,7 +122,7 @@ class Judges:
         self, students: Sequence[HandedIn], known: Mapping[str, str]
     ) -> Iterator[tuple[HandedIn, Grade | Exception | None]]:
         """Yield what becomes of each student: a grade, None if nothing is new, or a failure."""
-        with _without_interrupts():
+        with interrupts.kept_from_children():
             futures: dict[Future, HandedIn] = {
                 self._pool.schedule(
                     _grade, (student, known.get(student.name)), timeout=self._seconds
@@ -157,23 +156,6 @@ def _result(future: Future) -> Grade | Exception | None:
         return from_line(line)
     except Exception as error:
         return error
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C from the processes and threads that are started: it is this process that stops.
-
-    They inherit which signals are blocked, and the processes those that the threads start.
-    """
-    if os.name == "nt":
-        yield
-        return
-    resource_tracker.ensure_running()  # it would unblock the signals again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # ------------------------------------------------------------------------ in the judge's process

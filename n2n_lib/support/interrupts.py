@@ -1,0 +1,65 @@
+"""Whether Ctrl-C was pressed, also where a package made another exception of it.
+
+This file imports the standard library alone: it is there before any package is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_noted: list[int] = []
+
+
+def note() -> None:
+    """Remember every Ctrl-C from now on, which raises KeyboardInterrupt as before."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody ignores it
+        signal.signal(signal.SIGINT, _note)
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    _noted.append(number)
+    signal.default_int_handler(number, frame)
+
+
+def caused(error: BaseException) -> bool:
+    """Tell whether an exception comes of a Ctrl-C.
+
+    A package that is interrupted while it is loaded may catch that and try again, and then fail
+    with whatever it likes. So each exception counts that ends the loading of a module after Ctrl-C;
+    later ones have reasons of their own.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return True
+    if not _noted:
+        return False
+    if isinstance(error, ImportError):
+        return True
+    entry = error.__traceback__
+    while entry is not None:
+        if entry.tb_frame.f_code.co_name == "<module>":  # the module is being loaded
+            return True
+        entry = entry.tb_next
+    return False
+
+
+@contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Keep Ctrl-C from the processes and threads that are started: it is this process that stops.
+
+    They inherit which signals are blocked, and the processes those that the threads start.
+    """
+    if os.name == "nt":
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # it would unblock the signals again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
