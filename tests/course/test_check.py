@@ -83,7 +83,8 @@ FURTHER: dict[str, list[tuple]] = {
             "        return super().forward(x)\n"
             "source = torch.Generator().manual_seed(seed)\n"
             "first = Conv2d(3, 8, 3, padding=1, generator=source)\n"
-            "return Theirs(Sequential(first, ReLU(), Conv2d(8, 3, 3, padding=1, generator=source)))",
+            "last = Conv2d(8, 3, 3, padding=1, generator=source)\n"
+            "return Theirs(Sequential(first, ReLU(), last))",
             "uses `torch's convolution`",
             "ready-made",
         ),
