@@ -78,11 +78,14 @@ def row(counts: Counter[str]) -> str:
 
 
 def told(
-    exercise: Exercise, most: int = 1000, pairs: int = PAIRS
+    exercise: Exercise, most: int = 1000, pairs: int = PAIRS, *, known: bool = True
 ) -> Iterator[tuple[str, str, Verdict, float]]:
-    """Judge answers to an exercise; yield what became of each, its text, verdict and seconds."""
+    """Judge answers to an exercise; yield what became of each, its text, verdict and seconds.
+
+    The `known` mistakes may be left out.
+    """
     others = list(_other_cases(exercise))
-    for text, function in _answers(exercise, most, pairs):
+    for text, function in _answers(exercise, most, pairs, known):
         start = time.perf_counter()
         verdict = judge(exercise, function)
         seconds = time.perf_counter() - start
@@ -90,10 +93,12 @@ def told(
             yield _what(exercise, function, verdict, others), text, verdict, seconds
 
 
-def _answers(exercise: Exercise, most: int, pairs: int) -> Iterator[tuple[str, Callable]]:
+def _answers(
+    exercise: Exercise, most: int, pairs: int, known: bool
+) -> Iterator[tuple[str, Callable]]:
     drawn = random.Random(exercise.name)
     yield "the solution", exercise.function_of(but())
-    for mistake in exercise.mistakes:
+    for mistake in exercise.mistakes if known else ():
         for answer in mistake.answers:
             if getattr(answer, "of", None):
                 yield "the solution in other words", exercise.function_of(answer.of)

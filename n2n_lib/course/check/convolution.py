@@ -328,14 +328,20 @@ def _conv_case(
             "of the window (kH, kW)?",
         ),
         (
-            "unflatten",
-            "So many rows and columns do not fit the places of unfold: do both have the stride and "
-            "the padding, H' = (H + 2 * padding - kH) // stride + 1?",
+            "multiply up to the size",
+            "The places L of the windows are not H' W': print both. H' is "
+            "(H + 2 * padding - kH) // stride + 1, and unfold takes the stride and the padding by "
+            "their names, `stride=stride, padding=padding`.",
         ),
         (
             "is invalid for input of size",
-            "A reshape does not fit: H' = (H + 2 * padding - kH) // stride + 1, and W' likewise "
-            "with W and kW; is every one of them in it?",
+            "The values of the result are not N O H' W': print its shape before. H' is "
+            "(H + 2 * padding - kH) // stride + 1, and unfold takes the stride and the padding by "
+            "their names, `stride=stride, padding=padding`.",
+        ),
+        (
+            "must be tuple of ints",
+            "Sizes are whole numbers: divide them with `//`.",
         ),
     ),
 )
@@ -539,7 +545,8 @@ def _weight_grad_case(
         ),
         (
             "is invalid for input of size",
-            "A reshape does not fit: is the batch summed before the reshape to weight_shape?",
+            "What is reshaped has not as many values as the weight: print its shape. The sums over "
+            "the places L and over the batch N both come before.",
         ),
         (
             "must match the size of tensor",

@@ -4,8 +4,8 @@
 sentence. Each is answered only if it is true of every case that fails, and nothing that is right
 speaks against it:
 
-1. Does it do what a known mistake does (`known`), with its results and its changes of the input?
-2. Does it use ready-made functions, a copy, loops, where the exercise says no?
+1. Does it use ready-made functions?
+2. Does it do what a known mistake does (`known`), with its results and its changes of the input?
 3. Did it raise, or return a wrong type or number of values?
 4. Are the numbers right, and something else wrong: their shape, dtype, sign, a factor, their order?
 5. Does it do what a small edit of the solution does (`edits`)?
@@ -108,10 +108,12 @@ class Diagnosis:
     def explain(self) -> Explanation:
         """Return the first explanation that fits."""
         changed = next((outcome.changed[0] for outcome in self.outcomes if outcome.changed), None)
+        if text := self._ready_made():
+            return Explanation("forbidden", text)
         if known := known_mistakes(self.exercise, self.outcomes, effects=True):
             return Explanation("known", _either(known))
         if not self.wrong:
-            if text := self._ready_made() or self._by_wrong_means():
+            if text := self._by_wrong_means():
                 return Explanation("forbidden", text)
             return Explanation("changed", self._changed(changed))
         kind, text = next(
@@ -125,7 +127,6 @@ class Diagnosis:
 
     def _questions(self) -> Iterator[Callable[[], str | None]]:
         yield self._known
-        yield self._ready_made
         yield self._known_elsewhere
         yield self._error
         yield self._type
@@ -166,8 +167,8 @@ class Diagnosis:
         if any(outcome.seen.moved for outcome in self.outcomes):
             return (
                 "The numbers are right, but a tensor that was given lies elsewhere in memory now, "
-                "and nobody else who holds it sees the change. Write into it, with `add_`, `copy_` "
-                "or `[...] =`, and leave `.data =` alone."
+                "perhaps where another one is. Write into it, with `add_`, `copy_` or `[...] =`, "
+                "and leave `.data =` alone."
             )
         if not self.exercise.loops and any(outcome.seen.loops for outcome in self.outcomes):
             return (

@@ -65,6 +65,8 @@ def _compare(exercise: Exercise, expected: Any, got: Any, verdict: str) -> tuple
     """Describe both sides of a row: shapes, or the first number that differs."""
     if verdict == "wrong dtype":
         return str(expected.dtype), str(got.dtype)
+    if verdict == "wrong number":
+        return apart(expected, got)
     if verdict not in ("wrong numbers", "not finite"):
         return describe(expected), describe(got)
     where = tuple(exercise.wrong(expected, got).nonzero()[0].tolist())

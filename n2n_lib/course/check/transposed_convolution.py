@@ -409,14 +409,14 @@ def _input_grad_case(
             "kW): they fit as they are, the weight first.",
         ),
         (
-            "unflatten",
-            "So many rows and columns do not fit the places that unfold found, with its stride and "
-            "padding: the rows of the input are (H' + 2 * padding - kH) // stride + 1.",
+            "multiply up to the size",
+            "The places L of the windows are not H W: print both. The rows H of the input are "
+            "(H' + 2 * padding - kH) // stride + 1, and unfold takes stride and padding too.",
         ),
         (
             "is invalid for input of size",
-            "So many rows and columns do not fit the places that unfold found, with its stride and "
-            "padding: the rows of the input are (H' + 2 * padding - kH) // stride + 1.",
+            "The values of the result are not N C H W: print its shape before. The rows H of the "
+            "input are (H' + 2 * padding - kH) // stride + 1, and unfold takes stride and padding.",
         ),
     ),
 )
@@ -622,11 +622,13 @@ def _weight_grad_case(
         ),
         (
             "is invalid for input of size",
-            "A view does not fit: is the batch summed, and is the shape (C, O, kH, kW)?",
+            "What is reshaped has not as many values as the weight, C O kH kW: print its shape. "
+            "The sums over the places and over the batch come before.",
         ),
         (
-            "unflatten",
-            "A view does not fit: is the batch summed, and is the shape (C, O, kH, kW)?",
+            "multiply up to the size",
+            "What is reshaped has not as many values as the weight, C O kH kW: print its shape. "
+            "The sums over the places and over the batch come before.",
         ),
     ),
 )

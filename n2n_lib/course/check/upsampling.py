@@ -139,6 +139,7 @@ def _backward_case(
     ),
     returns=("grad_input",),
     axes=("image", "channel", "row", "column"),
+    loops=False,
     cases=(
         _backward_case("the report's 4 x 4", (1, 1, 2, 2), 2),
         _backward_case("not square, 2 images", (2, 3, 2, 3), 2),
