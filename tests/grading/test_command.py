@@ -39,7 +39,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, source: Path):
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "grading with the same command" in said
+    assert "stopped; the same command goes on" in said
     assert not (tmp_path / "grades.csv").exists()
 
     key, line = journal.read_text().splitlines()
