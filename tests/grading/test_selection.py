@@ -338,6 +338,9 @@ def test_which_answers_somebody_should_look_at(worker: Worker):
     wrong = f"{head}return 0"
     assert not doubtful(RIGHT_FUNCTION)
     assert not doubtful(wrong)
+    ours = "check.EXERCISES['output_size'].solution"
+    ready = f"{head}return {ours}(size, kernel_size, stride, padding, dilation)"
+    assert doubtful("from n2n_lib import check", ready)
     assert not doubtful(f"{head}raise NotImplementedError")
     assert not doubtful("pass")
     assert not doubtful(f"{head}while True: pass")

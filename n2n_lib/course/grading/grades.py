@@ -54,7 +54,8 @@ class Mark:
     graded : float, optional
         The points before the instructor changed them; None if they are as graded.
     unsure : bool
-        Whether an answer without points may have failed only where it was graded.
+        Whether an answer without points may have failed only where it was graded, or has the right
+        numbers by means that are not allowed.
     """
 
     points: float

@@ -91,17 +91,20 @@ def judge_answer(worker: Worker, task: Task, cells: Sequence[dict]) -> Attempt:
 
 
 def is_unsure(task: Task, cells: Sequence[dict], attempt: Attempt) -> bool:
-    """Whether an answer that is not right may have failed only where it was graded.
+    """Whether somebody should look at an answer that is not right.
 
-    So it is if there is no result though something was written in time, if it asked for what only
-    the student's computer has, and if the notebook shows that its check was passed.
+    It may have failed only where it was graded: if there is no result though something was written
+    in time, if it asked for what only the student's computer has, and if the notebook shows that
+    its check was passed. And its numbers may be right, by means that are not allowed.
     """
     if attempt.right:
         return False
     if any(f"{task.exercise.name}: right, " in cell.get("output", "") for cell in cells):
         return True
     if attempt.verdict is not None:
-        return bool(ELSEWHERE.search(attempt.verdict.message))
+        verdict = attempt.verdict
+        by_other_means = verdict.kind == "forbidden" and "numbers are right" in verdict.message
+        return by_other_means or bool(ELSEWHERE.search(verdict.message))
     if attempt.undefined:
         return any(task.function in cell["source"] for cell in cells if not _is_check(task, cell))
     return "did not finish" not in attempt.reason
