@@ -272,8 +272,9 @@ def _execute(client: NotebookClient, env: dict[str, str]) -> None:
         try:
             await client.async_execute(cleanup_kc=True, env=env)
         finally:
-            if client.km.has_kernel:  # it was stopped before nbclient looked after it
-                await client.km.shutdown_kernel(now=True)
+            manager = client.km  # None where all went well; else it was stopped too early
+            if manager is not None and manager.has_kernel:
+                await manager.shutdown_kernel(now=True)
 
     with ThreadPoolExecutor(1) as pool:
         ended = pool.submit(lambda: asyncio.run(work()))

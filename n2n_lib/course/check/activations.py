@@ -371,8 +371,8 @@ _CLAMPED = (
         ),
         (
             "Boolean value of Tensor",
-            "`if` wants one truth value, and x has many: torch.where computes both formulas "
-            "everywhere and picks one of the results for every value.",
+            "Python's `if`, `min` and `max` want one truth value, and x has many: torch.where takes "
+            "one of two results for every value.",
         ),
     ),
 )
@@ -625,7 +625,8 @@ def use_activation(
     errors=(
         (
             "Boolean value of Tensor",
-            "`if` wants one truth value, and x has many: torch.where picks for every value.",
+            "Python's `if`, `min` and `max` want one truth value, and x has many: torch.where takes "
+            "one of two results for every value.",
         ),
     ),
 )

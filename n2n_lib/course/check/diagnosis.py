@@ -39,8 +39,8 @@ from n2n_lib.course.check.table import WIDTH, cut, describe
 ERRORS = (
     (
         "Boolean value of Tensor",
-        "`if` wants one truth value, and a tensor has many: use torch.where, or multiply by the "
-        "mask.",
+        "Python's `if`, `and`, `min` and `max` want one truth value, and a tensor has many: use "
+        "torch.where or torch.minimum, or multiply by the mask.",
     ),
     ("must be Tensor, not", "That function is for tensors: numbers have `math`, as in math.sqrt."),
     ("converted to Python scalars", "`math` is for one number: tensors have torch.exp and so on."),
@@ -399,7 +399,7 @@ class Diagnosis:
                 return None
             if got.dtype == expected.dtype:
                 return None
-            if not torch.allclose(got.float(), expected.float(), rtol=1e-5, atol=1e-6):
+            if not self.exercise.close(expected.float(), got.float()):
                 return None
         if not found or any(outcome.error is not None for outcome in self.wrong):
             return None
