@@ -371,8 +371,8 @@ _CLAMPED = (
         ),
         (
             "Boolean value of Tensor",
-            "Python's `if`, `min` and `max` want one truth value, and x has many: torch.where takes "
-            "one of two results for every value.",
+            "Python's `if`, `min` and `max` want one truth value, and x has many: torch.where "
+            "takes one of two results for every value.",
         ),
     ),
 )
@@ -625,8 +625,8 @@ def use_activation(
     errors=(
         (
             "Boolean value of Tensor",
-            "Python's `if`, `min` and `max` want one truth value, and x has many: torch.where takes "
-            "one of two results for every value.",
+            "Python's `if`, `min` and `max` want one truth value, and x has many: torch.where "
+            "takes one of two results for every value.",
         ),
     ),
 )
