@@ -8,6 +8,7 @@ the docstring.
 from __future__ import annotations
 
 import ast
+import contextlib
 import math
 import re
 import textwrap
@@ -102,7 +103,9 @@ def _run(name: str, cell: str) -> Callable:
 
 
 def judge(name: str, function: Callable) -> str:
-    """Return the message of a check that must fail."""
+    """Return the message of a check that must fail, to a function of this name."""
+    with contextlib.suppress(AttributeError):  # a built-in function keeps its own
+        function.__name__ = name
     with pytest.raises(CheckFailed) as caught:
         check.EXERCISES[name](function)
     return str(caught.value)

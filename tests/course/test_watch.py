@@ -262,3 +262,17 @@ def test_many_right_values_share_a_row(capsys):
     assert isinstance(verdict, Verdict) and "values" not in verdict.table
     table = verdict_on(EXERCISES["sgd_step"], first_only).table
     assert "wrong numbers" in table and max(map(len, table.splitlines())) <= 100
+
+
+def test_a_message_begins_with_the_students_name(capsys):
+    def mine(shape):
+        return student("xavier_std")(shape)
+
+    check.xavier_std(mine)
+    assert capsys.readouterr().out.startswith("mine: right, ")
+    with pytest.raises(check.CheckFailed, match="^wrong: "):
+        check.xavier_std(wrong)
+
+
+def wrong(shape):
+    return 0.5

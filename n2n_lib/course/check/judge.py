@@ -68,10 +68,10 @@ def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
     verdict = judge_in_time(exercise, answer)
     if verdict.right:
         exercise.failures = 0
-        print(verdict.message)
+        print(_by_its_name(verdict.message, exercise, answer))
         record.note(name, right=True)
         return
-    message = verdict.message
+    message = _by_its_name(verdict.message, exercise, answer)
     if verdict.written:
         if verdict.table:
             print(verdict.table)
@@ -84,6 +84,12 @@ def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
     else:
         message = notebook_state.explain_state(exercise, answer, not_written=True) or message
     raise CheckFailed(message) from None
+
+
+def _by_its_name(message: str, exercise: Exercise, answer: Callable[..., Any]) -> str:
+    """Begin a message with the name that the student has given to the answer."""
+    name = getattr(answer, "__name__", "")
+    return message.replace(exercise.name, name, 1) if name.isidentifier() else message
 
 
 def judge_in_time(exercise: Exercise, answer: Callable[..., Any]) -> Verdict:

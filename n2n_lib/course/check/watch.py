@@ -117,6 +117,8 @@ class Watch:
     ) -> None:
         self._allowed, self._exercise, self._of_solution = frozenset(allowed), exercise, of_solution
         self._own = f"{exercise.solution.__module__}:{exercise.name}" if exercise else ""
+        module = sys.modules.get(exercise.solution.__module__) if exercise else None
+        self._file = getattr(module, "__file__", None) or CHECKS  # an exercise may be elsewhere
         self._used: dict[str, None] = {}
         self._loops = False
         self._operations = _Operations(self._note_operation)
@@ -167,7 +169,7 @@ class Watch:
         if frame is None:
             return False
         if self._of_solution:
-            return frame.f_code.co_filename.startswith(CHECKS)
+            return frame.f_code.co_filename.startswith((CHECKS, self._file))
         if frame.f_code.co_filename == OUTCOME and frame.f_code.co_name == "watched":
             return True  # a function of PyTorch's is the answer itself
         return _kind_and_name(frame.f_code)[0] == "student"
