@@ -13,11 +13,12 @@ from typing import Any
 
 import nbformat
 import pytest
+from answers import ByTorch
 from notebook_files import code_cells, tags
 
 from n2n_lib.course import check
 from n2n_lib.course.check import EXERCISES, CheckFailed, record
-from n2n_lib.course.check.judge import judge
+from n2n_lib.course.check.judge import judge, judge_calls
 from n2n_lib.course.lessons import label_of, stem_of
 from n2n_lib.course.notebooks import find_lessons
 from n2n_lib.denoiser import plots
@@ -70,10 +71,9 @@ def test_the_library_version_passes_the_check_as_a_student_would_write_it(name: 
     assert capsys.readouterr().out == f"{name}: the library's version, until yours is right.\n"
     assert judge(exercise, version).right
     if not exercise.use:
-        named = judge(
-            exercise, lambda *a: version(**dict(zip(exercise.cases[0].arguments, a, strict=True)))
-        )
-        assert named.right
+        names = exercise.cases[0].arguments
+        named = ByTorch(lambda *a: version(**dict(zip(names, a, strict=True))))
+        assert judge_calls(exercise, named).right
     assert check.go_on_with(version, name) is version
 
 

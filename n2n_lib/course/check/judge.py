@@ -15,7 +15,6 @@ from n2n_lib.course.check.exercise import Exercise
 from n2n_lib.course.check.limit import limited
 from n2n_lib.course.check.outcome import Outcome, call
 from n2n_lib.course.check.table import WIDTH, cut, draw_table
-from n2n_lib.course.check.watch import Seen
 
 TO_WRITE = (
     'Replace the line `raise NotImplementedError` in the cell above; `check.hint("{name}")` '
@@ -140,28 +139,28 @@ def judge(exercise: Exercise, answer: Callable[..., Any]) -> Verdict:
             f"expected the {exercise.kind} {name} itself, as in check.{name}({name}), "
             f"got {type(answer).__name__}"
         )
-    return judge_calls(exercise, exercise.calls(answer))
+    watch = not is_our_version(exercise, answer)  # which uses the solution, of course
+    return judge_calls(exercise, exercise.calls(answer), watch=watch)
 
 
-def judge_calls(exercise: Exercise, function: Callable[..., Any]) -> Verdict:
-    """Judge an answer that is a function of the arguments of a case, see `Exercise.calls`."""
+def judge_calls(exercise: Exercise, function: Callable[..., Any], *, watch: bool = True) -> Verdict:
+    """Judge an answer that is a function of the arguments of a case, see `Exercise.calls`.
+
+    Unless it is to be watched, it may use what it likes.
+    """
     name = exercise.name
     with torch.no_grad():
-        outcomes = [call(exercise, case, function) for case in exercise.cases]
+        outcomes = [call(exercise, case, function, watch=watch) for case in exercise.cases]
         for outcome, expected in zip(outcomes, exercise.expected, strict=True):
             outcome.compare(expected)
         if any(_not_written(outcome.error) for outcome in outcomes):
             return Verdict(False, f"{name}: not written yet. {TO_WRITE.format(name=name)}")
         if all(outcome.right and not outcome.changed for outcome in outcomes):
-            if all(_is_allowed(exercise, outcome.seen) for outcome in outcomes):
+            if all(outcome.allowed for outcome in outcomes):
                 return Verdict(True, f"{name}: right, {len(outcomes)} cases.{_rounded(outcomes)}")
         explanation = Diagnosis(exercise, outcomes).explain()
         table = draw_table(exercise, outcomes)
         return Verdict(False, f"{name}: {explanation.text}", table, explanation.kind)
-
-
-def _is_allowed(exercise: Exercise, seen: Seen) -> bool:
-    return not (seen.used or seen.copied or seen.moved or (seen.loops and not exercise.loops))
 
 
 def _rounded(outcomes: list[Outcome]) -> str:

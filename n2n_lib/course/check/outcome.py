@@ -47,6 +47,13 @@ class Outcome:
         return self.error is None and all(verdict == "right" for verdict in self.verdicts)
 
     @property
+    def allowed(self) -> bool:
+        """Whether it came about as the exercise allows."""
+        seen = self.seen
+        looped = seen.loops and not self.exercise.loops
+        return not (seen.used or seen.copied or seen.moved or looped)
+
+    @property
     def is_rounded(self) -> bool:
         """Whether it has the digits of float32 alone, and was given those of float64."""
         return self.right and any(

@@ -40,12 +40,13 @@ def draw_table(exercise: Exercise, outcomes: list[Outcome]) -> str:
 def _row(exercise: Exercise, outcome: Outcome, index: int) -> tuple[str, str, str, str]:
     """Describe one value of a case."""
     expected, verdict = outcome.expected[index], outcome.verdicts[index]
-    label = outcome.case.name
+    which = ""
     if exercise.in_place and len(outcome.expected) > 1:
         share = len(outcome.expected) // len(exercise.returns)
-        label += f": {exercise.returns[index // share]} {index % share}"
+        which = f": {exercise.returns[index // share]} {index % share}"
     elif len(exercise.returns) > 1:
-        label += f": {exercise.returns[index]}"
+        which = f": {exercise.returns[index]}"
+    label = cut(outcome.case.name, max(COLUMNS[0] - len(which), 8)) + which
     texts = (describe(expected), describe(outcome.returned))
     if outcome.error is not None:
         texts = (describe(expected), type(outcome.error).__name__)
@@ -53,6 +54,8 @@ def _row(exercise: Exercise, outcome: Outcome, index: int) -> tuple[str, str, st
         texts = _compare(exercise, expected, outcome.got[index], verdict)
     if verdict == "right" and outcome.changed:
         verdict = "input changed"
+    elif verdict == "right" and not outcome.allowed:
+        verdict = "not allowed"
     return label, *texts, verdict
 
 
