@@ -697,7 +697,7 @@ FURTHER: dict[str, list[tuple]] = {
             "math.sqrt",
             but(("total.sqrt()", "__import__('math').sqrt(total)")),
             "raised",
-            "`math` is for one number",
+            "One number is wanted there",
         ),
     ],
     "adam_step": [

@@ -7,7 +7,8 @@ speaks against it:
 1. Does it use ready-made functions?
 2. Does it do what a known mistake does (`known`), with its results and its changes of the input?
 3. Did it raise, or return a wrong type or number of values?
-4. Are the numbers right, and something else wrong: their shape, dtype, sign, a factor, their order?
+4. Are the numbers right, and something else wrong: what became of the input, their shape, dtype,
+   sign, a factor, their order?
 5. Does it do what a small edit of the solution does (`edits`)?
 6. Is there one shape, one place, one sign of an argument, where all that is wrong is?
 
@@ -38,13 +39,23 @@ from n2n_lib.course.check.table import WIDTH, cut, describe
 
 ERRORS = (
     (
-        "Boolean value of Tensor",
+        "Boolean value of Tensor with more than one",
         "Python's `if`, `and`, `min` and `max` want one truth value, and a tensor has many: use "
         "torch.where or torch.minimum, or multiply by the mask.",
     ),
-    ("must be Tensor, not", "That function is for tensors: numbers have `math`, as in math.sqrt."),
-    ("converted to Python scalars", "`math` is for one number: tensors have torch.exp and so on."),
     ("NoneType", "A value is None that should not be: does a step before return nothing?"),
+    *(
+        (
+            f"must be Tensor, not {kind}",
+            "That function is for tensors: numbers have `math`, as in math.sqrt.",
+        )
+        for kind in ("int", "float")
+    ),
+    (
+        "converted to Python scalars",
+        "One number is wanted there, by `math`, `float` or `torch.tensor`, and this tensor has "
+        "several: tensors have torch.exp and so on.",
+    ),
 )
 """What PyTorch and Python say, and what it means, for every exercise."""
 
@@ -88,7 +99,7 @@ class Explanation:
     ----------
     kind : str
         Which question was answered: ``"known"``, ``"factor"``, ``"shown"`` and so on, by the names
-        of the methods of `Diagnosis`.
+        of the methods of `Diagnosis`; or ``"changed"``, or ``"forbidden"``.
     text : str
         One to four sentences.
     """
@@ -136,6 +147,7 @@ class Diagnosis:
         yield self._factor
         yield self._order
         yield self._edit
+        yield self._shuffled
         yield self._shape
         yield self._not_finite
         yield self._place
@@ -149,9 +161,9 @@ class Diagnosis:
         used = dict.fromkeys(name for outcome in self.outcomes for name in outcome.seen.used)
         if not used:
             return None
-        right = "" if self.wrong else "The numbers are right, but your"
+        start = "Your" if self.wrong else "The numbers are right, but your"
         return (
-            f"{right or 'Your'} {self.exercise.kind} uses {_names_of(list(used))}. That is "
+            f"{start} {self.exercise.kind} uses {_names_of(list(used))}. That is "
             "ready-made: this course builds it from tensor operations, `unfold` and `fold`, so "
             "write it with these."
         )
@@ -455,17 +467,24 @@ class Diagnosis:
 
     def _order(self) -> str | None:
         """Explain the right numbers in the wrong places."""
-        explained: list[str] = []
+        return self._of_values(self._explain_order)
+
+    def _shuffled(self) -> str | None:
+        """Explain numbers that are all there, in no order that has a name."""
+        return self._of_values(self._explain_shuffled)
+
+    def _of_values(self, explain: Callable[[Tensor, Tensor], str | None]) -> str | None:
+        """Explain all that is wrong, if of each returned value one thing is true in every case."""
+        explained: dict[str, set[str | None]] = {}
         for outcome in self.wrong:
             for index, expected, got in outcome.wrong_values():
-                text = isinstance(expected, Tensor) and self._explain_order(expected, got)
-                if not text:
-                    return None
-                explained.append(f"{_upper(self._which(index))} {text}")
-        text = explained[0]
-        if len(set(explained)) > 1:
-            text = f"{_upper(self._which(index))} {_ORDER}"
-        return text + self._but_right()
+                fits = isinstance(expected, Tensor) and expected.shape == got.shape
+                text = explain(expected, got) if fits else None
+                explained.setdefault(self._which(index), set()).add(text)
+        if not explained or any(None in texts or len(texts) > 1 for texts in explained.values()):
+            return None
+        texts = [f"{_upper(which)} {text}" for which, (text,) in explained.items()]
+        return " ".join(texts) + self._but_right()
 
     def _but_right(self) -> str:
         if not self.right:
@@ -473,8 +492,6 @@ class Diagnosis:
         return f" It is right on {_list([outcome.case.name for outcome in self.right])}."
 
     def _explain_order(self, expected: Tensor, got: Tensor) -> str | None:
-        if expected.shape != got.shape:
-            return None
         if order := self._permutation(expected, got):
             if got.dim() == 2:
                 return "is transposed: rows and columns are swapped."
@@ -484,6 +501,9 @@ class Diagnosis:
             if self.exercise.close(expected, got.flip(dims)):
                 which = _list(dims)
                 return f"is flipped: the numbers are right, but dimension {which} runs backwards."
+        return None
+
+    def _explain_shuffled(self, expected: Tensor, got: Tensor) -> str | None:
         if self.exercise.close(expected.flatten().sort().values, got.flatten().sort().values):
             return _ORDER
         return None
@@ -553,6 +573,8 @@ class Diagnosis:
             found = list(self._wrong_and_meant(name, test))
             if len(found) < len(self.wrong):
                 continue
+            if any(test(outcome.case.arguments[name]).any() for outcome in self.right):
+                continue
             wrong, meant = (torch.cat(parts) for parts in zip(*found, strict=True))
             if wrong.any() and not (wrong & ~meant).any() and not (meant & ~wrong).any():
                 if not meant.all():
@@ -568,8 +590,8 @@ class Diagnosis:
         """Yield, of every case that fails, what is wrong and where an argument passes a test."""
         for outcome in self.wrong:
             argument = outcome.case.arguments[name]
-            _, expected, got = next(outcome.wrong_values())
-            if not isinstance(argument, Tensor) or not isinstance(got, Tensor):
+            (_, expected, got), *more = outcome.wrong_values()
+            if more or not isinstance(argument, Tensor) or not isinstance(got, Tensor):
                 return
             if not argument.shape == expected.shape == got.shape:
                 return
@@ -662,7 +684,8 @@ def _explain_factor(wrong: list[tuple[Case, float]], right: list[tuple[Case, flo
         return "has the wrong sign everywhere: a minus too many or too few."
     if all(math.isclose(factor, 0, abs_tol=1e-12) for _, factor in found):
         return "is zero everywhere: is it computed at all, or rounded down by `//`?"
-    for name, extra in itertools.product(found[0][0].sizes, (1, -1, 2, 0.5, -2, -0.5)):
+    sizes_of = found[0][0].sizes if len(found) > 1 else ()  # in one case it may be chance
+    for name, extra in itertools.product(sizes_of, (1, -1, 2, 0.5, -2, -0.5)):
         also = "" if extra == 1 else f", and multiplied by {extra:g} besides"
         sizes = [(factor, case.sizes[name]) for case, factor in found]
         if all(math.isclose(factor, extra / size, rel_tol=1e-6) for factor, size in sizes):
@@ -682,7 +705,7 @@ def _either(sentences: list[str]) -> str | None:
     """Give one sentence, or two that fit equally well."""
     if len(sentences) < 2:
         return sentences[0] if sentences else None
-    return f"It is one of two mistakes. Either: {sentences[0]} Or: {sentences[1]}"
+    return f"More than one mistake does this. Either: {sentences[0]} Or: {sentences[1]}"
 
 
 def _names_of(names: list[str]) -> str:

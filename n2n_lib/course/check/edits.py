@@ -463,10 +463,23 @@ def _of_attribute(node: ast.Attribute, arguments: list[str]) -> Iterator[Change]
 
 
 def _of_index(node: ast.Subscript, arguments: list[str]) -> Iterator[Change]:
-    """Put a new dimension elsewhere: ``x[:, None]`` becomes ``x[None, :]``."""
-    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    if any(isinstance(part, ast.Constant) and part.value is None for part in parts):
-        yield "dimension", f"without the new dimension{_near(node, arguments)}", lambda n: n.value
+    """Leave out a new dimension: ``x[:, None]`` becomes ``x[:]``."""
+
+    def is_new(part: ast.expr) -> bool:
+        return isinstance(part, ast.Constant) and part.value is None
+
+    def drop(n: ast.AST) -> ast.AST:
+        kept = [part for part in _parts(n) if not is_new(part)]
+        if not kept:
+            return n.value
+        return _set(n, slice=ast.Tuple(kept, ast.Load()) if len(kept) > 1 else kept[0])
+
+    if any(map(is_new, _parts(node))):
+        yield "dimension", f"without the new dimension{_near(node, arguments)}", drop
+
+
+def _parts(node: ast.Subscript) -> list[ast.expr]:
+    return node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
 
 
 def _of_slice(node: ast.Slice, arguments: list[str]) -> Iterator[Change]:

@@ -112,8 +112,6 @@ class Exercise:
         The right answer, a function or a class, which has the name of the student's.
     topic, title
         For people; the topic is that of the lesson, see `n2n_lib.course.lessons`.
-    hint, hints
-        One hint, or three in its place: a nudge, a formula, and the decisive line of code.
     returns : tuple of str
         Names of what is returned; one name means one value, more a tuple. Of a function that works
         in place: names of what is judged, which have equal shares of the tensors. With `use`: names

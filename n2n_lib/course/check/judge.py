@@ -178,7 +178,7 @@ def _not_written(error: Exception | None) -> bool:
 
     PyTorch raises the same error for a missing kernel, and `Module` for a missing method.
     """
-    others = ("implemented for", "Could not run", "does not define")
+    others = ("implemented for", "Could not run", "does not define", "is missing the required")
     return isinstance(error, NotImplementedError) and not any(part in str(error) for part in others)
 
 

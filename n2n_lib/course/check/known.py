@@ -88,6 +88,8 @@ def _fits(
         if theirs.changed and not effects:
             return False
         if theirs.error is not None and outcome.error is not None:
+            if type(theirs.error).__name__ != type(outcome.error).__name__:
+                return False
             continue
         if is_same(exercise, outcome, theirs, effects):
             shown += is_wrong(exercise, outcome, theirs)

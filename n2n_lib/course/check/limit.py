@@ -132,12 +132,17 @@ class limited:  # noqa: N801 (it is used like a function)
             self._watching = False
 
     def _is_running(self) -> bool:
-        """Whether the thread is in the code that is timed."""
+        """Whether the thread is in the code that is timed.
+
+        What is imported on the way takes its time, and would be left half imported.
+        """
         frame = sys._current_frames().get(self._thread)
         if frame is None or frame.f_code.co_filename == _HERE:
             return False
-        while self.counts and frame is not None and frame is not self._below:
-            if self.counts(frame):
+        while frame is not None and frame is not self._below:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                return False
+            if self.counts and self.counts(frame):
                 return True
             frame = frame.f_back
         return not self.counts

@@ -162,7 +162,9 @@ def _is_view_of(result: Any, argument: Tensor) -> bool:
 
 def _untouched(before: Tensor, after: Tensor) -> bool:
     rounding = 1e-12 if before.dtype == torch.float64 else 1e-6  # x + h - 2h + h is not x
-    return before.shape == after.shape and torch.allclose(after, before, rounding, rounding)
+    if before.shape != after.shape or before.dtype != after.dtype:
+        return False
+    return torch.allclose(after, before, rounding, rounding, equal_nan=True)
 
 
 def _verdict(exercise: Exercise, expected: Any, got: Any, single: bool) -> str:

@@ -13,7 +13,7 @@ WIDTH = 96
 """Of a line of a message, in characters."""
 
 MANY = 3
-"""Values of a case, from which on the right ones share a row."""
+"""More values of a case than so many, and the right ones share a row."""
 
 COLUMNS = (30, 26, 25)
 """Width of each column, at most; the verdict comes after them."""

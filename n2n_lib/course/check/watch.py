@@ -48,6 +48,7 @@ OF_TORCH = re.compile(
 
 OPERATIONS = re.compile(
     r"\w*conv(olution)?(\d|_|$)\w*|\w*_pool\w*|upsample_\w+|grid_sampler\w*"
+    r"|log_sigmoid\w*|softplus\w*|silu\w*|gelu\w*|mish\w*|hardsigmoid\w*"
     r"|\w+_loss\w*|\w*(batch|layer|group|instance)_norm\w*|_fused_\w+"
 )
 """Operations of PyTorch that are ready-made, by the names of its own library of operators."""
@@ -136,9 +137,11 @@ class Watch:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._before is None:
-            sys.setprofile(None)
-        self._operations.__exit__(*exception)
+        try:
+            if self._before is None:
+                sys.setprofile(None)
+        finally:
+            self._operations.__exit__(*exception)
 
     def _note(self, name: str) -> None:
         if name not in self._allowed:
@@ -198,7 +201,7 @@ class _Operations(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Do without the compiler, whose import takes seconds: no answer is compiled."""
+        """Say no: a yes wraps what follows for the compiler, whose import takes seconds."""
         return False
 
     def __torch_dispatch__(
