@@ -507,10 +507,10 @@ def test_time_that_goes_by_in_the_check_itself_does_not_count(monkeypatch, capsy
     """As where a diagnosis tries what many known mistakes would do."""
     judged = judging.judge_calls
 
-    def slowly(*arguments):
+    def slowly(*arguments, **named):
         time.sleep(0.5)
         spin(0.5)
-        return judged(*arguments)
+        return judged(*arguments, **named)
 
     monkeypatch.setattr(record, "session", {})
     monkeypatch.setattr(judging, "limited", lambda counts: limited(0.3, counts))
