@@ -213,7 +213,8 @@ def _stored(names: Sequence[str]) -> dict[str, Any]:
         _say(f"{error.msg}, so nothing in it is used.")
         return {}
     blocks = blocks_of(text)
-    there = [name for name in names if any(name in block.bound for block in blocks)]
+    own = [block for block in blocks if not block.stands_in]
+    there = [name for name in names if any(name in block.bound for block in own)]
     found, errors = _load(text, there)
     for name, error in errors.items():
         _say(f"{name}: not used, {record.MINE} raises {type(error).__name__}: {error}")
