@@ -537,6 +537,7 @@ def _rules_of_train(answer: Callable[..., Any], steps: int, seed: int) -> tuple[
         Case("50 steps, another seed", {"steps": 50, "seed": 4}),
     ),
     use=_rules_of_train,
+    searched=False,  # each edit would train networks
 )
 def train_network(
     network: Module, noisy1: Tensor, noisy2: Tensor, steps: int, seed: int
