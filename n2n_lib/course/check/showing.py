@@ -33,7 +33,7 @@ def differing(exercise: Exercise, expected: Any, got: Any) -> tuple[str, str]:
     Of large tensors it is the first number that is wrong.
     """
     if not (isinstance(expected, Tensor) and isinstance(got, Tensor)):
-        return _apart([expected], [got], lambda values: values[0])
+        return apart(expected, got)
     if expected.shape != got.shape:
         return f"of shape {tuple(expected.shape)}", f"{tuple(got.shape)}"
     if exercise.close(expected, got):
@@ -41,8 +41,13 @@ def differing(exercise: Exercise, expected: Any, got: Any) -> tuple[str, str]:
     if expected.numel() <= FEW:
         return _apart(expected.flatten().tolist(), got.flatten().tolist(), _shaped(expected.shape))
     where = tuple(exercise.wrong(expected, got).nonzero()[0].tolist())
-    one, other = _apart([expected[where].item()], [got[where].item()], lambda values: values[0])
+    one, other = apart(expected[where].item(), got[where].item())
     return f"{one} at [{', '.join(map(str, where))}]", other
+
+
+def apart(one: Any, other: Any) -> tuple[str, str]:
+    """Write two numbers with the digits that tell them apart."""
+    return _apart([one], [other], lambda texts: texts[0])
 
 
 def _apart(ones: list, others: list, put: Callable[[list[str]], str]) -> tuple[str, str]:

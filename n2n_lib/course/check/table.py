@@ -8,6 +8,7 @@ from torch import Tensor
 
 from n2n_lib.course.check.exercise import Exercise
 from n2n_lib.course.check.outcome import Outcome
+from n2n_lib.course.check.showing import apart
 
 WIDTH = 96
 """Of a line of a message, in characters."""
@@ -76,15 +77,6 @@ def _compare(exercise: Exercise, expected: Any, got: Any, verdict: str) -> tuple
     place = "[" + ", ".join(map(str, where)) + "]"
     one, other = apart(expected[where].item(), got[where].item())
     return f"{one} at {place}", other
-
-
-def apart(one: float, other: float) -> tuple[str, str]:
-    """Write two numbers with the digits that tell them apart."""
-    for digits in range(4, 18):
-        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
-        if texts[0] != texts[1]:
-            break
-    return texts
 
 
 def describe(value: Any) -> str:
