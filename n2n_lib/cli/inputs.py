@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from n2n_lib.cli.options import Noise, UsageError
+from n2n_lib.denoiser.camera import Cameras
 from n2n_lib.denoiser.images import load_images, to_unit
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.noise import make_noise, pixel_sampling
@@ -37,8 +38,11 @@ def noisy_and_clean(
     """Take an image for a clean one, 0-255, and return a noisy version and what it hides.
 
     Pixel sampling shrinks the image twice: by one random pixel of every block, and by the mean of
-    every block.
+    every block. A camera sharpens and saves both.
     """
+    if noise is Noise.camera:
+        pictures = Cameras().exposed(to_unit(image), generator)
+        return tuple(255 * picture for picture in pictures)
     if noise is not Noise.pixels:
         model = make_noise(noise.value) if level is None else make_noise(noise.value, level)
         return model(to_unit(image), generator) * 255, image

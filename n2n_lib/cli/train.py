@@ -117,6 +117,15 @@ def train(
             "comparison.",
         ),
     ] = False,
+    weight_floor: Annotated[
+        float,
+        typer.Option(
+            help="Weigh pairs by the inverse variance of their noise, to which the square of so "
+            "many grey levels is added: where noise differs, so that the strongest does not "
+            "decide alone. 3 suits cameras.",
+            show_default="0: all pairs count alike",
+        ),
+    ] = 0.0,
     data_path: Annotated[
         Path | None,
         typer.Option(
@@ -184,6 +193,7 @@ def train(
         ema=ema,
         seed=seed,
         clean_targets=clean_targets,
+        weight_floor=weight_floor,
         threads=threads,
     )
     device = find_device(device)

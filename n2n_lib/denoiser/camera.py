@@ -26,7 +26,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -843,12 +843,116 @@ def draw_camera(
         luma_blur=max(0.0, uniform(-1.2, 1.2)),
         chroma_blur=max(0.0, uniform(-1.5, 3)),
         sharpening=max(0.0, uniform(-0.6, 1)),
-        scale=min(1.0, uniform(0.5, 1.33)),
+        scale=min(1.0, uniform(SMALLEST, 1.33)),
         grey=grey,
         quality=choice((None, *[integer(60, 98) for _ in range(4)])),
         subsampling=choice(SUBSAMPLINGS),
         grid=(integer(0, 7), integer(0, 7)),
     )
+
+
+SMALLEST = 0.5
+"""Smallest `Camera.scale` that `draw_camera` draws."""
+
+MARGIN = 4
+"""Pixels next to a border, finished, that `Cameras.pairs` cuts off: there, borders are mirrored."""
+
+
+class Cameras:
+    """The noise of all sorts of cameras: every few images are taken by one of their own.
+
+    Parameters
+    ----------
+    together : int
+        How many images in a row one camera takes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `together` is not a positive integer.
+
+    Notes
+    -----
+    One camera in eight is set to black and white. Other than the models in `noise`, this one is
+    not zero-mean by definition: `Camera.bias` says by how little it is not.
+    """
+
+    def __init__(self, together: int = 4) -> None:
+        check_integer("together", together, 1)
+        self.together = together
+
+    def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Return one exposure of each image at its own size: see `exposed`."""
+        return self.exposed(clean, generator)[0]
+
+    def exposed(self, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Photograph scenes, and say what the pictures would be without noise.
+
+        Parameters
+        ----------
+        clean : Tensor
+            ``(3, H, W)`` or ``(N, 3, H, W)``, floating point, 0-1.
+        generator : torch.Generator
+            Source of all randomness, the cameras included.
+
+        Returns
+        -------
+        tuple of Tensor
+            Noisy and noise-free pictures, of the shape of `clean`.
+        """
+        _check_photograph(clean)
+        scenes = clean if clean.ndim == 4 else clean[None]
+        noisy, without = torch.empty_like(scenes), torch.empty_like(scenes)
+        for rows in _in_parts(len(scenes), self.together):
+            camera = replace(_any_camera(generator), scale=1.0)
+            noisy[rows] = camera.expose(scenes[rows], generator)
+            without[rows] = camera.noise_free(scenes[rows])
+        return noisy.view_as(clean), without.view_as(clean)
+
+    @staticmethod
+    def side(size: int) -> int:
+        """Return how many pixels a side of a scene needs, for `pairs` of this size."""
+        return math.ceil((size + 2 * MARGIN) / SMALLEST)
+
+    def pairs(
+        self, clean: Tensor, size: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Photograph scenes twice, by cameras of all scales, and cut out the middle.
+
+        Parameters
+        ----------
+        clean : Tensor
+            ``(N, 3, H, W)``, floating point, 0-1; H and W at least `side`.
+        size : int
+            Height and width S of the pairs.
+        generator : torch.Generator
+            Source of all randomness, the cameras included.
+
+        Returns
+        -------
+        tuple of Tensor
+            Two noisy pictures and the noise-free one, each ``(N, 3, S, S)``.
+        """
+        _check_photograph(clean)
+        drawn = clean.new_empty(3, len(clean), 3, size, size)
+        for rows in _in_parts(len(clean), self.together):
+            camera = _any_camera(generator)
+            side = math.ceil((size + 2 * MARGIN) / camera.scale)
+            taken = camera.pair(clean[rows, :, :side, :side], generator)
+            for pictures, picture in zip(drawn, taken, strict=True):
+                pictures[rows] = picture[..., MARGIN : MARGIN + size, MARGIN : MARGIN + size]
+        return tuple(drawn)
+
+    def __repr__(self) -> str:
+        return f"Cameras(together={self.together})"
+
+
+def _any_camera(generator: torch.Generator) -> Camera:
+    return draw_camera(generator, grey=bool(torch.rand((), generator=generator) < 1 / 8))
+
+
+def _in_parts(count: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 # --------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from n2n_lib.denoiser.camera import Cameras
 from n2n_lib.support.arguments import check_integer, check_number
 
 
@@ -308,6 +309,7 @@ NOISES: dict[str, type] = {
     "gaussian": Gaussian,
     "poisson": Poisson,
     "bernoulli": Bernoulli,
+    "camera": Cameras,
 }
 """The noise models by name. All but "pixels" are functions of the clean image."""
 
@@ -319,7 +321,7 @@ def make_noise(
 
     Parameters
     ----------
-    name : {"pixels", "gaussian", "poisson", "bernoulli"}
+    name : {"pixels", "gaussian", "poisson", "bernoulli", "camera"}
         A key of `NOISES`.
     sigma : float or (float, float)
         Standard deviation of "gaussian" in grey levels of 255, or a range of it. The other models
@@ -327,7 +329,7 @@ def make_noise(
 
     Returns
     -------
-    PixelSampling, Gaussian, Poisson or Bernoulli
+    PixelSampling, Gaussian, Poisson, Bernoulli or Cameras
         A callable ``noise(clean, generator)``; "pixels" is special, see `PixelSampling`.
 
     Raises

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from n2n_lib.denoiser.metrics import psnr
+from n2n_lib.denoiser.moving import before_after, play  # noqa: F401 (pictures too)
 from n2n_lib.framework.containers import Concat, Residual, Sequential
 from n2n_lib.framework.module import Module
 from n2n_lib.support import files

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from n2n_lib.framework.optim import find_optimiser
 from n2n_lib.framework.schedules import find_schedule
-from n2n_lib.support.arguments import check_integer
+from n2n_lib.support.arguments import check_integer, check_number
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,10 @@ class Recipe:
         Seed of pairs and of their order.
     clean_targets : bool
         With `num_steps`: train towards clean images, which Noise2Noise does without.
+    weight_floor : float
+        Weigh the squared error of each pair by the inverse of the variance of its noise, to which
+        the square of so many grey levels of 255 is added, see ``training.pair_weights``: else pairs
+        with much noise decide alone, where noise differs. 0: all pairs count alike.
     threads : int or None
         Threads to compute on. None: one where the batches are small, see ``training.SMALL_STEP``,
         and else as many as PyTorch is set to.
@@ -68,6 +72,7 @@ class Recipe:
     ema: float = 0.0
     seed: int = 0
     clean_targets: bool = False
+    weight_floor: float = 0.0
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -76,6 +81,7 @@ class Recipe:
         counts += [] if self.threads is None else ["threads"]
         for name in counts:
             check_integer(name, getattr(self, name), 1)
+        check_number("weight_floor", self.weight_floor, 0)
         if self.clean_targets and self.num_steps is None:
             raise ValueError("expected num_steps with clean_targets, got none")
         find_optimiser(self.optimiser)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from n2n_lib.denoiser.camera import Cameras
 from n2n_lib.denoiser.images import described
 from n2n_lib.denoiser.noise import Gaussian, PixelSampling, make_noise
 from n2n_lib.denoiser.photographs import SPLITS, listed, photographs
@@ -55,7 +56,8 @@ class Task:
     each block; a noisy one takes one randomly chosen source pixel of each block, all channels
     together; two independent draws make a pair. The expectation of a noisy pixel is the clean one.
 
-    Any other noise is added to area-averaged patches as `sample_patches` draws them.
+    Any other noise is added to area-averaged patches as `sample_patches` draws them. For "camera"
+    they are drawn larger, since a camera may halve its pictures: see `camera.Cameras.pairs`.
 
     Attributes
     ----------
@@ -124,7 +126,12 @@ class Task:
         """
         pixels = isinstance(self.noise_model, PixelSampling)
         smallest = BLOCKS[0] if pixels else self.scale[0]
-        return _sources(images, math.ceil(smallest * self.size))
+        return _sources(images, math.ceil(smallest * self._side))
+
+    @property
+    def _side(self) -> int:
+        """Height and width of the patches that a pair is made of."""
+        return Cameras.side(self.size) if isinstance(self.noise_model, Cameras) else self.size
 
     @threads(1)
     def draw(
@@ -161,10 +168,14 @@ class Task:
         if isinstance(noise, PixelSampling):
             return _sample_pixel_pairs(count, sources, self.size, with_clean, generator)
         clean = sample_patches(
-            count, images=sources, size=self.size, scale=self.scale, generator=generator
+            count, images=sources, size=self._side, scale=self.scale, generator=generator
         )
         if self.jitter:
             clean = jitter_colours(clean, self.jitter, generator)
+        if isinstance(noise, Cameras):
+            drawn = noise.pairs(clean / 255, self.size, generator)
+            noisy1, noisy2, clean = (255 * pictures for pictures in drawn)
+            return Pairs(noisy1, noisy2, clean if with_clean else None)
         noisy1, noisy2 = torch.empty_like(clean), torch.empty_like(clean)
         levels = noise.levels(clean, generator) if isinstance(noise, Gaussian) else None
         for noisy in (noisy1, noisy2):

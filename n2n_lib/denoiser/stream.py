@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor
 
+from n2n_lib.denoiser.camera import Cameras
 from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.noise import recorrupt
 from n2n_lib.denoiser.photographs import photographs
@@ -119,7 +120,7 @@ class PairStream(BatchStream):
         without, for comparison.
     augment : bool
         Transpose patches and permute their colour channels at random, besides the flips that
-        every patch undergoes.
+        every patch undergoes. A camera's colours differ in their noise and keep their order.
     images, noise, size, sigma, scale, jitter
         As in `n2n_lib.denoiser.sampling.sample_pairs`, which draws the pairs.
 
@@ -176,7 +177,11 @@ class PairStream(BatchStream):
     def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         drawn = self.task.draw(count, self._images, generator, with_clean=self.clean_targets)
         noisy, target = drawn.noisy1, drawn.clean if self.clean_targets else drawn.noisy2
-        return _augmented(noisy, target, generator) if self.augment else (noisy, target)
+        if not self.augment:
+            return noisy, target
+        if not isinstance(self.task.noise_model, Cameras):  # whose colours have their own noise
+            noisy, target = _permuted(noisy, target, generator)
+        return _transposed(noisy, target, generator)
 
 
 class RecorruptedStream(BatchStream):
@@ -262,13 +267,16 @@ class RecorruptedStream(BatchStream):
         return 255 * noisier, 255 * noisy
 
 
-def _augmented(noisy: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Transpose half of the pairs, and give each pair an order of colours of its own."""
-    count = len(noisy)
-    orders = torch.rand(count, 3, generator=generator).argsort(1)  # (N, 3)
-    rows = torch.arange(count)[:, None]
-    noisy, target = noisy[rows, orders], target[rows, orders]
-    turned = torch.rand(count, generator=generator) < 0.5
+def _permuted(noisy: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Give each pair an order of colours of its own."""
+    orders = torch.rand(len(noisy), 3, generator=generator).argsort(1)  # (N, 3)
+    rows = torch.arange(len(noisy))[:, None]
+    return noisy[rows, orders], target[rows, orders]
+
+
+def _transposed(noisy: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Transpose half of the pairs."""
+    turned = torch.rand(len(noisy), generator=generator) < 0.5
     for images in (noisy, target):
         images[turned] = images[turned].transpose(2, 3)
     return noisy, target

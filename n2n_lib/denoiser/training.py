@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from n2n_lib.denoiser.checkpoint import Run, read_checkpoint
 from n2n_lib.denoiser.images import check_noisy_pairs, check_pairs, to_unit, warn_of_unit
-from n2n_lib.denoiser.metrics import mse, psnr
+from n2n_lib.denoiser.metrics import psnr
 from n2n_lib.denoiser.prediction import Denoiser, pad_to_multiple, range_of
 from n2n_lib.denoiser.recipe import History, Recipe
 from n2n_lib.denoiser.stream import BatchStream
@@ -228,6 +228,8 @@ class Training:
             "ema": recipe.ema,
             "held_out": None if watch.held_out is None else _fingerprint(*watch.held_out),
         }
+        if recipe.weight_floor:  # older checkpoints do not know it
+            self._settings["weight_floor"] = recipe.weight_floor
         self._group = current()
         path = watch.checkpoint
         if self._group.leads and watch.resume and path is not None and Path(path).exists():
@@ -318,12 +320,17 @@ class Training:
         with self._gradients.step(weight):
             if weight:
                 x, y = self._as_input(noisy[rows]), self._as_input(target[rows])
-                loss = weight * criterion(network(x), y)
+                loss = weight * criterion(network(x), y, self._weights(x, y))
                 criterion.backward()
         run.rule.step()
         if run.average is not None:
             run.average.update()
         return loss
+
+    def _weights(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Return what each pair counts, if the recipe weighs them."""
+        floor, copies = self.recipe.weight_floor, 1 if self.recipe.clean_targets else 2
+        return pair_weights(x, y, floor, copies) if floor else None
 
     def _as_input(self, images: Tensor) -> Tensor:
         """Bring images 0-255 to what the network takes, in the layout of the fast kernels."""
@@ -364,8 +371,11 @@ class Training:
             denoised = to_unit(self.model.predict(validation[0]))
             history.val_psnr.append(psnr(denoised, to_unit(validation[1])))
         if held_out is not None:
+            noisy, target = (to_unit(images.float()) for images in held_out)
             denoised = to_unit(self.model.predict(held_out[0].float()))
-            history.held_out.append(mse(denoised, to_unit(held_out[1])))
+            floor = self.recipe.weight_floor
+            weights = pair_weights(noisy, target, floor) if floor else None
+            history.held_out.append(MSELoss()(denoised, target, weights).item())
             if history.held_out[-1] == min(history.held_out):
                 parameters = self.model.network.param()
                 self._run.best = [parameter.clone() for parameter, _ in parameters]
@@ -378,6 +388,37 @@ class Training:
         if self.history.val_psnr:
             text += f", validation {self.history.val_psnr[-1]:.2f} dB"
         self._bar.set_postfix_str(text, refresh=False)
+
+
+def pair_weights(noisy1: Tensor, noisy2: Tensor, floor: float, copies: int = 2) -> Tensor:
+    r"""Return what the squared error of each Noise2Noise pair should count.
+
+    .. math::
+
+        w = \frac{4 s^2}{\hat\sigma^2 + s^2}, \qquad
+        \hat\sigma^2 = \frac{1}{kM} \sum_{m=1}^{M} (x_m - t_m)^2
+
+    The difference of k = 2 copies with equal noise has twice its variance, so no clean image is
+    needed to know it. Where noise is strong the error that remains is large too; by its own size
+    it would count a hundred times as much as that of a picture with a tenth of the noise.
+
+    Parameters
+    ----------
+    noisy1, noisy2 : Tensor
+        Both copies, x and t, ``(N, C, H, W)``, 0-1; M = C H W.
+    floor : float
+        The s, in grey levels of 255, above 0: below it, less noise is no reason for more weight.
+    copies : int
+        The k: how many of the two are noisy, 1 where the second is a clean image.
+
+    Returns
+    -------
+    Tensor
+        ``(N, 1, 1, 1)``, up to 4, and 2 where the noise is as strong as the floor.
+    """
+    square = (floor / 255) ** 2
+    variance = (noisy1 - noisy2).square().mean((1, 2, 3), keepdim=True) / copies
+    return 4 * square / (variance + square)
 
 
 def threads_for(model: Denoiser, batches: Batches, recipe: Recipe) -> int:

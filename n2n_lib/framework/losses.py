@@ -62,7 +62,8 @@ class MSELoss(_Loss):
 
     Notes
     -----
-    Section 2.5 of the report.
+    Section 2.5 of the report. With weights :math:`w_m` each squared error and its gradient is
+    multiplied by its own; M stays the number of values.
 
     Examples
     --------
@@ -75,13 +76,16 @@ class MSELoss(_Loss):
     >>> optimiser.step()
     """
 
-    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+    def forward(self, output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return the loss, a tensor with one value.
 
         Parameters
         ----------
         output, target : Tensor
             Prediction and target, of the same shape and dtype.
+        weight : Tensor, optional
+            How much each squared error counts, 0 or more, of a shape that fits to that of
+            `output`: ``(N, 1, 1, 1)`` for one weight an image.
 
         Raises
         ------
@@ -91,10 +95,30 @@ class MSELoss(_Loss):
             If the shapes differ or are empty. (Broadcasting would average over the wrong pairs.)
         """
         self._check(output, target)
-        kernel_set = kernels.active()
+        kernel_set, root = kernels.active(), None
+        if weight is not None:
+            root = self._root(weight, output)
+            output, target = root * output, root * target
         loss, saved = kernel_set.mse_forward(output, target)
-        self._saved = kernel_set, saved
+        self._saved = kernel_set, saved, root
         return loss
+
+    def _root(self, weight: Tensor, output: Tensor) -> Tensor:
+        """Return the square roots of weights; raise unless they fit to a prediction."""
+        if not isinstance(weight, Tensor) or weight.dtype != output.dtype:
+            got = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
+            raise TypeError(f"MSELoss expected a weight of {output.dtype}, got {got}")
+        ones = (1,) * (output.ndim - weight.ndim) + tuple(weight.shape)
+        if len(ones) != output.ndim or any(
+            side not in (1, whole) for side, whole in zip(ones, output.shape, strict=True)
+        ):
+            raise ValueError(
+                f"MSELoss expected a weight that fits to {tuple(output.shape)}, "
+                f"got {tuple(weight.shape)}"
+            )
+        if not (weight >= 0).all():
+            raise ValueError("MSELoss expected weights of 0 or more, got others or NaN")
+        return weight.sqrt()
 
     def backward(self) -> Tensor | None:
         """Differentiate the loss and, if there is one, the network behind it.
@@ -104,8 +128,9 @@ class MSELoss(_Loss):
         Tensor or None
             Gradient of the loss with respect to the network's input, or to `output` without one.
         """
-        kernel_set, saved = self._take_saved()
-        return self._continue(kernel_set.mse_backward(saved))
+        kernel_set, saved, root = self._take_saved()
+        grad_output = kernel_set.mse_backward(saved)
+        return self._continue(grad_output if root is None else root * grad_output)
 
 
 class L1Loss(_Loss):

@@ -522,3 +522,49 @@ def test_bad_photographs(clean, error, message):
             method(clean, seeded())
     with pytest.raises(ValueError, match="copies of at least 1, got 0"):
         Camera().bias(torch.zeros(3, 4, 4), 0, seeded())
+
+
+# All sorts of cameras
+
+
+@pytest.mark.parametrize("count", [1, 4, 6])
+def test_pairs_are_of_one_size_and_share_their_scene(count):
+    clean = values(count, 3, cameras.Cameras.side(32), cameras.Cameras.side(32))
+    first, second, without = cameras.Cameras().pairs(clean, 32, seeded(1))
+    assert first.shape == second.shape == without.shape == (count, 3, 32, 32)
+    assert not torch.equal(first, second)
+    again = cameras.Cameras().pairs(clean, 32, seeded(1))
+    assert all(torch.equal(a, b) for a, b in zip((first, second, without), again, strict=True))
+
+
+def test_the_largest_scene_is_just_large_enough():
+    for seed in range(40):
+        camera = draw_camera(seeded(seed))
+        side = math.ceil((32 + 2 * cameras.MARGIN) / camera.scale)
+        assert camera.scale >= cameras.SMALLEST and side <= cameras.Cameras.side(32)
+        assert round(camera.scale * side) >= 32 + 2 * cameras.MARGIN
+
+
+def test_exposures_keep_the_size_and_tell_what_they_would_be_without_noise():
+    clean = photograph("coffee")[:, :60, :70] / 255
+    noisy, without = cameras.Cameras().exposed(clean, seeded(3))
+    assert noisy.shape == without.shape == clean.shape
+    assert torch.equal(cameras.Cameras()(clean, seeded(3)), noisy)
+    batch, _ = cameras.Cameras(together=1).exposed(clean.expand(2, -1, -1, -1), seeded(3))
+    assert torch.equal(batch[0], noisy) and not torch.equal(batch[1], noisy)
+
+
+def test_as_many_images_as_asked_share_a_camera(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        cameras, "draw_camera", lambda *a, **k: drawn.append(1) or Camera(quality=None)
+    )
+    cameras.Cameras(together=3)(values(7, 3, 8, 8), seeded())
+    assert len(drawn) == 3
+
+
+def test_bad_groups_and_scenes():
+    with pytest.raises(ValueError, match="together"):
+        cameras.Cameras(0)
+    with pytest.raises(ValueError, match="values 0-1"):
+        cameras.Cameras()(torch.full((3, 8, 8), 2.0), seeded())

@@ -261,7 +261,7 @@ def test_recorrupt_refuses(arguments, error, message):
 
 
 def test_registry():
-    assert list(noise.NOISES) == ["pixels", "gaussian", "poisson", "bernoulli"]
+    assert list(noise.NOISES) == ["pixels", "gaussian", "poisson", "bernoulli", "camera"]
     for name, kind in noise.NOISES.items():
         assert type(noise.make_noise(name)) is kind
     assert noise.make_noise("gaussian", sigma=50).sigma == 50
@@ -270,6 +270,7 @@ def test_registry():
     assert repr(Poisson()) == "Poisson(peak=30)"
     assert repr(Bernoulli()) == "Bernoulli(keep=0.5)"
     assert repr(PixelSampling()) == "PixelSampling()"
+    assert repr(noise.make_noise("camera")) == "Cameras(together=4)"
 
 
 def test_pixel_sampling_is_no_function_of_the_clean_image():

@@ -174,6 +174,17 @@ def test_input_and_target_undergo_the_same_augmentation():
     assert min(seen.values()) > 1  # ... 12.5 of each on average
 
 
+def test_colours_of_a_camera_keep_their_order():
+    """Of a scene that is all red, whatever the camera, red stays the brightest colour."""
+    red = torch.full((3, 96, 96), 40, dtype=torch.uint8)
+    red[0] = 200
+    options = {"images": [red], "size": 16, "scale": (1, 1), "noise": "camera"}
+    for noisy, _ in taken(stream(**options), 12):
+        mean = noisy.mean((2, 3))  # (N, 3)
+        grey = (mean.amax(1) - mean.amin(1)) < 1  # one camera in eight is set to black and white
+        assert (grey | (mean.argmax(1) == 0)).all()
+
+
 def variants(image: Tensor, copy: Tensor, atol: float = 1e-3) -> list[tuple]:
     """Return which of the 48 symmetries and orders of colours makes `copy` out of `image`."""
     found = []

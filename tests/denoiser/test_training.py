@@ -34,7 +34,10 @@ from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.metrics import psnr
 from n2n_lib.denoiser.model import DivergedError, Model
 from n2n_lib.denoiser.photographs import photograph
+from n2n_lib.denoiser.recipe import Recipe
+from n2n_lib.denoiser.sampling import sample_pairs
 from n2n_lib.denoiser.stream import PairStream
+from n2n_lib.denoiser.training import Batches, Watch, pair_weights
 from n2n_lib.framework.conv import Conv2d
 from n2n_lib.framework.module import Module
 from n2n_lib.framework.schedules import SCHEDULES
@@ -601,3 +604,37 @@ def test_adapt_refuses_before_anything_is_changed(changes: dict, error, fragment
     assert_refuses(lambda: model.adapt(**arguments), error, *fragments)
     assert_same(before, weights(model))
     assert model.history is history
+
+
+# ---------------------------------------------------------------------- pairs of other noise
+
+
+def test_weights_follow_from_two_noisy_copies_alone():
+    sigma = torch.tensor([2.0, 3.0, 30.0]).view(3, 1, 1, 1) / 255
+    clean, *noise = torch.randn(3, 3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    first, second = (clean + sigma * e for e in noise)
+    expected = 4 * 9 / (torch.tensor([4.0, 9.0, 900.0]) + 9)
+    found = pair_weights(first, second, 3.0)
+    torch.testing.assert_close(found.flatten(), expected, rtol=0.05, atol=0)
+    towards_clean = pair_weights(first, clean, 3.0, copies=1)
+    torch.testing.assert_close(towards_clean.flatten(), expected, rtol=0.05, atol=0)
+
+
+def test_a_training_weighs_its_pairs():
+    """One step of SGD: the weights of the network follow the weighted gradient, by autograd."""
+    pairs = sample_pairs(4, noise="camera", size=16, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(0)
+    network = Conv2d(3, 3, 3, padding=1)
+    start = [parameter.clone() for parameter, _ in network.param()]
+    recipe = Recipe(num_epochs=1, batch_size=4, lr=0.5, schedule="constant", weight_floor=3.0)
+    model = Model(network)
+    model.fit(Batches.of_pairs(pairs.noisy1, pairs.noisy2, recipe), recipe, Watch(progress=False))
+    x, t = pairs.noisy1 / 255, pairs.noisy2 / 255
+    with torch.enable_grad():
+        weight, bias = (value.clone().requires_grad_() for value in start)
+        output = torch.nn.functional.conv2d(x, weight, bias, padding=1)
+        square = (3 / 255) ** 2
+        factor = 4 * square / ((x - t).square().mean((1, 2, 3), keepdim=True) / 2 + square)
+        (factor * (output - t).square()).mean().backward()
+    for (parameter, _), before, leaf in zip(network.param(), start, (weight, bias), strict=True):
+        torch.testing.assert_close(parameter, before - 0.5 * leaf.grad, rtol=1e-4, atol=1e-6)

@@ -7,6 +7,7 @@ hint, each time a plainer one. ``check.hint("NAME")`` shows the hints to whoever
 More calls stand in the lessons. ``NAME = check.go_on_with(NAME)`` lets the following cells run
 before an answer is right, and ``check.progress()`` draws what is right so far. Right answers are
 collected: ``check.answers()`` gives them back, and ``check.mine()`` makes a kernel set of them.
+``check.predicted(guess, truth)`` puts a prediction beside the result.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from n2n_lib.course.check.exercise import EXERCISES, Exercise
 from n2n_lib.course.check.judge import CheckFailed, right_or_library
 from n2n_lib.course.check.kernel_set import mine
 from n2n_lib.course.check.notebook_state import watch
+from n2n_lib.course.check.prediction import predicted
 from n2n_lib.course.check.showing import CaseShown, show_case
 from n2n_lib.course.check.table import WIDTH
 from n2n_lib.course.lessons import label_of, number_of
@@ -61,8 +63,8 @@ globals().update(EXERCISES)  # check.NAME
 
 watch(CheckFailed)
 
-__all__ = ["EXERCISES", "CheckFailed", "answers", "case", "go_on_with", "hint", "mine", "progress"]
-__all__ += list(EXERCISES)
+__all__ = ["EXERCISES", "CheckFailed", "answers", "case", "go_on_with", "hint", "mine"]
+__all__ += ["predicted", "progress", *EXERCISES]
 
 
 def case(exercise: str | Callable[..., Any], which: int | str = 0) -> CaseShown:

@@ -1,0 +1,91 @@
+"""Pictures under a slider: every frame is there; HTML, picture and text mean the same."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from html import unescape
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from n2n_lib.denoiser import plots
+
+
+def drawing(seen: list):
+    def draw(**values):
+        seen.append(values)
+        figure, axes = plots.figure(size=(2, 1))
+        axes.set_title(str(values))
+        return figure
+
+    return draw
+
+
+def decoded(source: str) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+
+
+def test_a_frame_for_each_combination_in_the_order_that_the_script_counts():
+    seen = []
+    moving = plots.play(drawing(seen), lr=[0.1, 0.2, 0.5], steps=[1, 2])
+    assert seen == [{"lr": a, "steps": b} for a in (0.1, 0.2, 0.5) for b in (1, 2)]
+    frames = json.loads(re.search("data-frames='(.*?)'", moving.html).group(1))
+    assert len(frames) == len(set(frames)) == 6
+    inputs = re.findall(r'name="(\w+)" min="0" max="(\d)" value="(\d)"', moving.html)
+    assert inputs == [("lr", "2", "1"), ("steps", "1", "1")]
+    shown = re.search('<img src="(.*?)"', moving.html).group(1)
+    assert shown == frames[1 * 2 + 1]
+    told = [json.loads(unescape(text)) for text in re.findall("data-told='(.*?)'", moving.html)]
+    assert told == [["0.1", "0.2", "0.5"], ["1", "2"]]
+    assert decoded(shown).shape == (round(110 * 1.5), round(220 * 1.5), 3)
+
+
+def test_what_a_notebook_gets():
+    bundle = plots.play(drawing([]), h=[1, 2])._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert bundle["text/plain"] == "<a picture to move: h>"
+    assert decoded("," + bundle["image/png"]).shape == (165, 330, 3)
+    assert "<script" not in bundle["text/html"] and " id=" not in bundle["text/html"]
+
+
+def test_names_cannot_break_the_page():
+    image = torch.zeros(3, 4, 4)
+    moving = plots.before_after(image, image, ('"><script>', "b'"))
+    assert "<script" not in moving.html and "&lt;script&gt;" in moving.html
+
+
+def test_before_and_after_keep_every_pixel():
+    before, after = torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8)
+    moving = plots.before_after(before, after, width=70)
+    below, above = re.findall('<img src="(.*?)"', moving.html)
+    assert np.array_equal(decoded(below), after.permute(1, 2, 0).numpy())
+    assert np.array_equal(decoded(above), before.permute(1, 2, 0).numpy())
+    still = np.array(moving.still)
+    assert still.shape == (50, 148, 3)
+    assert np.array_equal(still[5::10, 5:70:10], before.permute(1, 2, 0).numpy())
+    assert np.array_equal(still[5::10, 83::10], after.permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize(
+    "sliders, message",
+    [
+        ({}, "one or more sliders"),
+        ({"a": []}, "one or more sliders"),
+        ({"a": range(8), "b": range(8)}, "at most 60 figures, got 64"),
+    ],
+)
+def test_sliders_that_cannot_be_shown(sliders, message):
+    seen = []
+    with pytest.raises(ValueError, match=message):
+        plots.play(drawing(seen), **sliders)
+    assert not seen
+
+
+def test_two_pictures_of_one_size():
+    with pytest.raises(ValueError, match=r"got \(3, 4, 4\) and \(3, 4, 5\)"):
+        plots.before_after(torch.zeros(3, 4, 4), torch.zeros(3, 4, 5))
