@@ -22,6 +22,7 @@ from n2n_lib.framework.module import Module
 from n2n_lib.support import files
 
 if TYPE_CHECKING:  # pictures import nothing that computes
+    from n2n_lib.denoiser.estimate import NoiseMeasure
     from n2n_lib.denoiser.evaluation import Score
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -242,6 +243,41 @@ def show_training(
     right.xaxis.get_major_locator().set_params(integer=True)
     right.set_title("validation against clean images")
     right.legend(fontsize=8, labelcolor="black", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return made
+
+
+def show_noise(measure: NoiseMeasure) -> Figure:
+    """Draw the noise of a picture: its level by brightness, and how alike neighbours are.
+
+    Parameters
+    ----------
+    measure : NoiseMeasure
+        From `n2n_lib.denoiser.estimate.measure_noise`.
+
+    Returns
+    -------
+    Figure
+        Two axes. White noise has one level, and no likeness at any distance but 0.
+    """
+    made, (levels, likeness) = figure(1, 2, (9.0, 3.2))
+    levels.plot(measure.brightness, measure.level, "o-")
+    levels.set(
+        xlim=(0, 255),
+        ylim=(0, 1.2 * max(measure.level, default=1.0)),
+        xlabel="brightness (grey levels)",
+        ylabel="noise (grey levels)",
+        title=f"{measure.sigma:.1f} grey levels, from {measure.blocks} even places",
+    )
+    distances = range(len(measure.correlation))
+    likeness.plot(distances, measure.correlation, "o-", label="this picture")
+    white = [1.0] + [0.0] * (len(measure.correlation) - 1)
+    likeness.plot(distances, white, "--", color="grey", label="white noise")
+    likeness.set(
+        xlabel="distance (pixels)",
+        ylabel="correlation",
+        title=f"neighbours {measure.correlation[1]:.2f}, colours {measure.channels:.2f}",
+    )
+    likeness.legend()
     return made
 
 
