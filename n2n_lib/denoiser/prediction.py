@@ -81,7 +81,12 @@ class Denoiser:
         return pairs[0][0] if pairs else torch.empty(0)
 
     def predict(
-        self, test_input: Tensor, *, sigma: float | None = None, ensemble: bool = False
+        self,
+        test_input: Tensor,
+        *,
+        sigma: float | None = None,
+        ensemble: bool = False,
+        strength: float = 1.0,
     ) -> Tensor:
         """Denoise images.
 
@@ -98,6 +103,10 @@ class Denoiser:
         ensemble : bool
             Denoise all eight turned and mirrored versions of each image and take the mean of what
             comes out, turned back: a little better, eight times as slow.
+        strength : float
+            From 0 to 2. Below 1, so much of what would be taken away is: 0.7 leaves three tenths of
+            the noise, which looks more natural to many. Beyond 1, what the network finds when it is
+            shown its own output goes too, in part; 2 is cleaned twice.
 
         Returns
         -------
@@ -108,7 +117,8 @@ class Denoiser:
         ------
         TypeError, ValueError
             If the input is not such a tensor, is empty or holds a value that is not finite,
-            `sigma` is not a finite positive number, or the network's output is not finite.
+            `sigma` is not a finite positive number, `strength` is not from 0 to 2, or the network's
+            output is not finite.
 
         Notes
         -----
@@ -121,15 +131,22 @@ class Denoiser:
         batch = images if images.dim() == 4 else images.unsqueeze(0)
         if sigma is not None:
             check_number("sigma", sigma, above=0)
+        check_number("strength", strength, 0, 2)
         scale = 1.0 if sigma is None or self.sigma is None else self.sigma / sigma
         output = torch.empty(batch.shape, dtype=batch.dtype, device=batch.device)
         with torch.no_grad():
+            halo = self.halo if self.halo is None or strength <= 1 else 2 * self.halo
             per_chunk = max(1, TILE * TILE // (batch.shape[2] * batch.shape[3]))
             for start in range(0, len(batch), per_chunk):
                 chunk = slice(start, start + per_chunk)
-                for tile, inner, source in _tiles(*batch.shape[2:], self.halo):
+                for tile, inner, source in _tiles(*batch.shape[2:], halo):
                     noisy = to_unit(batch[chunk][..., source[0], source[1]]).to(self.example)
                     result = self._denoised(noisy, scale, ensemble)
+                    if strength > 1:
+                        twice = self._denoised(result, scale, ensemble)
+                        result = result.lerp(twice, strength - 1)
+                    elif strength < 1:
+                        result = noisy.lerp(result, strength)
                     result = result[..., inner[0], inner[1]].clamp(0, 1) * 255
                     if not output.is_floating_point():
                         result = result.round()

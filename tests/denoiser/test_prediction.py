@@ -365,3 +365,33 @@ def test_a_level_is_denoised_on_the_scale_of_the_one_that_was_trained():
 )
 def test_bad_levels(sigma, error, got: str):
     assert_refuses(lambda: Model().predict(torch.rand(3, 8, 8), sigma=sigma), error, "sigma", got)
+
+
+# ---------------------------------------------------------------------- strength
+
+
+def test_strength_leaves_a_share_of_the_noise_or_cleans_again():
+    mean = Conv2d(3, 3, 3, padding=1)
+    mean.weight.fill_(1 / 27)
+    mean.bias.zero_()
+    model, noisy = Model(mean), images(3, 40, 40).float()
+    once = model.predict(noisy)
+    assert_same(model.predict(noisy, strength=0.0), noisy.clamp(0, 255))
+    half = model.predict(noisy, strength=0.5)
+    torch.testing.assert_close(half, ((noisy + once) / 2).clamp(0, 255), rtol=0, atol=1e-3)
+    twice = model.predict(noisy, strength=2.0)
+    torch.testing.assert_close(twice, model.predict(once), rtol=0, atol=1e-3)
+    assert torch.equal(model.predict(noisy, strength=1.0), once)
+
+
+def test_cleaned_twice_in_tiles_equals_the_whole(monkeypatch):
+    model, noisy = Model("unet", width=4), images(3, 200, 168)
+    whole = model.predict(noisy, strength=1.5)
+    monkeypatch.setattr(prediction, "TILE", 64)
+    torch.testing.assert_close(model.predict(noisy, strength=1.5), whole, rtol=0, atol=1)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 2.1, math.nan])
+def test_strength_out_of_range(strength):
+    with pytest.raises(ValueError, match="strength"):
+        filter_model().predict(images(3, 8, 8), strength=strength)
