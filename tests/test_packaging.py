@@ -43,8 +43,8 @@ CONDA_NAMES = {canonicalize_name(name): other for name, other in doctor.CONDA_NA
 
 NOT_ON_CONDA_FORGE = {"bm3d"}
 
-MADE_BY_MAKE = {"book"}
-"""Extras that only a target of make needs, which installs them; environment.yml leaves them out."""
+LEFT_OUT = {"book", "raw"}
+"""Extras that environment.yml leaves out: what a target of make installs, and for raw files."""
 
 PACKAGES = {module: canonicalize_name(name) for name, module in doctor.IMPORT_NAMES.items()} | {
     "yaml": "pyyaml",
@@ -140,7 +140,7 @@ def conda_requirements() -> dict[str, SpecifierSet]:
 
 
 def test_environment_holds_every_dependency_with_the_same_bound_and_nothing_else():
-    extras = [names for extra, names in EXTRAS.items() if extra not in MADE_BY_MAKE]
+    extras = [names for extra, names in EXTRAS.items() if extra not in LEFT_OUT]
     needed = REQUIRED | {name: r for names in extras for name, r in names.items()}
     expected = {CONDA_NAMES.get(name, name): r.specifier for name, r in needed.items()}
     expected["python"] = SpecifierSet(PROJECT["project"]["requires-python"])
@@ -178,7 +178,7 @@ def imported(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     "folder, allowed",
     [
-        ("n2n_lib", REQUIRED | EXTRAS["bench"]),
+        ("n2n_lib", REQUIRED | EXTRAS["bench"] | EXTRAS["raw"]),
         ("docs/book", REQUIRED | EXTRAS["book"]),
         ("tests", DIRECT),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +23,7 @@ from n2n_lib.cli.options import (
     noise_level,
 )
 
-HELD = 1 << 30
+HELD = 1 << 28
 """Bytes of decoded images that wait for their turn; what is beyond is decoded once more."""
 
 
@@ -56,55 +58,80 @@ def denoise(
 ) -> None:
     """Clean images and draw each one beside its noisy version.
 
-    Writes NAME-denoised.png and NAME-comparison.png for every image.
+    Writes NAME-denoised, a file of the same kind, and NAME-comparison.png for every image.
     """
     import torch
 
-    from n2n_lib.cli.inputs import adapted_model, check_blocks, load_model, noisy_and_clean
-    from n2n_lib.denoiser import plots
+    from n2n_lib.cli.inputs import (
+        adapted_model,
+        check_blocks,
+        load_model,
+        noisy_and_clean,
+        predicted,
+    )
+    from n2n_lib.denoiser import image_files, plots
     from n2n_lib.denoiser.classical import estimate_sigma
-    from n2n_lib.denoiser.embedded import read_embedded
-    from n2n_lib.denoiser.images import find_images, load_image, save_image, to_unit
+    from n2n_lib.denoiser.images import find_images, save_image, to_unit
     from n2n_lib.support import files
     from n2n_lib.support.memory import keep_freed
 
     check_at_least(block, "--block", 1)
     check_seed(seed)
     paths = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
-    names = [path.stem for path in paths]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"expected images of different names, got {name!r} twice")
+    check_names(paths)
     level = noise_level(noise or Noise.gaussian, sigma)
     check_adapt(adapt, noise or Noise.gaussian)
     denoiser = load_model(model, noise or Noise.gaussian)
-    decoded, held = {}, 0
+    decoded, targets, held = {}, {}, 0
     for path in paths:  # read every one before the first is written
-        image = load_image(path)
+        image, kept = image_files.read_image(path)
         check_blocks(image, path, noise, block)
+        targets[path] = out / f"{path.stem}-denoised{kept.suffix}"
         held += image.nbytes
         if held <= HELD:
-            decoded[path] = image
+            decoded[path] = image, kept
+        del image, kept
+    check_targets(targets)
     files.make_writable(out)
     keep_freed()
     knows_levels = denoiser.sigma is not None
     generator = torch.Generator().manual_seed(seed)
     for path in paths:
-        image = decoded.pop(path) if path in decoded else load_image(path)
+        image, kept = decoded.pop(path, None) or image_files.read_image(path)
         noisy, clean = image, None
         if noise is not None:
             noisy, clean = noisy_and_clean(image, noise, level, block, generator)
         elif sigma is None and (knows_levels or adapt):
             level = max(1.0, estimate_sigma(to_unit(noisy)))  # less than one is rounding
         adapted = adapted_model(denoiser, noisy, level, adapt)
-        cleaned = adapted.predict(noisy, sigma=level, ensemble=ensemble)
-        target = out / f"{path.stem}-denoised.png"
-        embedded = read_embedded(path)
-        save_image(cleaned, target, profile=embedded.profile)
+        cleaned = predicted(adapted, noisy, sigma=level, ensemble=ensemble)
+        if noise is Noise.pixels:  # the image has shrunk
+            kept = replace(kept, alpha=None, dpi=None)
+        save_image(cleaned, targets[path], kept=kept)
         shown = plots.show_images([noisy, cleaned], ["before", "after"], height=4.0)
         if clean is not None:
             shown = plots.show_denoising(noisy, cleaned, clean, height=4.0)
         plots.save_figure(shown, out / f"{path.stem}-comparison.png")
         told = [f"noise of {level:.1f} grey levels"] if level and knows_levels else []
-        told += embedded.remarks
-        print(f"{path} -> {target}" + (f" ({'; '.join(told)})" if told else ""))
+        told += kept.remarks
+        print(f"{path} -> {targets[path]}" + (f" ({'; '.join(told)})" if told else ""))
+
+
+def check_names(paths: list[Path]) -> None:
+    """Raise if two images would write one file, also where a file system minds no capitals."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(unicodedata.normalize("NFC", path.stem).casefold(), path)
+        if other is not path:
+            raise UsageError(
+                f"expected images of different names, got {other} and {path}, which would both "
+                f"become {path.stem}-denoised"
+            )
+
+
+def check_targets(targets: dict[Path, Path]) -> None:
+    """Raise if the result of an image would replace an image that is read."""
+    sources = {path.resolve() for path in targets}
+    for path, target in targets.items():
+        if target.resolve() in sources:
+            raise UsageError(f"expected --out where no image is lost, got {target} for {path}")

@@ -38,19 +38,36 @@ def noisy_and_clean(
     """Take an image for a clean one, 0-255, and return a noisy version and what it hides.
 
     Pixel sampling shrinks the image twice: by one random pixel of every block, and by the mean of
-    every block. A camera sharpens and saves both.
+    every block. A camera sharpens and saves both. Other noise leaves a grey image grey.
     """
     if noise is Noise.camera:
         pictures = Cameras().exposed(to_unit(image), generator)
         return tuple(255 * picture for picture in pictures)
     if noise is not Noise.pixels:
         model = make_noise(noise.value) if level is None else make_noise(noise.value, level)
-        return model(to_unit(image), generator) * 255, image
+        channels = image[:1] if is_grey(image) else image
+        noisy = model(to_unit(channels), generator) * 255
+        return noisy.expand(3, -1, -1), image
     height, width = (n // block for n in image.shape[1:])
     crop = image[:, : height * block, : width * block]
     noisy = pixel_sampling(crop, block, generator)
     clean = crop.float().unflatten(2, (width, block)).unflatten(1, (height, block)).mean((2, 4))
     return noisy, clean
+
+
+def is_grey(image: Tensor) -> bool:
+    """Whether the three channels of an image are equal, as those of grey files are."""
+    return torch.equal(image[0], image[1]) and torch.equal(image[0], image[2])
+
+
+def predicted(
+    model: Model, noisy: Tensor, *, sigma: float | None = None, ensemble: bool = False
+) -> Tensor:
+    """Denoise one image; a grey one, which shows the network three equal channels, stays grey."""
+    if not is_grey(noisy):
+        return model.predict(noisy, sigma=sigma, ensemble=ensemble)
+    cleaned = model.predict(noisy.float(), sigma=sigma, ensemble=ensemble)
+    return cleaned.mean(0, keepdim=True).expand(3, -1, -1)
 
 
 def load_model(name: str | None, noise: Noise) -> Model:

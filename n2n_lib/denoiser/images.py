@@ -7,27 +7,19 @@ Files hold 0-255, and so do the images that people hand in: RGB, ``(3, H, W)`` f
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
+from n2n_lib.denoiser.image_files import Kept, check_suffix, read_image, write_image
 from n2n_lib.support import files
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 """What `load_images` takes for an image. Of an animation, the first frame counts."""
-
-IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
-"""What `load_image` lets Pillow try: others start programs (EPS) or are rarely looked after."""
-
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it may write to stderr by itself
 
 
 def load_pairs(path: str | os.PathLike) -> tuple[Tensor, Tensor]:
@@ -131,8 +123,9 @@ def find_images(folder: str | os.PathLike) -> list[Path]:
 def load_image(path: str | os.PathLike) -> Tensor:
     """Load one image as 8-bit RGB, the right way up.
 
-    Grey and palette images become RGB, 16-bit greys are scaled to 8 bits, transparency is laid
-    over white, the orientation that a camera recorded (EXIF) is applied.
+    Grey and palette images become RGB, more bits are scaled to 8, transparency is laid over white,
+    the orientation that a camera recorded (EXIF) is applied. `image_files.read_image` keeps what
+    this leaves out.
 
     Parameters
     ----------
@@ -149,82 +142,23 @@ def load_image(path: str | os.PathLike) -> Tensor:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not an image in one of these formats, is damaged, holds floating-point values, or
-        has more pixels than Pillow holds for safe (``PIL.Image.MAX_IMAGE_PIXELS``, a decompression
-        bomb).
+        See `image_files.read_image`.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"expected an image file, got no such file: {path}")
-    if not path.is_file():  # a folder, or a pipe or device that may have no end
-        raise ValueError(f"expected an image file, got no regular file: {path}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=IMAGE_FORMATS) as image, _quiet_libtiff(image.format):
-                negative = image.mode.startswith("I") and _white_is_zero(image)
-                pixels = np.array(_as_rgb(ImageOps.exif_transpose(image)))
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"expected an image of at most {Image.MAX_IMAGE_PIXELS} pixels, got more: {path}"
-        ) from error
-    except PermissionError:
-        raise
-    except _UnknownScale as error:
-        raise ValueError(
-            f"expected an image of 8 or 16 bits, got floating point: {path}"
-        ) from error
-    except Exception as error:  # Pillow's decoders fail on damaged files in many ways
-        formats = ", ".join(IMAGE_FORMATS)
-        raise ValueError(
-            f"expected an image, got an unreadable file: {path} (what can be read: {formats})"
-        ) from error
-    if negative:
-        pixels = 255 - pixels
-    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+    image, kept = read_image(path)
+    if image.dtype == torch.uint8 and kept.alpha is None:
+        return image.contiguous()
+    loaded = torch.empty(image.shape, dtype=torch.uint8)
+    for top in range(0, image.shape[1], 256):  # in bands, so that floats take little memory
+        rows = slice(top, top + 256)
+        part = to_unit(image[:, rows])
+        if kept.alpha is not None:
+            alpha = torch.from_numpy(kept.alpha[rows].astype(np.float32))
+            part = 1 + (part - 1) * (alpha / kept.opaque).clamp(0, 1)
+        loaded[:, rows] = to_uint8(part)
+    return loaded
 
 
-def _white_is_zero(image: Image.Image) -> bool:
-    """Whether a TIFF counts from white to black; Pillow turns that around for 8 bits alone."""
-    return getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
-
-
-@contextmanager
-def _quiet_libtiff(image_format: str | None) -> Iterator[None]:
-    """Keep what libtiff has to say of a damaged file off stderr, to which it writes by itself."""
-    if image_format != "TIFF":
-        yield
-        return
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-class _UnknownScale(Exception):
-    """A floating-point image: nothing says which value is white."""
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Convert whatever Pillow opened to 8-bit RGB."""
-    if image.mode == "F":
-        raise _UnknownScale
-    if image.mode.startswith("I"):  # 16-bit greys; Pillow's own conversion would clip, not scale
-        grey = np.asarray(image).astype(np.float64) * (255 / 65535)
-        image = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
-    elif "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
-
-
-def save_image(image: Tensor, path: str | os.PathLike, *, profile: bytes | None = None) -> None:
+def save_image(image: Tensor, path: str | os.PathLike, *, kept: Kept | None = None) -> None:
     """Save one image; the suffix of the path says in which format.
 
     The file appears whole or not at all: it is written beside its place and then moved there.
@@ -236,42 +170,34 @@ def save_image(image: Tensor, path: str | os.PathLike, *, profile: bytes | None 
     path : str or path-like
         Where to, ending in one of `IMAGE_SUFFIXES` but ``.gif``. JPEG loses detail; a file that
         is there already is replaced.
-    profile : bytes, optional
-        Colour profile (ICC) in which the values are meant, see `embedded.read_embedded`. BMP holds
-        none. Default: none, which is read as sRGB.
+    kept : Kept, optional
+        What another file held, from `image_files.read_image`, so that this one gets it too: depth,
+        grey or colour, alpha, colour profile, EXIF, resolution. Default: RGB of 8 bits.
 
     Raises
     ------
     TypeError
         If `image` is not a uint8 or floating-point tensor.
     ValueError
-        If its shape is not ``(3, H, W)``, a value is NaN, or the suffix is another.
+        If its shape is not ``(3, H, W)``, a value is NaN, or the suffix is another, or of a format
+        that does not hold what was kept.
     """
-    path = Path(path)
+    path, kept = Path(path), kept or Kept()
     if not isinstance(image, Tensor):
         raise TypeError(f"expected an image as a tensor, got {type(image).__name__}")
+    if image.dtype != torch.uint8 and not image.is_floating_point():
+        raise TypeError(f"expected an image of dtype uint8 or float, got {image.dtype}")
     if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
         raise ValueError(f"expected an image of shape (3, H, W), got {tuple(image.shape)}")
-    suffix = path.suffix.lower()
-    if suffix not in _SAVE_OPTIONS:
-        raise ValueError(f"expected a path ending in {', '.join(_SAVE_OPTIONS)}, got {path}")
-    pixels = to_uint8(to_unit(image)).cpu().permute(1, 2, 0).contiguous().numpy()
-    picture, options = Image.fromarray(pixels), dict(_SAVE_OPTIONS[suffix])
-    if profile is not None:
-        options["icc_profile"] = profile
-    files.write_atomically(path, lambda file: picture.save(file, **options))
-
-
-_JPEG = {"format": "JPEG", "quality": 95}
-_SAVE_OPTIONS: dict[str, dict] = {
-    ".png": {"format": "PNG"},
-    ".jpg": _JPEG,
-    ".jpeg": _JPEG,
-    ".bmp": {"format": "BMP"},
-    ".tif": {"format": "TIFF"},
-    ".tiff": {"format": "TIFF"},
-    ".webp": {"format": "WEBP", "lossless": True},
-}
+    if image.is_floating_point() and image.isnan().any():
+        raise ValueError("expected an image in 0-255, got NaN")
+    if kept.alpha is not None and kept.alpha.shape != tuple(image.shape[1:]):
+        raise ValueError(
+            f"expected alpha of the size of the image, got {kept.alpha.shape} for "
+            f"{tuple(image.shape[1:])}"
+        )
+    check_suffix(path, kept)
+    write_image(image, path, kept)
 
 
 # --------------------------------------------------------------------------------------------------

@@ -97,7 +97,9 @@ def shelf(trained, tmp_path_factory) -> Path:
         photo(folder / "good.png", 30, 20)
         photo(folder / "good.jpg", 30, 20)
         photo(folder / "dot.png", 4, 3)
-        Image.fromarray(np.zeros((5, 5), dtype=np.float32)).save(folder / "float.tif")
+        Image.fromarray(np.full((5, 5), np.nan, dtype=np.float32)).save(folder / "nan.tif")
+        Image.new("CMYK", (5, 5)).save(folder / "cmyk.tif")
+        photo(folder / "dot-denoised.png", 4, 3)
         (folder / "file").write_text("in the way")
         (folder / "damaged.ipynb").write_text("{}")
     return folder

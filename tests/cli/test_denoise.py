@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from commands import assert_one_line, command, environment, run, tree, well
 from given import (
@@ -17,13 +18,13 @@ from PIL import Image
 from reference import generator
 
 import n2n_lib
-from n2n_lib.denoiser import images, plots
+from n2n_lib.denoiser import image_files, plots
 from n2n_lib.denoiser.model import PRETRAINED, WEIGHTS, Model
 from n2n_lib.denoiser.noise import Bernoulli, Gaussian, Poisson
 
 
 def test_denoise_a_photograph(model_file, tmp_path):
-    source, out = photo(tmp_path / "photo.jpg"), tmp_path / "out"
+    source, out = photo(tmp_path / "photo.png"), tmp_path / "out"
     done = well("denoise", source, "--model", model_file, "--out", out)
     assert {path.name for path in out.iterdir()} == {"photo-denoised.png", "photo-comparison.png"}
     assert str(out / "photo-denoised.png") in done.out
@@ -39,7 +40,7 @@ def test_denoise_a_photograph(model_file, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "mode", "size"),
-    [("grey.png", "L", (37, 21)), ("alpha.png", "RGBA", (5, 9)), ("palette.gif", "P", (16, 16))]
+    [("grey.jpg", "L", (37, 21)), ("alpha.png", "RGBA", (5, 9)), ("palette.gif", "P", (16, 16))]
     + [("one.bmp", "RGB", (1, 1)), ("large.tif", "RGB", (530, 40)), ("web.webp", "RGB", (33, 2))]
     + [("tall.png", "RGB", (1, 100)), ("wide.png", "RGB", (100, 1))],
 )
@@ -47,8 +48,10 @@ def test_denoise_any_format_and_size(name: str, mode: str, size: tuple, model_fi
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).convert(mode).save(tmp_path / name)
     well("denoise", tmp_path / name, "--model", model_file, "--out", tmp_path / "out")
-    with Image.open(tmp_path / "out" / f"{name.split('.')[0]}-denoised.png") as image:
-        assert image.size == size and image.mode == "RGB"
+    name, _, suffix = name.partition(".")
+    suffix = suffix.replace("gif", "png")
+    with Image.open(tmp_path / "out" / f"{name}-denoised.{suffix}") as image:
+        assert image.size == size and image.mode == ("RGB" if mode == "P" else mode)
 
 
 def test_denoise_several(model_file, tmp_path):
@@ -175,13 +178,13 @@ def test_a_shipped_model_by_name(name: str, two_photographs, tmp_path):
 def test_a_folder_is_denoised_and_each_image_decoded_once(
     room: int, model_file, two_photographs, tmp_path, monkeypatch
 ):
-    decoded, load_image = [], images.load_image
+    decoded, read_image = [], image_files.read_image
 
     def spy(path):
         decoded.append(path.name)
-        return load_image(path)
+        return read_image(path)
 
-    monkeypatch.setattr(images, "load_image", spy)
+    monkeypatch.setattr(image_files, "read_image", spy)
     monkeypatch.setattr("n2n_lib.cli.denoise.HELD", room)
     (two_photographs / "notes.txt").write_text("no image")
     more = photo(tmp_path / "c.png", 20, 10)
@@ -190,7 +193,9 @@ def test_a_folder_is_denoised_and_each_image_decoded_once(
     assert {p.name for p in out.glob("*-denoised.png")} == {f"{n}-denoised.png" for n in "abc"}
     names = ["a.png", "b.png", "c.png"]
     assert decoded == (names if room else names * 2)
-    assert torch.equal(pixels(out / "c-denoised.png"), load(model_file).predict(load_image(more)))
+    assert torch.equal(
+        pixels(out / "c-denoised.png"), load(model_file).predict(n2n_lib.load_image(more))
+    )
 
 
 def test_names_that_the_terminal_cannot_show_stop_nothing(model_file, tmp_path):
@@ -220,3 +225,62 @@ def test_a_folder_that_stands_in_the_way_of_a_result(model_file, tmp_path):
     done = run("denoise", source, "--model", model_file, "--out", tmp_path / "out")
     assert_one_line(done, "photo-denoised.png")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo-denoised.png"]
+
+
+def test_sixteen_bits_grey_alpha_and_profile_go_through_the_network(model_file, tmp_path):
+    """The real thing: what the network makes of values between two bytes is in the file."""
+    grey = (65535 * np.random.default_rng(0).random((40, 50))).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    colour = n2n_lib.photograph("coffee")[:, :40, :50].double() * 257 - 99
+    colour = colour.clamp(0).numpy().transpose(1, 2, 0).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "colour.tif", colour, photometric="rgb", iccprofile=b"p" * 200)
+    alpha = np.arange(2000, dtype=np.uint8).reshape(40, 50)
+    both = np.dstack([colour // 257, alpha]).astype(np.uint8)
+    Image.fromarray(both).save(tmp_path / "alpha.png")
+    sources = [tmp_path / name for name in ("grey.png", "colour.tif", "alpha.png")]
+    done = well("denoise", *sources, "--model", model_file, "--out", tmp_path / "out")
+    model = load(model_file)
+
+    def seen(values: np.ndarray, white: int) -> torch.Tensor:
+        image = torch.from_numpy(np.atleast_3d(values).astype(np.float32)).permute(2, 0, 1)
+        return model.predict(image.expand(3, -1, -1) * 255 / white).permute(1, 2, 0)
+
+    with Image.open(tmp_path / "out" / "grey-denoised.png") as image:
+        result = np.array(image)
+    expected = seen(grey, 65535).mean(2) * 257
+    assert result.dtype == np.uint16 and np.abs(result - expected.numpy()).max() <= 1
+    assert len(np.unique(result % 257)) > 100  # no multiples of what a byte is
+    result = tifffile.imread(tmp_path / "out" / "colour-denoised.tif")
+    assert result.dtype == np.uint16
+    assert np.abs(result - seen(colour, 65535).numpy() * 257).max() <= 1
+    with Image.open(tmp_path / "out" / "alpha-denoised.png") as image:
+        result = np.array(image)
+    assert np.array_equal(result[..., 3], alpha)
+    assert np.abs(result[..., :3] - seen(both[..., :3], 255).numpy()).max() <= 0.51
+    assert "colour-denoised.tif (its colour profile left out)" in done.out
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "poisson", "bernoulli", "pixels"])
+def test_a_grey_picture_has_grey_noise_and_no_tint(noise: str, tmp_path, monkeypatch):
+    kept, alpha = figures(monkeypatch), np.full((40, 50), 9, np.uint8)
+    grey = n2n_lib.photograph("coffee")[1, :40, :50].numpy()
+    Image.fromarray(np.dstack([grey] * 3 + [alpha])).save(tmp_path / "a.png")  # grey in RGB
+    options = ("--model", "unet", "--noise", noise, "--block", 2, "--out", tmp_path / "out")
+    well("denoise", tmp_path / "a.png", *options)
+    noisy, cleaned, clean = kept[0]
+    for image in (noisy, cleaned, clean):
+        assert torch.equal(image[0], image[1]) and torch.equal(image[0], image[2])
+    with Image.open(tmp_path / "out" / "a-denoised.png") as image:
+        shrunk = noise == "pixels"
+        assert (image.size, image.mode) == (((25, 20), "RGB") if shrunk else ((50, 40), "RGBA"))
+
+
+@pytest.mark.parametrize("names", [("A.png", "a.jpg"), ("\u00e9.png", "e\u0301.jpg")])
+def test_names_that_some_file_systems_take_for_one(names: tuple, model_file, tmp_path):
+    sources = []
+    for number, name in enumerate(names):
+        (tmp_path / str(number)).mkdir()
+        sources.append(photo(tmp_path / str(number) / name, 9, 8))
+    done = run("denoise", *sources, "--model", model_file, "--out", tmp_path / "out")
+    assert_one_line(done, "different names")
+    assert not (tmp_path / "out").exists()
