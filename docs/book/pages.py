@@ -210,6 +210,9 @@ def _take_figures(cell: NotebookNode, figures: Path, text: str) -> list[Notebook
         if "image/png" not in output.get("data", {}):
             continue
         cell.outputs.remove(output)
+        if "text/html" in output.data:  # a picture that moves, which the PNG stands for elsewhere
+            shown.append(new_markdown_cell("```{raw} html\n" + output.data["text/html"] + "\n```"))
+            continue
         name = f"{cell['id']}-{len(shown) + 1}.webp" if shown else f"{cell['id']}.webp"
         picture = Image.open(io.BytesIO(b64decode(output.data["image/png"])))
         save_picture(picture, figures / name)

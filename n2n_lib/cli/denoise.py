@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,12 @@ def denoise(
     ],
     model: Annotated[
         str | None,
-        typer.Option(help=MODEL_HELP, show_default="unet; bestmodel with --noise pixels"),
+        typer.Option(
+            help=MODEL_HELP,
+            show_default="unet-camera where neighbouring pixels share their noise, as in pictures "
+            "of a camera, and else unet; unet with --sigma or --adapt; bestmodel, unet-camera with "
+            "--noise pixels, camera",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("denoised"),
     noise: Annotated[
@@ -48,9 +54,24 @@ def denoise(
         float | None,
         typer.Option(
             help="Standard deviation of the gaussian noise in the images, in grey levels of 255.",
-            show_default="25 with --noise, else estimated from each image",
+            show_default="25 with --noise gaussian, else measured in each image",
         ),
     ] = None,
+    strength: Annotated[
+        float,
+        typer.Option(
+            help="How much to take away, from 0 to 2: 0.7 leaves three tenths of the noise, 2 "
+            "cleans twice."
+        ),
+    ] = 1.0,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Also write NAME-noise.png: how strong the noise is by brightness, and how alike "
+            "neighbouring pixels are.",
+        ),
+    ] = False,
     block: BlockOption = 6,
     ensemble: EnsembleOption = False,
     adapt: AdaptOption = 0,
@@ -66,12 +87,13 @@ def denoise(
         adapted_model,
         check_blocks,
         load_model,
+        measured_level,
         noisy_and_clean,
         predicted,
     )
     from n2n_lib.denoiser import image_files, plots
-    from n2n_lib.denoiser.classical import estimate_sigma
-    from n2n_lib.denoiser.images import find_images, save_image, to_unit
+    from n2n_lib.denoiser.estimate import measure_noise
+    from n2n_lib.denoiser.images import find_images, save_image
     from n2n_lib.support import files
     from n2n_lib.support.memory import keep_freed
 
@@ -81,7 +103,12 @@ def denoise(
     check_names(paths)
     level = noise_level(noise or Noise.gaussian, sigma)
     check_adapt(adapt, noise or Noise.gaussian)
-    denoiser = load_model(model, noise or Noise.gaussian)
+    if not 0 <= strength <= 2:
+        raise UsageError(f"expected --strength from 0 to 2, got {strength}")
+    own_choice = model is None and noise is None and sigma is None and not adapt
+    network = cache(lambda name: load_model(name, noise or Noise.gaussian))
+    if not own_choice:
+        network(model)  # which may not exist
     decoded, targets, held = {}, {}, 0
     for path in paths:  # read every one before the first is written
         image, kept = image_files.read_image(path)
@@ -94,17 +121,19 @@ def denoise(
     check_targets(targets)
     files.make_writable(out)
     keep_freed()
-    knows_levels = denoiser.sigma is not None
     generator = torch.Generator().manual_seed(seed)
     for path in paths:
         image, kept = decoded.pop(path, None) or image_files.read_image(path)
         noisy, clean = image, None
         if noise is not None:
             noisy, clean = noisy_and_clean(image, noise, level, block, generator)
-        elif sigma is None and (knows_levels or adapt):
-            level = max(1.0, estimate_sigma(to_unit(noisy)))  # less than one is rounding
+        measure = measure_noise(noisy)
+        denoiser = network(measure.network if own_choice else model)
+        knows_levels = denoiser.sigma is not None
+        if noise is None and sigma is None and (knows_levels or adapt):
+            level = measured_level(noisy, measure)
         adapted = adapted_model(denoiser, noisy, level, adapt)
-        cleaned = predicted(adapted, noisy, sigma=level, ensemble=ensemble)
+        cleaned = predicted(adapted, noisy, sigma=level, ensemble=ensemble, strength=strength)
         if noise is Noise.pixels:  # the image has shrunk
             kept = replace(kept, alpha=None, dpi=None)
         save_image(cleaned, targets[path], kept=kept)
@@ -112,7 +141,11 @@ def denoise(
         if clean is not None:
             shown = plots.show_denoising(noisy, cleaned, clean, height=4.0)
         plots.save_figure(shown, out / f"{path.stem}-comparison.png")
+        if explain:
+            plots.save_figure(plots.show_noise(measure), out / f"{path.stem}-noise.png")
         told = [f"noise of {level:.1f} grey levels"] if level and knows_levels else []
+        if own_choice:
+            told = [f"{measure}: {measure.network}"]
         told += kept.remarks
         print(f"{path} -> {targets[path]}" + (f" ({'; '.join(told)})" if told else ""))
 

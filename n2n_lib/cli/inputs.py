@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from n2n_lib.cli.options import Noise, UsageError
 from n2n_lib.denoiser.camera import Cameras
+from n2n_lib.denoiser.classical import estimate_sigma
+from n2n_lib.denoiser.estimate import NoiseMeasure
 from n2n_lib.denoiser.images import load_images, to_unit
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.noise import make_noise, pixel_sampling
@@ -61,18 +64,40 @@ def is_grey(image: Tensor) -> bool:
 
 
 def predicted(
-    model: Model, noisy: Tensor, *, sigma: float | None = None, ensemble: bool = False
+    model: Model,
+    noisy: Tensor,
+    *,
+    sigma: float | None = None,
+    ensemble: bool = False,
+    strength: float = 1.0,
 ) -> Tensor:
-    """Denoise one image; a grey one, which shows the network three equal channels, stays grey."""
+    """Denoise one image; a grey one, which shows the network three equal channels, stays grey.
+
+    A network that knows levels has learned channels with noise of their own, of which it takes a
+    mean. Where they share their noise this mean has three times the variance, so that the level
+    it is told has to be larger by the root of three.
+    """
+    options = {"ensemble": ensemble, "strength": strength}
     if not is_grey(noisy):
-        return model.predict(noisy, sigma=sigma, ensemble=ensemble)
-    cleaned = model.predict(noisy.float(), sigma=sigma, ensemble=ensemble)
+        return model.predict(noisy, sigma=sigma, **options)
+    level = None if sigma is None else math.sqrt(3) * sigma
+    cleaned = model.predict(noisy.float(), sigma=level, **options)
     return cleaned.mean(0, keepdim=True).expand(3, -1, -1)
+
+
+def measured_level(noisy: Tensor, measure: NoiseMeasure) -> float:
+    """Return the level of an image's noise in grey levels of 255, as a network should be told it.
+
+    Where no place is even, the finest details are taken for noise.
+    """
+    level = measure.sigma if measure.blocks else estimate_sigma(to_unit(noisy))
+    return max(1.0, level)  # less than one is rounding
 
 
 def load_model(name: str | None, noise: Noise) -> Model:
     """Load the model that was asked for, or else the shipped one that fits the noise."""
-    return Model.load(name or ("bestmodel" if noise is Noise.pixels else "unet"))
+    fitting = {Noise.pixels: "bestmodel", Noise.camera: "unet-camera"}
+    return Model.load(name or fitting.get(noise, "unet"))
 
 
 def adapted_model(model: Model, noisy: Tensor, level: float | None, steps: int) -> Model:

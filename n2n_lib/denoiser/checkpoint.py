@@ -25,7 +25,7 @@ from n2n_lib.support.arguments import check_integer, check_number
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the trained models that come with the library."""
 
-PRETRAINED = ("bestmodel", "report", "unet", "unet-pixels")
+PRETRAINED = ("bestmodel", "report", "unet", "unet-camera", "unet-pixels")
 """Names of the trained models that come with the library."""
 
 _MODEL = "n2n model 1"

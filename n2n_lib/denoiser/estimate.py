@@ -12,6 +12,7 @@ finds a fraction of it, and takes the rest for picture.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -28,6 +29,9 @@ GRAIN = 4
 
 LAGS = 6
 """Distances between pixels, from 0, at which their likeness is measured."""
+
+MOST = 8192
+"""Blocks that are looked at, about: those of two megapixels, spread over a larger picture."""
 
 LIKENESS = 0.15
 """Correlation of neighbours from which on noise is not white: a camera's is 0.25 to 0.7."""
@@ -69,6 +73,11 @@ class NoiseMeasure:
     def white(self) -> bool:
         """Whether neighbouring pixels have noise of their own, as far as anything is known."""
         return self.blocks == 0 or self.correlation[1] < LIKENESS
+
+    @property
+    def network(self) -> str:
+        """The shipped network that suits this noise."""
+        return "unet" if self.white else "unet-camera"
 
     def __str__(self) -> str:
         if not self.blocks:
@@ -132,6 +141,8 @@ def _blocks(image: Tensor) -> Tensor:
     if min(image.shape[1:]) < BLOCK:
         return image.new_empty(0, 3, BLOCK, BLOCK, dtype=torch.double)
     whole = image.unfold(1, BLOCK, BLOCK).unfold(2, BLOCK, BLOCK)
+    step = math.ceil(math.sqrt(whole.shape[1] * whole.shape[2] / MOST))
+    whole = whole[:, ::step, ::step]
     blocks = whole.permute(1, 2, 0, 3, 4).flatten(0, 1).double()
     cut_off = ((blocks <= 1) | (blocks >= 254)).double().mean((1, 2, 3))
     enough = min(len(blocks), ENOUGH)

@@ -424,8 +424,11 @@ _WRITTEN: dict[str, tuple[str, dict]] = {
 }
 """Format and options by suffix."""
 
-FORMATS = {name: suffix for suffix, (name, _) in reversed(_WRITTEN.items())} | {"MPO": ".jpg"}
-"""The suffix of each format, as Pillow names it, that is written."""
+FORMATS = {name: suffix for suffix, (name, _) in reversed(_WRITTEN.items()) if name != "JPEG"}
+"""The suffix for each format, as Pillow names it, in which the result of such a file is written.
+
+Not JPEG: saved as one again, a clean picture would lose a part of what was won.
+"""
 
 
 def _holds(suffix: str, dtype: str, alpha: bool) -> bool:

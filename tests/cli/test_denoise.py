@@ -19,6 +19,7 @@ from reference import generator
 
 import n2n_lib
 from n2n_lib.denoiser import image_files, plots
+from n2n_lib.denoiser.camera import Cameras
 from n2n_lib.denoiser.model import PRETRAINED, WEIGHTS, Model
 from n2n_lib.denoiser.noise import Bernoulli, Gaussian, Poisson
 
@@ -49,7 +50,7 @@ def test_denoise_any_format_and_size(name: str, mode: str, size: tuple, model_fi
     Image.fromarray(pixels).convert(mode).save(tmp_path / name)
     well("denoise", tmp_path / name, "--model", model_file, "--out", tmp_path / "out")
     name, _, suffix = name.partition(".")
-    suffix = suffix.replace("gif", "png")
+    suffix = suffix.replace("gif", "png").replace("jpg", "png")
     with Image.open(tmp_path / "out" / f"{name}-denoised.{suffix}") as image:
         assert image.size == size and image.mode == ("RGB" if mode == "P" else mode)
 
@@ -118,7 +119,7 @@ def test_denoise_under_pixel_sampling(block, size, model_file, tmp_path, monkeyp
 def test_denoise_estimates_the_level_or_is_told(tmp_path, monkeypatch):
     told = []
 
-    def predict(self, images, *, sigma=None, ensemble=False):
+    def predict(self, images, *, sigma=None, ensemble=False, strength=1.0):
         told.append(sigma)
         return images
 
@@ -128,12 +129,41 @@ def test_denoise_estimates_the_level_or_is_told(tmp_path, monkeypatch):
     n2n_lib.save_image(noisy, tmp_path / "noisy.png")
     n2n_lib.save_image(torch.full((3, 64, 64), 99.0), tmp_path / "flat.png")
     one = ("denoise", tmp_path / "noisy.png", "--out", tmp_path / "out")
-    assert "grey levels)" in well(*one, tmp_path / "flat.png").out
+    assert "grey levels, white: unet)" in well(*one, tmp_path / "flat.png").out
     assert abs(told[0] - 30) < 3
-    assert told[1] == 1.0  # never zero
+    assert told[1] == pytest.approx(3**0.5)  # never zero; grey, so that the channels share it
     assert "(noise of 12.0 grey levels)" in well(*one, "--sigma", 12).out
     assert "(noise of 25.0 grey levels)" in well(*one, "--noise", "gaussian").out
     assert told[2:] == [12.0, 25.0]
+
+
+def test_denoise_chooses_the_network_by_the_noise(tmp_path, monkeypatch):
+    chosen = []
+
+    def predict(self, images, **options):
+        chosen.append((self.network_name, self.sigma, options["strength"]))
+        return images
+
+    monkeypatch.setattr(Model, "predict", predict)
+    clean = n2n_lib.photograph("coffee")[:, :200, :300]
+    noisy, _ = Cameras().exposed(clean / 255, generator(1))
+    n2n_lib.save_image(255 * noisy, tmp_path / "shot.png")
+    one = ("denoise", tmp_path / "shot.png", "--out", tmp_path / "out")
+    assert "of a camera: unet-camera)" in well(*one, "--explain", "--strength", 0.7).out
+    assert (tmp_path / "out" / "shot-noise.png").is_file()
+    assert "grey levels)" in well(*one, "--sigma", 12).out
+    assert "grey levels)" in well(*one, "--model", "unet").out
+    well(*one, "--model", "unet-camera")
+    unet = ("unet", 25.0, 1.0)
+    assert chosen == [("unet", None, 0.7), unet, unet, ("unet", None, 1.0)]
+
+
+@pytest.mark.parametrize("strength", [-0.5, 2.5])
+def test_denoise_refuses_another_strength(strength, two_photographs, tmp_path):
+    options = ("--strength", strength, "--out", tmp_path / "out")
+    done = run("denoise", two_photographs / "a.png", *options)
+    assert_one_line(done, "--strength from 0 to 2", str(strength))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("noise", ["pixels", "poisson", "bernoulli"])
