@@ -58,7 +58,7 @@ def read_deep(image: Image.Image, again: Image.Image, layout: str) -> np.ndarray
     Parameters
     ----------
     image, again : PIL.Image.Image
-        The file, opened twice and not loaded yet. Both are loaded afterwards.
+        The file, opened twice and not loaded yet. The first is loaded afterwards.
     layout : str
         From `deep_layout`.
 
@@ -71,11 +71,10 @@ def read_deep(image: Image.Image, again: Image.Image, layout: str) -> np.ndarray
         return _loaded(image, "RGBA", "RGBA").view(">u2").astype(np.uint16)
     layout = layout.replace("a", "A")  # `straight` divides by alpha, with all 16 bits
     mode = "RGBA" if "A" in layout else "RGB"
-    high = _loaded(image, mode, layout)
-    low = _loaded(again, mode, layout[:-1] + _OTHER_BYTE[layout[-1]])
-    values = high.astype(np.uint16)
+    values = _loaded(image, mode, layout).astype(np.uint16)
     values <<= 8
-    values |= low
+    values |= _loaded(again, mode, layout[:-1] + _OTHER_BYTE[layout[-1]])
+    again.close()  # and frees its memory
     return values
 
 
