@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 import linecache
@@ -22,11 +23,12 @@ from torch.nn import functional
 from n2n_lib.course import check
 from n2n_lib.course.check import EXERCISES, CheckFailed
 from n2n_lib.course.check.convolution import LOOPS, SCATTER
-from n2n_lib.course.check.exercise import Answer, Edit, but, tensors_in, values
+from n2n_lib.course.check.exercise import Answer, Case, Edit, but, tensors_in, values
 from n2n_lib.course.check.judge import TO_WRITE, judge_calls
 from n2n_lib.course.check.loss_and_sequential import broken_modules, use_verdicts
 from n2n_lib.course.check.sgd import FANS
 from n2n_lib.course.lessons import TOPICS, number_of, stem_of
+from n2n_lib.framework.module import Module
 
 NAMES = list(EXERCISES)
 IN_PLACE = [name for name in NAMES if EXERCISES[name].in_place]
@@ -1061,11 +1063,50 @@ def test_what_is_not_written_yet_is_no_reason_for_a_hint(name: str, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_missing_kernel_is_no_missing_answer():
-    def half(x):
-        raise NotImplementedError("\"exp\" not implemented for 'Half'")
+def missing_kernel(x):
+    return x > torch.ones(2, 2, dtype=torch.bool) @ torch.ones(2, 2, dtype=torch.bool)
 
-    assert "raised NotImplementedError" in judge("sigmoid_forward", half)
+
+def missing_method(x):
+    return Module().forward(x)
+
+
+def missing_part(x):
+    def of_the_sign(x):
+        if x.min() < 0:
+            raise NotImplementedError("negative numbers")
+        return x
+
+    return of_the_sign(x)
+
+
+def again(x):
+    try:
+        return missing_kernel(x)
+    except NotImplementedError:
+        raise
+
+
+@pytest.mark.parametrize("answer", [missing_kernel, missing_method, missing_part, again])
+def test_what_is_missing_elsewhere_is_no_missing_answer(answer: Callable):
+    message = judge("sigmoid_forward", lambda x: answer(x))
+    assert "raised NotImplementedError" in message and "not written yet" not in message
+
+
+def empty(*arguments):
+    """Answer another exercise, which is still empty."""
+    raise NotImplementedError  # your code, in place of this line
+
+
+def half_written(x):
+    if x.min() < 0:
+        raise NotImplementedError("negative numbers")
+    return student("sigmoid_forward")(x)
+
+
+@pytest.mark.parametrize("answer", [empty, half_written, lambda x: 1 - empty(x)])
+def test_an_answer_that_stops_at_the_line_of_an_empty_one_is_not_written(answer: Callable):
+    assert "not written yet" in judge("sigmoid_forward", answer)
 
 
 @every_exercise
@@ -2234,6 +2275,33 @@ def test_autograd_is_off_in_the_students_function_and_its_state_is_kept():
         check.relu_backward(relu)
         assert torch.is_grad_enabled()
     assert set(seen) == {False}
+
+
+def test_two_wrong_dtypes_are_both_named():
+    other = {torch.float64: torch.float32, torch.float32: torch.float64}
+    message = judge("relu_backward", lambda g, y: (g * (y > 0)).to(other[g.dtype]))
+    for wanted, got in other.items():
+        assert f"{wanted}, that of the input, got {got}" in message
+
+
+def test_a_case_of_two_dtypes_is_refused():
+    case = Case("mixed", {"x": torch.ones(2), "y": torch.ones(2, dtype=torch.float64)})
+    mixed = dataclasses.replace(EXERCISES["psnr"], cases=(case,))
+    with pytest.raises(ValueError, match="one dtype in the case “mixed”, got torch.float32 and"):
+        assert mixed.expected
+
+
+def test_an_answer_that_raises_as_an_edit_does_is_told_so():
+    message = judge("psnr", student("psnr", but(("(1, 2, 3)", "(1, 2, 2)"))))
+    assert "raised RuntimeError: dim 2 appears multiple times" in message
+    said = message.partition("A right one raises the same, in every case, ")[2]
+    assert "with dimension 2 in place of 3 in `mean`" in said and said.count("with") <= 2
+
+
+def test_an_exception_that_many_edits_raise_says_nothing_of_them(monkeypatch):
+    monkeypatch.setattr(EXERCISES["linear_backward"], "errors", ())
+    message = judge("linear_backward", lambda g, x, weight: (g @ weight, g @ x))
+    assert "raised RuntimeError" in message and "right one" not in message
 
 
 def test_cases_are_as_they_were_whatever_a_function_does():
