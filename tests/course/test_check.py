@@ -1395,14 +1395,21 @@ def level(channels, deeper, x):
     def conv(x, outputs, size, **settings):
         for shape in ((outputs, x.shape[1], size, size), (outputs,)):
             count = torch.arange(1, math.prod(shape) + 1, dtype=torch.float64)
-            filled.append((2 * torch.sin((len(filled) + 1) * count)).to(x.dtype).view(shape))
+            numbers = (2 * torch.sin((len(filled) + 1) * count)).to(x.dtype).view(shape)
+            filled.append(numbers.requires_grad_())
         return functional.leaky_relu(functional.conv2d(x, *filled[-2:], **settings), 0.1)
 
-    x = conv(conv(x, wide, 2, stride=2), wide, 3, padding=1)
-    if deeper is not None:
-        x = conv(torch.cat([x, deeper(x)], 1), wide, 3, padding=1)
-    x = conv(upsample(x, 2), channels, 3, padding=1)
-    return x, sum(parameter.numel() for parameter in filled)
+    with torch.enable_grad():
+        inside = x.clone().requires_grad_()
+        down = conv(conv(inside, wide, 2, stride=2), wide, 3, padding=1)
+        if deeper is not None:
+            below = torch.einsum("oc,nchw->nohw", deeper.matrix.to(x.dtype), down)
+            down = conv(torch.cat([down, below], 1), wide, 3, padding=1)
+        output = conv(upsample(down, 2), channels, 3, padding=1)
+    grad_output = values(output.shape, 70, x.dtype)
+    grad_input, *grads = torch.autograd.grad(output, (inside, *filled), grad_output)
+    grads = torch.cat([grad.flatten() for grad in grads])
+    return output.detach(), grad_input, grads, len(grads)
 
 
 def median_of_corners(noisy):
@@ -1441,9 +1448,14 @@ def errors_by_autograd(module, x, v, step):
     """Autograd through the module's forward, in place of differences."""
     module.forward(x)
     module.zero_grad()
-    ours = [module.backward(v), module.weight_grad, module.bias_grad]
-    leaves = (x, module.weight, module.bias)
-    theirs = pulled_back(lambda x, w, b: functional.linear(x, w, b).square(), leaves, v)
+    ours = [module.backward(v), *(grad for _, grad in module.param())]
+
+    def square(x, *parameters):
+        return (functional.linear(x, *parameters) if parameters else x).square()
+
+    leaves = (x, *(parameter for parameter, _ in module.param()))
+    theirs = pulled_back(square, leaves, v)
+    theirs = theirs if len(leaves) > 1 else (theirs,)
     return torch.stack(
         [torch.dist(a, b) / torch.linalg.norm(b) for a, b in zip(ours, theirs, strict=True)]
     )
@@ -1662,8 +1674,12 @@ def network_by_torch(width, x, g):
     with torch.no_grad():
         layers[4].weight.mul_(0.1)
     f = torch.nn.Sequential(*layers[:5]).to(x.dtype)
-    grad_input = pulled_back(lambda x: x + f(x), (x,), g)
-    return x + f(x), grad_input, sum(p.numel() for p in f.parameters())
+    with torch.enable_grad():
+        inside = x.clone().requires_grad_()
+        output = inside + f(inside)
+    grad_input, *grads = torch.autograd.grad(output, (inside, *f.parameters()), g)
+    grads = torch.cat([grad.flatten() for grad in grads])
+    return output.detach(), grad_input, grads, len(grads)
 
 
 def train_by_torch(network, x, t, batch, rates):
@@ -1998,6 +2014,66 @@ def test_the_solution_takes_the_step_of_torch(name: str):
         optimiser.step()
         for parameter, value in zip(params, expected, strict=False):
             torch.testing.assert_close(value, parameter)
+
+
+# What is right on most of what a docstring allows, and the case that it is wrong on.
+ALMOST = [
+    (
+        "numerical_gradient",
+        but(("flat, gradient = x.view(-1)", "flat, gradient = x.view(len(x), -1).view(-1)")),
+        "one value, no dimension",
+    ),
+    (
+        "gradient_check",
+        but(
+            (
+                "*(gradient for _, gradient in module.param())]",
+                "module.weight_grad, module.bias_grad]",
+            )
+        ),
+        "no parameter",
+    ),
+    ("ssim_window", but(("y.numel() - 1", "len(y) ** 2 - 1")), "7 by 4"),
+    ("drop_pixels", but(("uniform < keep", "uniform <= keep")), "one colour"),
+    (
+        "ELU",
+        but(
+            (
+                "self.output = torch.where(x > 0, x, below)",
+                "output = torch.where(x > 0, x, below)\n"
+                "    self.output = getattr(self, 'output', output)",
+            ),
+            ("return self.output\n", "return output\n"),
+        ),
+        "vector",
+    ),
+    (
+        "Sequential",
+        but(
+            (
+                "grad_output = module.backward(grad_output)",
+                "module.zero_grad(); grad_output = module.backward(grad_output)",
+            )
+        ),
+        "one module",
+    ),
+    ("train", but(("loss.item()", "loss")), "expected a list of floats"),
+    ("train_denoiser", but(("t[rows]).item()", "t[rows])")), "expected a list of floats"),
+    (
+        "unet_level",
+        but(
+            ("wide = 2 * channels", "wide, leaky = 2 * channels, LeakyReLU(0.1)"),
+            ("LeakyReLU(0.1)]", "leaky]"),
+        ),
+        "the bottom, one channel",
+    ),
+]
+
+
+@pytest.mark.parametrize("name, answer, words", ALMOST)
+def test_what_is_right_on_most_numbers_is_wrong(name: str, answer: Edit, words: str, capsys):
+    message = judge(name, student(name, answer))
+    assert words in message + capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------ what is judged

@@ -7,7 +7,7 @@ import copy
 import inspect
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -320,6 +320,26 @@ def values(shape: Sequence[int], seed: int, dtype: torch.dtype = torch.float64) 
     source = torch.Generator().manual_seed(seed)
     drawn = torch.randn(tuple(shape), generator=source, dtype=torch.float64)
     return (drawn + 0.1 * torch.where(drawn < 0, -1.0, 1.0)).to(dtype)
+
+
+def row_of_floats(numbers: Iterable[float], like: Tensor) -> Tensor:
+    """Put numbers that an answer returned into a tensor, to be judged as one.
+
+    Parameters
+    ----------
+    numbers : iterable of float
+    like : Tensor
+        Of the dtype to judge them in.
+
+    Raises
+    ------
+    TypeError
+        If there is anything but floats among them.
+    """
+    row = list(numbers)
+    if others := [type(each).__name__ for each in row if not isinstance(each, float)]:
+        raise TypeError(f"expected a list of floats, got {others[0]} in it")
+    return like.new_tensor(row)
 
 
 def tensors_in(value: Any, label: str = "") -> Iterator[tuple[str, Tensor]]:
