@@ -63,6 +63,9 @@ def main() -> None:
     sys.exit(bool(total["accepted"] + total["refused"] + total["false"]))
 
 
+RAISES = "A right one raises the same, in every case,"
+"""What is said of an edit that raises what an answer raises."""
+
 KINDS = ("right", "refused", "accepted", "false", "named", "located", "raised", "shown", "vague")
 HEAD = "".join(f"{kind:>9}" for kind in KINDS)
 
@@ -187,11 +190,14 @@ def _is_true(
         "known": lambda: _does_what(_mistakes_in(exercise, text), exercise, outcomes, 1),
         "known_elsewhere": lambda: _does_what(_mistakes_in(exercise, text), exercise, wrong, 2),
         "edit": lambda: _does_what(_edits_in(exercise, text), exercise, outcomes, 1),
-        "error": lambda: any(
-            outcome.error is not None
-            and f"“{outcome.case.name}”" in text
-            and type(outcome.error).__name__ in text
-            for outcome in wrong
+        "error": lambda: (
+            any(
+                outcome.error is not None
+                and f"“{outcome.case.name}”" in text
+                and type(outcome.error).__name__ in text
+                for outcome in wrong
+            )
+            and (RAISES not in text or _raises_what(_edits_in(exercise, text), exercise, outcomes))
         ),
         "factor": lambda: _is_factor(exercise, text, wrong),
         "transposed": lambda: all(_is_moved(exercise, text, *pair) for pair in _pairs(wrong)),
@@ -229,7 +235,8 @@ def _mistakes_in(exercise: Exercise, text: str) -> list[Callable]:
 
 
 def _edits_in(exercise: Exercise, text: str) -> list[Callable]:
-    said = re.search(r"what a right one would give (.*)\.$", text.partition(" It also")[0])
+    start = f"(?:what a right one would give|{RAISES})"
+    said = re.search(rf"{start} (.*)\.$", text.partition(" It also")[0])
     parts = said[1].split(" or with") if said else []
     found = [e for e in edits_of(exercise.source) if e.says and any(e.says in p for p in parts)]
     return [exercise.compiled(edit.source) for edit in found]
@@ -253,6 +260,21 @@ def _does_what(
             if same >= least or all(outcome.error is not None for outcome in outcomes):
                 return True
     return False
+
+
+def _raises_what(edits: list[Callable], exercise: Exercise, outcomes: list[Outcome]) -> bool:
+    """Whether one of some edits raises the same in every case."""
+
+    def said(outcome: Outcome) -> tuple[str, str]:
+        return type(outcome.error).__name__, str(outcome.error)
+
+    return any(
+        all(
+            said(call(exercise, each.case, exercise.calls(function), watch=False)) == said(each)
+            for each in outcomes
+        )
+        for function in edits
+    )
 
 
 def _is_factor(exercise: Exercise, text: str, wrong: list[Outcome]) -> bool:

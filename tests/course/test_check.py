@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 import linecache
@@ -22,11 +23,12 @@ from torch.nn import functional
 from n2n_lib.course import check
 from n2n_lib.course.check import EXERCISES, CheckFailed
 from n2n_lib.course.check.convolution import LOOPS, SCATTER
-from n2n_lib.course.check.exercise import Answer, Edit, but, tensors_in, values
+from n2n_lib.course.check.exercise import Answer, Case, Edit, but, tensors_in, values
 from n2n_lib.course.check.judge import TO_WRITE, judge_calls
 from n2n_lib.course.check.loss_and_sequential import broken_modules, use_verdicts
 from n2n_lib.course.check.sgd import FANS
 from n2n_lib.course.lessons import TOPICS, number_of, stem_of
+from n2n_lib.framework.module import Module
 
 NAMES = list(EXERCISES)
 IN_PLACE = [name for name in NAMES if EXERCISES[name].in_place]
@@ -1061,11 +1063,50 @@ def test_what_is_not_written_yet_is_no_reason_for_a_hint(name: str, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_missing_kernel_is_no_missing_answer():
-    def half(x):
-        raise NotImplementedError("\"exp\" not implemented for 'Half'")
+def missing_kernel(x):
+    return x > torch.ones(2, 2, dtype=torch.bool) @ torch.ones(2, 2, dtype=torch.bool)
 
-    assert "raised NotImplementedError" in judge("sigmoid_forward", half)
+
+def missing_method(x):
+    return Module().forward(x)
+
+
+def missing_part(x):
+    def of_the_sign(x):
+        if x.min() < 0:
+            raise NotImplementedError("negative numbers")
+        return x
+
+    return of_the_sign(x)
+
+
+def again(x):
+    try:
+        return missing_kernel(x)
+    except NotImplementedError:
+        raise
+
+
+@pytest.mark.parametrize("answer", [missing_kernel, missing_method, missing_part, again])
+def test_what_is_missing_elsewhere_is_no_missing_answer(answer: Callable):
+    message = judge("sigmoid_forward", lambda x: answer(x))
+    assert "raised NotImplementedError" in message and "not written yet" not in message
+
+
+def empty(*arguments):
+    """Answer another exercise, which is still empty."""
+    raise NotImplementedError  # your code, in place of this line
+
+
+def half_written(x):
+    if x.min() < 0:
+        raise NotImplementedError("negative numbers")
+    return student("sigmoid_forward")(x)
+
+
+@pytest.mark.parametrize("answer", [empty, half_written, lambda x: 1 - empty(x)])
+def test_an_answer_that_stops_at_the_line_of_an_empty_one_is_not_written(answer: Callable):
+    assert "not written yet" in judge("sigmoid_forward", answer)
 
 
 @every_exercise
@@ -1289,8 +1330,9 @@ def skimage_psnr(output, target):
 
 
 def skimage_ssim(y, z):
-    sides = {"win_size": len(y), "data_range": 1}
-    value = structural_similarity(y.double().numpy(), z.double().numpy(), **sides)
+    side = math.isqrt(y.numel())  # it wants squares; where a value stands does not matter
+    squares = (each.double().view(side, side).numpy() for each in (y, z))
+    value = structural_similarity(*squares, win_size=side, data_range=1)
     return torch.tensor(value).to(y.dtype)
 
 
@@ -1354,14 +1396,21 @@ def level(channels, deeper, x):
     def conv(x, outputs, size, **settings):
         for shape in ((outputs, x.shape[1], size, size), (outputs,)):
             count = torch.arange(1, math.prod(shape) + 1, dtype=torch.float64)
-            filled.append((2 * torch.sin((len(filled) + 1) * count)).to(x.dtype).view(shape))
+            numbers = (2 * torch.sin((len(filled) + 1) * count)).to(x.dtype).view(shape)
+            filled.append(numbers.requires_grad_())
         return functional.leaky_relu(functional.conv2d(x, *filled[-2:], **settings), 0.1)
 
-    x = conv(conv(x, wide, 2, stride=2), wide, 3, padding=1)
-    if deeper is not None:
-        x = conv(torch.cat([x, deeper(x)], 1), wide, 3, padding=1)
-    x = conv(upsample(x, 2), channels, 3, padding=1)
-    return x, sum(parameter.numel() for parameter in filled)
+    with torch.enable_grad():
+        inside = x.clone().requires_grad_()
+        down = conv(conv(inside, wide, 2, stride=2), wide, 3, padding=1)
+        if deeper is not None:
+            below = torch.einsum("oc,nchw->nohw", deeper.matrix.to(x.dtype), down)
+            down = conv(torch.cat([down, below], 1), wide, 3, padding=1)
+        output = conv(upsample(down, 2), channels, 3, padding=1)
+    grad_output = values(output.shape, 70, x.dtype)
+    grad_input, *grads = torch.autograd.grad(output, (inside, *filled), grad_output)
+    grads = torch.cat([grad.flatten() for grad in grads])
+    return output.detach(), grad_input, grads, len(grads)
 
 
 def median_of_corners(noisy):
@@ -1400,9 +1449,14 @@ def errors_by_autograd(module, x, v, step):
     """Autograd through the module's forward, in place of differences."""
     module.forward(x)
     module.zero_grad()
-    ours = [module.backward(v), module.weight_grad, module.bias_grad]
-    leaves = (x, module.weight, module.bias)
-    theirs = pulled_back(lambda x, w, b: functional.linear(x, w, b).square(), leaves, v)
+    ours = [module.backward(v), *(grad for _, grad in module.param())]
+
+    def square(x, *parameters):
+        return (functional.linear(x, *parameters) if parameters else x).square()
+
+    leaves = (x, *(parameter for parameter, _ in module.param()))
+    theirs = pulled_back(square, leaves, v)
+    theirs = theirs if len(leaves) > 1 else (theirs,)
     return torch.stack(
         [torch.dist(a, b) / torch.linalg.norm(b) for a, b in zip(ours, theirs, strict=True)]
     )
@@ -1491,6 +1545,7 @@ def chain_by_torch(modules, x, grad_output):
     output = run(x, *own)
     pulled = pulled_back(run, (x, *own), grad_output)
     grad_input, *grads = pulled if own else (pulled,)
+    grads = [p / 4 + grad for p, grad in zip(own, grads, strict=True)]  # as they begin
     stepped = [p - 0.125 * grad for p, grad in zip(own, grads, strict=True)]
     flat = torch.cat([grad.flatten() for grad in grads]) if grads else x.new_zeros(0)
     return output, grad_input, flat, run(x, *stepped)
@@ -1621,8 +1676,12 @@ def network_by_torch(width, x, g):
     with torch.no_grad():
         layers[4].weight.mul_(0.1)
     f = torch.nn.Sequential(*layers[:5]).to(x.dtype)
-    grad_input = pulled_back(lambda x: x + f(x), (x,), g)
-    return x + f(x), grad_input, sum(p.numel() for p in f.parameters())
+    with torch.enable_grad():
+        inside = x.clone().requires_grad_()
+        output = inside + f(inside)
+    grad_input, *grads = torch.autograd.grad(output, (inside, *f.parameters()), g)
+    grads = torch.cat([grad.flatten() for grad in grads])
+    return output.detach(), grad_input, grads, len(grads)
 
 
 def train_by_torch(network, x, t, batch, rates):
@@ -1959,6 +2018,66 @@ def test_the_solution_takes_the_step_of_torch(name: str):
             torch.testing.assert_close(value, parameter)
 
 
+# What is right on most of what a docstring allows, and the case that it is wrong on.
+ALMOST = [
+    (
+        "numerical_gradient",
+        but(("flat, gradient = x.view(-1)", "flat, gradient = x.view(len(x), -1).view(-1)")),
+        "one value, no dimension",
+    ),
+    (
+        "gradient_check",
+        but(
+            (
+                "*(gradient for _, gradient in module.param())]",
+                "module.weight_grad, module.bias_grad]",
+            )
+        ),
+        "no parameter",
+    ),
+    ("ssim_window", but(("y.numel() - 1", "len(y) ** 2 - 1")), "a column, float32"),
+    ("drop_pixels", but(("uniform < keep", "uniform <= keep")), "half of the pixels"),
+    (
+        "ELU",
+        but(
+            (
+                "self.output = torch.where(x > 0, x, below)",
+                "output = torch.where(x > 0, x, below)\n"
+                "    self.output = getattr(self, 'output', output)",
+            ),
+            ("return self.output\n", "return output\n"),
+        ),
+        "vector",
+    ),
+    (
+        "Sequential",
+        but(
+            (
+                "grad_output = module.backward(grad_output)",
+                "module.zero_grad(); grad_output = module.backward(grad_output)",
+            )
+        ),
+        "one module",
+    ),
+    ("train", but(("loss.item()", "loss")), "expected a list of floats"),
+    ("train_denoiser", but(("t[rows]).item()", "t[rows])")), "expected a list of floats"),
+    (
+        "unet_level",
+        but(
+            ("wide = 2 * channels", "wide, leaky = 2 * channels, LeakyReLU(0.1)"),
+            ("LeakyReLU(0.1)]", "leaky]"),
+        ),
+        "the bottom, one channel",
+    ),
+]
+
+
+@pytest.mark.parametrize("name, answer, words", ALMOST)
+def test_what_is_right_on_most_numbers_is_wrong(name: str, answer: Edit, words: str, capsys):
+    message = judge(name, student(name, answer))
+    assert words in message + capsys.readouterr().out
+
+
 # ------------------------------------------------------------------------------ what is judged
 
 NO_FLOAT32 = {  # finite differences in float32 have few digits
@@ -2234,6 +2353,33 @@ def test_autograd_is_off_in_the_students_function_and_its_state_is_kept():
         check.relu_backward(relu)
         assert torch.is_grad_enabled()
     assert set(seen) == {False}
+
+
+def test_two_wrong_dtypes_are_both_named():
+    other = {torch.float64: torch.float32, torch.float32: torch.float64}
+    message = judge("relu_backward", lambda g, y: (g * (y > 0)).to(other[g.dtype]))
+    for wanted, got in other.items():
+        assert f"{wanted}, that of the input, got {got}" in message
+
+
+def test_a_case_of_two_dtypes_is_refused():
+    case = Case("mixed", {"x": torch.ones(2), "y": torch.ones(2, dtype=torch.float64)})
+    mixed = dataclasses.replace(EXERCISES["psnr"], cases=(case,))
+    with pytest.raises(ValueError, match="one dtype in the case “mixed”, got torch.float32 and"):
+        assert mixed.expected
+
+
+def test_an_answer_that_raises_as_an_edit_does_is_told_so():
+    message = judge("psnr", student("psnr", but(("(1, 2, 3)", "(1, 2, 2)"))))
+    assert "raised RuntimeError: dim 2 appears multiple times" in message
+    said = message.partition("A right one raises the same, in every case, ")[2]
+    assert "with dimension 2 in place of 3 in `mean`" in said and said.count("with") <= 2
+
+
+def test_an_exception_that_many_edits_raise_says_nothing_of_them(monkeypatch):
+    monkeypatch.setattr(EXERCISES["linear_backward"], "errors", ())
+    message = judge("linear_backward", lambda g, x, weight: (g @ weight, g @ x))
+    assert "raised RuntimeError" in message and "right one" not in message
 
 
 def test_cases_are_as_they_were_whatever_a_function_does():

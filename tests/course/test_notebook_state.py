@@ -24,7 +24,7 @@ from n2n_lib.course import check
 from n2n_lib.course.check import EXERCISES, CheckFailed, record
 from n2n_lib.course.check import judge as judging
 from n2n_lib.course.check.limit import limited
-from n2n_lib.course.check.notebook_state import borrowed
+from n2n_lib.course.check.notebook_state import _line_that_sets, borrowed
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = "def output_size(size, kernel, stride, padding, dilation):\n"
@@ -290,6 +290,38 @@ def test_a_name_that_a_later_cell_has_set(kernel: Kernel):
     assert "A later cell" not in sentence(kernel(f"{SIZE}    return 0", CHECK))
     kernel(SOLVED, "output_size = [output_size][0]")
     assert "output_size: right" in kernel(CHECK).text
+
+
+@pytest.mark.parametrize(
+    "cell, line",
+    [
+        ("output_size = abs", "output_size = abs"),
+        ("output_size, k = abs, 3", "output_size, k = abs, 3"),
+        ("[k, (*_, output_size)] = 3, [abs]", "[k, (*_, output_size)] = 3, [abs]"),
+        ("k = output_size = abs", "k = output_size = abs"),
+        ("output_size += 1", "output_size += 1"),
+        ("output_size: object = abs", "output_size: object = abs"),
+        ("print((output_size := abs)(-1))", "print((output_size := abs)(-1))"),
+        ("for output_size in (abs, max):\n    pass", "for output_size in (abs, max):"),
+        ("if True:\n    k = 1\n    output_size = k", "output_size = k"),
+        ("try:\n    1 / 0\nexcept OSError:\n    output_size = 1", "output_size = 1"),
+        ("with open('f') as output_size:\n    k = 1", "with open('f') as output_size:"),
+        ("from math import comb, sin as output_size", "from math import comb, sin as output_size"),
+        ("%matplotlib inline\noutput_size = abs", "output_size = abs"),
+        ("%%time\noutput_size = abs", "output_size = abs"),
+        ("output_size = abs\noutput_size = max", "output_size = max"),
+        ("k = {output_size: 3}\noutput_size.k = k\noutput_size = 1", "output_size = 1"),
+        ("output_size.k = 3", ""),
+        ("output_size[0] = k = 3", ""),
+        ("k = print(output_size == 3, end='')\nf(output_size=3)", ""),
+        ("k = [output_size for output_size in (1, 2)]", ""),
+        ("def f():\n    output_size = 3", ""),
+        ("# output_size = 3\nexec(text)", ""),
+        ("output_size =", ""),
+    ],
+)
+def test_the_line_that_sets_a_name(cell: str, line: str):
+    assert _line_that_sets("output_size", cell) == line
 
 
 def test_names_of_the_notebook_that_leak_in(kernel: Kernel):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import cProfile
 import functools
+import math
 import random
 import sys
 from collections import Counter
@@ -15,7 +17,7 @@ from answers import judge, student
 from torch.nn import functional
 
 from n2n_lib import check
-from n2n_lib.course.check import EXERCISES
+from n2n_lib.course.check import EXERCISES, edits, known
 from n2n_lib.course.check.edits import edits_of
 from n2n_lib.course.check.judge import Verdict, our_version
 from n2n_lib.course.check.judge import judge as verdict_on
@@ -162,20 +164,40 @@ def test_a_loop_is_seen_where_none_is_wanted():
 
 
 def test_a_watch_leaves_nothing_behind_and_a_profiler_in_peace():
-    events: list[str] = []
+    seen = set()
 
     def profile(frame, event, argument):
-        events.append(event)
+        seen.add(frame.f_code)
 
     for before in (None, profile):
         sys.setprofile(before)
         try:
-            with Watch():
+            with Watch() as watch:
                 torch.ones(2).sum()
+                by_loop()
             assert sys.getprofile() is before
         finally:
             sys.setprofile(None)
-    assert events
+        assert watch.seen.loops
+    assert by_loop.__code__ in seen
+
+
+def by_loop():
+    for number in range(2):
+        assert number < 2
+
+
+def test_a_profiler_in_c_is_paused():
+    profiler = cProfile.Profile()
+    profiler.enable()
+    try:
+        with Watch() as watch:
+            by_loop()
+        math.comb(4, 2)
+    finally:
+        profiler.disable()
+    assert watch.seen.loops
+    assert any("comb" in str(entry.code) for entry in profiler.getstats())
 
 
 def test_of_the_library_what_is_derived_later_is_seen():
@@ -251,6 +273,30 @@ def test_edits_are_other_texts_that_python_reads():
         assert len(texts) == len(set(texts))
         for text in drawn.sample(texts, min(5, len(texts))):
             compile(text, name, "exec")
+
+
+def test_the_search_for_an_edit_ends_and_goes_on_at_the_next_check(monkeypatch):
+    def odd(x, weight, bias, stride, padding):
+        return student("conv2d_forward")(x, weight, bias, stride, padding) ** 3 + 0.1
+
+    exercise, counts = EXERCISES["conv2d_forward"], []
+    edits._tried.cache_clear()
+    monkeypatch.setattr(edits, "SECONDS", 0.0)
+    for _ in range(3):
+        assert verdict_on(exercise, odd).kind == "shown"
+        counts.append(len(edits._tried(exercise)._made))
+    assert counts == [1, 1, 1], "the first is remembered, and takes no time"
+    monkeypatch.setattr(edits, "SECONDS", 60.0)
+    assert verdict_on(exercise, odd).kind == "shown"
+    assert len(edits._tried(exercise)._made) > 50
+
+
+def test_wrong_answers_of_a_few_exercises_are_remembered():
+    for exercise in list(EXERCISES.values())[:20]:
+        known._known(exercise)
+        edits._tried(exercise)
+    for remembered in (known._known, edits._tried):
+        assert remembered.cache_info().currsize == known.REMEMBERED < 20
 
 
 def test_many_right_values_share_a_row(capsys):

@@ -46,7 +46,7 @@ from n2n_lib.course.check.collecting import answers
 from n2n_lib.course.check.exercise import EXERCISES, Exercise
 from n2n_lib.course.check.judge import CheckFailed, right_or_library
 from n2n_lib.course.check.kernel_set import mine
-from n2n_lib.course.check.notebook_state import watch
+from n2n_lib.course.check.notebook_state import listen_to_kernel
 from n2n_lib.course.check.prediction import predicted
 from n2n_lib.course.check.showing import CaseShown, show_case
 from n2n_lib.course.check.table import WIDTH
@@ -61,7 +61,7 @@ EXERCISES.update(_in_order)
 
 globals().update(EXERCISES)  # check.NAME
 
-watch(CheckFailed)
+listen_to_kernel(CheckFailed)
 
 __all__ = ["EXERCISES", "CheckFailed", "answers", "case", "go_on_with", "hint", "mine"]
 __all__ += ["predicted", "progress", *EXERCISES]

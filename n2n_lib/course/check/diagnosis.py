@@ -36,6 +36,7 @@ from n2n_lib.course.check.known import known_mistakes
 from n2n_lib.course.check.outcome import Outcome
 from n2n_lib.course.check.showing import differing, in_full, size_of
 from n2n_lib.course.check.table import WIDTH, cut, describe
+from n2n_lib.course.check.words import listed, with_article
 
 ERRORS = (
     (
@@ -224,6 +225,10 @@ class Diagnosis:
         edits = same_edits(self.exercise, self.outcomes)
         if not edits:
             return None
+        if all(outcome.error is not None for outcome in self.outcomes):
+            if len(edits) > 2:  # one exception has many causes
+                return None
+            return f"A right one raises the same, in every case, {' or '.join(edits[:2])}."
         return (
             f"Your {self.exercise.kind} gives, in every case, what a right one would give "
             f"{' or '.join(edits[:2])}."
@@ -257,16 +262,10 @@ class Diagnosis:
             line = _line(outcome.error, self.exercise)
             of_classes = ((missing, UNSET if line else UNDEFINED), *CLASS_ERRORS)
         said = f"{type(outcome.error).__name__}: {outcome.error}"
-        for part, sentence, *conditions in (*self.exercise.errors, *of_classes, *ERRORS):
-            if part in said and all(self._tells_apart(condition) for condition in conditions):
+        for part, sentence in (*self.exercise.errors, *of_classes, *ERRORS):
+            if part in said:
                 return sentence
         return ""
-
-    def _tells_apart(self, condition: Callable[[dict[str, Any]], bool]) -> bool:
-        """Whether a condition on the arguments holds of every case that fails, and of no other."""
-        return all(condition(outcome.case.arguments) for outcome in self.wrong) and not any(
-            condition(outcome.case.arguments) for outcome in self.right
-        )
 
     def _type(self) -> str | None:
         """Explain None, a wrong number of values, and a wrong type."""
@@ -287,10 +286,10 @@ class Diagnosis:
 
     def _nothing(self) -> str:
         """Explain a function that returns None."""
-        names = [outcome.case.name for outcome in self.wrong if outcome.returned is None]
-        if len(names) == len(self.outcomes):
+        empty = [outcome for outcome in self.wrong if outcome.returned is None]
+        if len(empty) == len(self.outcomes):
             return "Your function returned nothing (None): does it end in a `return`?"
-        where = f"{_list(names[:3])}{' and others' if len(names) > 3 else ''}"
+        where = f"{_cases(empty[:3])}{' and others' if len(empty) > 3 else ''}"
         return (
             f"Your function returned nothing (None) in {where}: is there a way through it on which "
             "no `return` is reached, past a loop or an `if`?"
@@ -305,8 +304,8 @@ class Diagnosis:
                 "that computes it end in a `return`?"
             )
         message = (
-            f"Wrong type: {self._which(index)} should be {_article(kind)}, got "
-            f"{_article(_kind(got))}{case}."
+            f"Wrong type: {self._which(index)} should be {with_article(kind)}, got "
+            f"{with_article(_kind(got))}{case}."
         )
         if kind == "int" and isinstance(got, float):
             return f"{message} A whole number stays one with `//`, where `/` makes a float of it."
@@ -390,7 +389,7 @@ class Diagnosis:
             short = [d for d in range(got.dim()) if got.shape[d] == expected.shape[d] - 1]
             others = [d for d in range(got.dim()) if got.shape[d] != expected.shape[d]]
             if short == others and self._begins_alike(expected, got):
-                missing = " and ".join(f"one {self._axis(d)}" for d in short)
+                missing = listed([f"one {self._axis(d)}" for d in short])
                 return f"That is {missing} too few: is a + 1 missing, or a loop one short?"
         return ""
 
@@ -415,11 +414,11 @@ class Diagnosis:
                 return None
         if not found or any(outcome.error is not None for outcome in self.wrong):
             return None
-        _, expected, got = found[0]
+        pairs = dict.fromkeys((str(expected.dtype), str(got.dtype)) for _, expected, got in found)
+        told = [f"{expected}, that of the input, got {got}" for expected, got in pairs]
         return (
-            f"The numbers are right, but the dtype should be {expected.dtype}, that of the "
-            f"input, got {got.dtype}. Make new tensors with `torch.zeros_like(...)` or "
-            "`dtype=x.dtype`."
+            f"The numbers are right, but the dtype should be {', and elsewhere '.join(told)}. Make "
+            "new tensors with `torch.zeros_like(...)` or `dtype=x.dtype`."
         )
 
     def _factor(self) -> str | None:
@@ -490,7 +489,7 @@ class Diagnosis:
     def _but_right(self) -> str:
         if not self.right:
             return ""
-        return f" It is right on {_list([outcome.case.name for outcome in self.right])}."
+        return f" It is right on {_cases(self.right)}."
 
     def _explain_order(self, expected: Tensor, got: Tensor) -> str | None:
         if order := self._permutation(expected, got):
@@ -500,7 +499,7 @@ class Diagnosis:
         last = tuple(range(max(0, expected.dim() - 2), expected.dim()))
         for dims in [last, *((d,) for d in last)]:
             if self.exercise.close(expected, got.flip(dims)):
-                which = _list(dims)
+                which = listed([str(dim) for dim in dims])
                 return f"is flipped: the numbers are right, but dimension {which} runs backwards."
         return None
 
@@ -605,32 +604,32 @@ class Diagnosis:
         outcome = min(self.wrong, key=lambda each: size_of(each.case))
         index, expected, got = next(outcome.wrong_values())
         number = self.exercise.cases.index(outcome.case)
-        which = self.exercise.returns[index * len(self.exercise.returns) // len(outcome.expected)]
-        many = len(outcome.expected) > 1
-        text = f"In the case “{outcome.case.name}” {which if many else 'the result'} should be "
+        count = len(outcome.expected)
+        which = self.exercise.name_of(index, count) if count > 1 else "the result"
+        text = f"In the case “{outcome.case.name}” {which} should be "
         text += "{}, got {}.".format(*differing(self.exercise, expected, got))
         if given := in_full(outcome.case):
             text += f" Given was {given}."
         text += self._but_right()
         if fine := self._always_right():
-            text += f" {_upper(' and '.join(fine))} {'is' if len(fine) == 1 else 'are'} right."
+            text += f" {_upper(listed(fine))} {'is' if len(fine) == 1 else 'are'} right."
         return f'{text} Look closer with `check.case("{self.exercise.name}", {number})`.'
 
     def _always_right(self) -> list[str]:
         """Return the names of those values that are right in every case."""
-        names = self.exercise.returns
         wrong = {
-            names[place * len(names) // len(outcome.verdicts)]
+            self.exercise.name_of(place, len(outcome.verdicts))
             for outcome in self.outcomes
             for place, verdict in enumerate(outcome.verdicts)
             if verdict != "right"
         }
-        return [name for name in names if name not in wrong]
+        return [name for name in self.exercise.returns if name not in wrong]
 
     def _which(self, index: int) -> str:
         if self.exercise.in_place:
             return f"the {self._judged('or')}"
-        return self.exercise.returns[index] if len(self.exercise.returns) > 1 else "the result"
+        count = len(self.exercise.returns)
+        return self.exercise.name_of(index, count) if count > 1 else "the result"
 
     def _judged(self, word: str) -> str:
         """Name what a function that works in place changes: “parameter and the velocity”."""
@@ -672,10 +671,6 @@ def _kind(value: Any) -> str:
     if isinstance(value, Tensor):
         return "complex tensor" if value.is_complex() else "tensor"
     return type(value).__name__
-
-
-def _article(word: str) -> str:
-    return word if word == "NoneType" else ("an " if word[0] in "aeiou" else "a ") + word
 
 
 def _explain_factor(wrong: list[tuple[Case, float]], right: list[tuple[Case, float]]) -> str | None:
@@ -720,7 +715,7 @@ def _names_of(names: list[str]) -> str:
         if function:
             text = f"{function.removesuffix('.__init__').rpartition('.')[2]} of n2n_lib"
         shown.append(f"`{text}`")
-    return " and ".join(dict.fromkeys(shown))
+    return listed(list(dict.fromkeys(shown)))
 
 
 def _upper(which: str) -> str:
@@ -728,7 +723,6 @@ def _upper(which: str) -> str:
     return "T" + which[1:] if which.startswith("the ") else which
 
 
-def _list(names: Sequence) -> str:
-    """Join names as in a sentence."""
-    names = [f"“{name}”" if isinstance(name, str) else str(name) for name in names]
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+def _cases(outcomes: Sequence[Outcome]) -> str:
+    """Name the cases of some outcomes."""
+    return listed([f"“{outcome.case.name}”" for outcome in outcomes])

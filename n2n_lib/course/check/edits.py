@@ -9,16 +9,21 @@ from __future__ import annotations
 import ast
 import copy
 import functools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from n2n_lib.course.check.exercise import Exercise
-from n2n_lib.course.check.known import Wrong, is_same, is_wrong
+from n2n_lib.course.check.known import REMEMBERED, Wrong, is_same, is_wrong
 from n2n_lib.course.check.outcome import Outcome
+from n2n_lib.course.check.words import listed
 
 MOST = 400
 """Edits of one answer."""
+
+SECONDS = 1.0
+"""So long are edits tried on one answer; those that were come first at the next check."""
 
 DIMENSIONS = {
     *("sum", "mean", "flatten", "unflatten", "transpose", "permute", "flip", "unsqueeze"),
@@ -122,30 +127,53 @@ def same_edits(exercise: Exercise, outcomes: list[Outcome]) -> list[str]:
     ----------
     exercise : Exercise
     outcomes : list of Outcome
-        What the student's answer made of each case.
+        What the student's answer made of each case. If it raised in each, so do these edits, with
+        the same messages.
     """
-    if not exercise.searched or all(outcome.error is not None for outcome in outcomes):
-        return []
-    found = (wrong.says for wrong in _tried(exercise) if _fits(exercise, outcomes, wrong))
+    found, end = [], time.monotonic() + SECONDS
+    try:
+        for wrong in _tried(exercise) if exercise.searched else ():
+            if _fits(exercise, outcomes, wrong):
+                found.append(wrong.says)
+            if time.monotonic() > end:
+                break
+    except BaseException:  # an interrupt ends what makes them
+        _tried.cache_clear()
+        raise
     return list(dict.fromkeys(found))
 
 
-@functools.cache
-def _tried(exercise: Exercise) -> list[Wrong]:
-    def maker(edit: SmallEdit) -> Callable[[], Any]:
-        return lambda: exercise.compiled(edit.source)
+class _Tried:
+    """The edits of a solution that can be spoken of, made when they are asked for, and kept."""
 
-    edits = (edit for edit in edits_of(exercise.source) if edit.says)
-    return [Wrong(exercise, maker(edit), edit.says) for edit in edits]
+    def __init__(self, exercise: Exercise) -> None:
+        self._made: list[Wrong] = []
+        self._others = (
+            Wrong(exercise, functools.partial(exercise.compiled, edit.source), edit.says)
+            for edit in edits_of(exercise.source)
+            if edit.says
+        )
+
+    def __iter__(self) -> Iterator[Wrong]:
+        yield from self._made
+        for wrong in self._others:
+            self._made.append(wrong)
+            yield wrong
+
+
+_tried = functools.lru_cache(maxsize=REMEMBERED)(_Tried)
 
 
 def _fits(exercise: Exercise, outcomes: list[Outcome], wrong: Wrong) -> bool:
     """Whether an edit does the same as a student's answer in every case, and wrong in one."""
-    shown = False
+    raises = all(outcome.error is not None for outcome in outcomes)
+    shown = raises
     for index, outcome in enumerate(outcomes):
         theirs = wrong[index]
         if theirs.error is not None and outcome.error is not None:
             if type(theirs.error).__name__ != type(outcome.error).__name__:
+                return False
+            if raises and str(theirs.error) != str(outcome.error):
                 return False
         elif is_same(exercise, outcome, theirs, effects=True):
             shown = shown or is_wrong(exercise, outcome, theirs)
@@ -568,8 +596,8 @@ def _both(parts: list[ast.expr], arguments: list[str]) -> str:
 def _near(node: ast.AST, arguments: list[str]) -> str:
     """Say which arguments a part has to do with."""
     names = [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
-    near = [name for name in dict.fromkeys(names) if name in arguments]
-    return f", where {_list(near)} {'is' if len(near) == 1 else 'are'}" if near else ""
+    near = [f"`{name}`" for name in dict.fromkeys(names) if name in arguments]
+    return f", where {listed(near)} {'is' if len(near) == 1 else 'are'}" if near else ""
 
 
 def _target(node: ast.expr, arguments: list[str]) -> str:
@@ -577,8 +605,3 @@ def _target(node: ast.expr, arguments: list[str]) -> str:
         return f" for `{ast.unparse(node)}`"
     names = [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
     return f" for `{names[0]}`" if names and names[0] in arguments else ""
-
-
-def _list(names: list[str]) -> str:
-    names = [f"`{name}`" for name in names]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -7,7 +7,7 @@ import copy
 import inspect
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -120,10 +120,8 @@ class Exercise:
         Simple ones first.
     hints : (str, str, str)
         What helps on, one after the other: a nudge, the formula in words, the line of code.
-    errors : sequence of (str, str) or (str, str, callable)
-        Part of an exception's name and message, and a sentence that explains it. If that is true of
-        some cases alone, a condition on their arguments, a dict: it has to hold of every case that
-        fails, and of none that is right.
+    errors : sequence of (str, str)
+        Part of an exception's name and message, and a sentence that explains it.
     axes : tuple of str
         What the dimensions of the result count, as ``("image", "channel", "row", "column")``.
     in_place : callable, optional
@@ -156,7 +154,7 @@ class Exercise:
     hints: tuple[str, str, str]
     returns: tuple[str, ...]
     cases: Sequence[Case]
-    errors: Sequence[tuple] = ()
+    errors: Sequence[tuple[str, str]] = ()
     axes: tuple[str, ...] = ()
     in_place: Callable[..., tuple[Tensor, ...]] | None = None
     use: Callable[..., Any] | None = None
@@ -206,7 +204,12 @@ class Exercise:
         """Call the solution in float64, then round to the dtype that was asked for; no -0."""
         tensors = [value for _, value in tensors_in(case.arguments)]
         dtypes = {value.dtype for value in tensors if value.is_floating_point()}
-        dtype = dtypes.pop() if dtypes else torch.float64
+        if len(dtypes) > 1:
+            raise ValueError(
+                f"{self.name}: expected tensors of one dtype in the case “{case.name}”, "
+                f"got {' and '.join(sorted(map(str, dtypes)))}"
+            )
+        (dtype,) = dtypes or (torch.float64,)
         arguments = copy.deepcopy(case.arguments)
         values = [_in_float64(value) for value in arguments.values()]
         with Watch(exercise=self, of_solution=True) as watch:
@@ -218,6 +221,10 @@ class Exercise:
         return tuple(
             value.to(dtype) + 0 if isinstance(value, Tensor) else value for value in answer
         )
+
+    def name_of(self, index: int, count: int) -> str:
+        """Return the name of one of `count` values that are judged; names have equal shares."""
+        return self.returns[index * len(self.returns) // count]
 
     def calls(self, answer: Callable[..., Any]) -> Callable[..., Any]:
         """Turn an answer into a function of the arguments of a case."""
@@ -313,6 +320,26 @@ def values(shape: Sequence[int], seed: int, dtype: torch.dtype = torch.float64) 
     source = torch.Generator().manual_seed(seed)
     drawn = torch.randn(tuple(shape), generator=source, dtype=torch.float64)
     return (drawn + 0.1 * torch.where(drawn < 0, -1.0, 1.0)).to(dtype)
+
+
+def row_of_floats(numbers: Iterable[float], like: Tensor) -> Tensor:
+    """Put numbers that an answer returned into a tensor, to be judged as one.
+
+    Parameters
+    ----------
+    numbers : iterable of float
+    like : Tensor
+        Of the dtype to judge them in.
+
+    Raises
+    ------
+    TypeError
+        If there is anything but floats among them.
+    """
+    row = list(numbers)
+    if others := [type(each).__name__ for each in row if not isinstance(each, float)]:
+        raise TypeError(f"expected a list of floats, got {others[0]} in it")
+    return like.new_tensor(row)
 
 
 def tensors_in(value: Any, label: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -33,8 +33,8 @@ def _linear_case(name: str, n: int, i: int, o: int, dtype: torch.dtype = torch.f
         "does it contain, and with what factor?",
         "y[n, o] is bias[o] plus the sum over i of x[n, i] * weight[o, i]. So each n, o, i adds"
         " grad_output[n, o] times the other factor to two gradients; the bias has no i.",
-        "Innermost: `grad_x[n, i] += grad_output[n, o] * weight[o, i]`, and the same way for "
-        "`grad_weight[o, i]`; one loop further out `grad_bias[o] += grad_output[n, o]`.",
+        "Innermost: `grad_x[n, i] += grad_output[n, o] * weight[o, i]`. The gradient of the weight "
+        "has the same first factor and another second one; that of the bias has the first alone.",
     ),
     returns=("grad_x", "grad_weight", "grad_bias"),
     cases=(
@@ -514,7 +514,7 @@ def _numerical_case(name: str, shape: tuple[int, ...], step: float) -> Case:
     ),
     returns=("gradient",),
     cases=(
-        _numerical_case("one value", (1,), 0.1),
+        _numerical_case("one value, no dimension", (), 0.1),
         _numerical_case("vector", (3,), 0.01),
         _numerical_case("matrix", (2, 3), 0.1),
         _numerical_case("four dimensions", (2, 1, 2, 2), 0.001),

@@ -40,6 +40,17 @@ class _Parabola(Module):
         return of_x * grad @ self.weight
 
 
+class _Square(Module):
+    """``y = x^2``, without a parameter, whose gradient is planted wrong."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._saved = x
+        return x**2
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        return 3 * self._take_saved() * grad_output
+
+
 def _planted(name: str, n: int, i: int, o: int, *factors: float, turned: bool = False) -> Case:
     module = _Parabola(values((o, i), 16), values((o,), 17), factors, turned)
     arguments = {
@@ -70,6 +81,10 @@ def _planted(name: str, n: int, i: int, o: int, *factors: float, turned: bool = 
         _planted("bias with the wrong sign", 3, 2, 4, 1.0, 1.0, -1.0),
         _planted("all three wrong", 2, 2, 2, 0.5, 3.0, 0.1),
         _planted("outputs in reverse order", 3, 2, 3, 1.0, 1.0, 1.0, turned=True),
+        Case(
+            "no parameter",
+            {"module": _Square(), "x": values((2, 3), 18), "v": values((2, 3), 19), "step": 0.001},
+        ),
     ),
     errors=(
         (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dis
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from n2n_lib.course.check.exercise import Exercise
 from n2n_lib.course.check.limit import limited
 from n2n_lib.course.check.outcome import Outcome, call
 from n2n_lib.course.check.table import WIDTH, cut, draw_table
+from n2n_lib.course.check.watch import is_students
 
 TO_WRITE = (
     'Replace the line `raise NotImplementedError` in the cell above; `check.hint("{name}")` '
@@ -60,8 +63,8 @@ def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
         If `answer` is not a function, or not a class where one is asked for.
     """
     name = exercise.name
-    if state := notebook_state.explain_state(exercise, answer):
-        raise CheckFailed(state)
+    if failed := notebook_state.failed_cell(exercise, answer):
+        raise CheckFailed(failed)
     if is_the_librarys(exercise, answer):
         raise CheckFailed(librarys(exercise))
     verdict = judge_in_time(exercise, answer)
@@ -81,7 +84,7 @@ def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
             step = min(exercise.failures - 1, len(exercise.hints))
             message += f"\nHint: {exercise.hints[step - 1]}"
     else:
-        message = notebook_state.explain_state(exercise, answer, not_written=True) or message
+        message = notebook_state.leftover_stub(exercise, answer) or message
     raise CheckFailed(message) from None
 
 
@@ -153,7 +156,7 @@ def judge_calls(exercise: Exercise, function: Callable[..., Any], *, watch: bool
         outcomes = [call(exercise, case, function, watch=watch) for case in exercise.cases]
         for outcome, expected in zip(outcomes, exercise.expected, strict=True):
             outcome.compare(expected)
-        if any(_not_written(outcome.error) for outcome in outcomes):
+        if any(not_written(outcome.error) for outcome in outcomes):
             return Verdict(False, f"{name}: not written yet. {TO_WRITE.format(name=name)}")
         if all(outcome.right and not outcome.changed for outcome in outcomes):
             if all(outcome.allowed for outcome in outcomes):
@@ -173,13 +176,30 @@ def _rounded(outcomes: list[Outcome]) -> str:
     )
 
 
-def _not_written(error: Exception | None) -> bool:
-    """Whether the exercise is still empty.
+def not_written(error: BaseException | None) -> bool:
+    """Whether an exception says that an exercise is still empty, or another one that it calls.
 
-    PyTorch raises the same error for a missing kernel, and `Module` for a missing method.
+    It comes from a ``raise`` in the answer itself, or in a function beside it that does nothing
+    else. PyTorch raises the same error for a missing kernel, and `Module` for a missing method.
     """
-    others = ("implemented for", "Could not run", "does not define", "is missing the required")
-    return isinstance(error, NotImplementedError) and not any(part in str(error) for part in others)
+    if not isinstance(error, NotImplementedError):
+        return False
+    if hasattr(error, "student_line"):  # of another process, where this has been asked
+        return True
+    steps, trace = [], error.__traceback__
+    while trace is not None:
+        steps.append((trace.tb_frame.f_code, trace.tb_lasti))
+        trace = trace.tb_next
+    theirs = [code for code, _ in steps if is_students(code)]
+    if not theirs or steps[-1][0] is not theirs[-1]:
+        return False
+    code, place = steps[-1]
+    is_raise = dis.opname[code.co_code[place]] == "RAISE_VARARGS"
+    return is_raise and (set(theirs) == {code} or _never_returns(code))
+
+
+def _never_returns(code: CodeType) -> bool:
+    return not any(step.opname.startswith("RETURN") for step in dis.get_instructions(code))
 
 
 # ------------------------------------------------------------------------------ going on

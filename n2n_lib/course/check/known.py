@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from n2n_lib.course.check.exercise import Answer, Exercise
 from n2n_lib.course.check.outcome import Outcome, call
+
+REMEMBERED = 8
+"""Exercises whose wrong answers are kept with what they make of the cases."""
 
 
 class Wrong:
@@ -35,7 +38,10 @@ class Wrong:
         """Return what it makes of a case."""
         if index not in self._outcomes:
             case = self._exercise.cases[index]
-            self._outcomes[index] = call(self._exercise, case, self._function, watch=False)
+            outcome = call(self._exercise, case, self._function, watch=False)
+            if outcome.error is not None:
+                outcome.error.__traceback__ = None  # it would keep all that was there alive
+            self._outcomes[index] = outcome
         return self._outcomes[index]
 
 
@@ -58,15 +64,20 @@ def known_mistakes(
         the same, and that the student's answer raises or returns a wrong shape wherever else the
         two differ.
     """
+    least = 1 if everywhere else 2
+    returned = [index for index, outcome in enumerate(outcomes) if outcome.error is None]
+    if len(returned) < least:
+        return []
+    raised = [index for index in range(len(outcomes)) if index not in returned]  # tell less: last
     found = (
         wrong.says
         for wrong in _known(exercise)
-        if _fits(exercise, outcomes, wrong, effects, everywhere)
+        if _fits(exercise, outcomes, wrong, returned + raised, effects, everywhere) >= least
     )
     return list(dict.fromkeys(found))
 
 
-@cache
+@lru_cache(maxsize=REMEMBERED)
 def _known(exercise: Exercise) -> list[Wrong]:
     def maker(answer: Answer) -> Callable[[], Any]:
         return lambda: exercise.function_of(answer)
@@ -79,23 +90,28 @@ def _known(exercise: Exercise) -> list[Wrong]:
 
 
 def _fits(
-    exercise: Exercise, outcomes: list[Outcome], known: Wrong, effects: bool, everywhere: bool
-) -> bool:
-    """Whether a mistake agrees with the student's answer."""
+    exercise: Exercise,
+    outcomes: list[Outcome],
+    known: Wrong,
+    order: list[int],
+    effects: bool,
+    everywhere: bool,
+) -> int:
+    """Count the wrong cases that a mistake and the student's answer share, 0 if they disagree."""
     shown = 0
-    for index, outcome in enumerate(outcomes):
-        theirs = known[index]
+    for index in order:
+        outcome, theirs = outcomes[index], known[index]
         if theirs.changed and not effects:
-            return False
+            return 0
         if theirs.error is not None and outcome.error is not None:
             if type(theirs.error).__name__ != type(outcome.error).__name__:
-                return False
+                return 0
             continue
         if is_same(exercise, outcome, theirs, effects):
             shown += is_wrong(exercise, outcome, theirs)
         elif everywhere or not _excused(exercise, outcome, theirs):
-            return False
-    return shown >= (1 if everywhere else 2)
+            return 0
+    return shown
 
 
 def is_same(exercise: Exercise, outcome: Outcome, theirs: Outcome, effects: bool) -> bool:

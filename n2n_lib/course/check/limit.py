@@ -1,7 +1,8 @@
 """Stop a student's answer that takes too long.
 
 Signals would do so in the main thread of Linux and macOS alone; kernels also run cells in other
-threads, and on Windows. So a second thread watches, and has Python raise `TooSlow` in the first.
+threads, and on Windows. So a second thread keeps the time, and has Python raise `TooSlow` in the
+first.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class limited:  # noqa: N801 (it is used like a function)
         self._thread = 0
         self._below: FrameType | None = None
         self.stop: Any = type("TooSlow", (TooSlow,), {})
-        self._watching = self._sent = False
+        self._timing = self._sent = False
 
     def __enter__(self) -> limited:
         self._thread, self._below = threading.get_ident(), sys._getframe(1)
@@ -68,18 +69,18 @@ class limited:  # noqa: N801 (it is used like a function)
         self.stop.__del__ = staticmethod(again)
         self._inside = threading.Lock()
         self._inside.acquire()
-        self._watching = True
+        self._timing = True
         try:
-            threading.Thread(target=self._watch, name="time limit", daemon=True).start()
+            threading.Thread(target=self._time, name="time limit", daemon=True).start()
         except RuntimeError:  # a Python without threads, as in a browser
-            self._watching = False
+            self._timing = False
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """End the watch; it does no harm to do so twice.
+        """End it; it does no harm to do so twice.
 
         Where the exception comes at the very end of the block, it may keep ``__exit__`` from doing
         this, so whoever catches it does it again.
@@ -94,7 +95,7 @@ class limited:  # noqa: N801 (it is used like a function)
         # No lock is held here, which an exception might leave locked.
         if "__del__" in vars(self.stop):
             del self.stop.__del__
-        while self._watching:
+        while self._timing:
             if self._inside.locked():
                 self._inside.release()
             time.sleep(0.0005)
@@ -116,7 +117,7 @@ class limited:  # noqa: N801 (it is used like a function)
         except TooSlow:
             pass
 
-    def _watch(self) -> None:
+    def _time(self) -> None:
         try:
             before, wait = time.monotonic(), min(AGAIN, self.seconds)
             while not self._inside.acquire(timeout=wait):
@@ -129,7 +130,7 @@ class limited:  # noqa: N801 (it is used like a function)
                 left = self.seconds - self.spent
                 before, wait = now, min(AGAIN, left) if left > 0 else AGAIN
         finally:
-            self._watching = False
+            self._timing = False
 
     def _is_running(self) -> bool:
         """Whether the thread is in the code that is timed.

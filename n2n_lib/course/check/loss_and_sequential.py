@@ -434,12 +434,15 @@ sequential_backward.mistakes = (
 
 
 class _Mixing(Module):
-    """Multiply every row by a matrix ``(I, O)`` that is a parameter, and add a bias if asked."""
+    """Multiply every row by a matrix ``(I, O)`` that is a parameter, and add a bias if asked.
+
+    Gradients do not begin at zero: backward has to add to them.
+    """
 
     def __init__(self, matrix: Tensor, bias: Tensor | None = None) -> None:
-        self.matrix, self.matrix_grad = matrix, torch.zeros_like(matrix)
+        self.matrix, self.matrix_grad = matrix, matrix / 4
         if bias is not None:
-            self.bias, self.bias_grad = bias, torch.zeros_like(bias)
+            self.bias, self.bias_grad = bias, bias / 4
 
     def forward(self, input: Tensor) -> Tensor:
         self._saved = input

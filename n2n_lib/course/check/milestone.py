@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import unfold  # noqa: TID251 (a function, not a module)
 
 from n2n_lib.course.check import activations, convolution, loss_and_sequential, sgd
-from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.exercise import Case, Mistake, but, row_of_floats, values
 from n2n_lib.course.check.registry import exercise
 from n2n_lib.framework.module import Module
 
@@ -721,8 +721,9 @@ def _use_network(answer: Any, width: int, x: Tensor, grad_output: Tensor) -> tup
     for pair in network.param():
         for tensor in pair:
             tensor.data = tensor.to(x.dtype)
+    output, grad_input = network.forward(x), network.backward(grad_output)
     count = sum(parameter.numel() for parameter, _ in network.param())
-    return network.forward(x), network.backward(grad_output), count
+    return output, grad_input, torch.cat([grad.flatten() for _, grad in network.param()]), count
 
 
 def _network_case(name: str, width: int, *rest: int, dtype: torch.dtype = torch.float64) -> Case:
@@ -744,7 +745,7 @@ def _network_case(name: str, width: int, *rest: int, dtype: torch.dtype = torch.
         "`last = Conv(width, 3, generator)`, made after the two others, then `last.weight *= 0.1` "
         "and `return Residual(Chain(first, ReLU(), second, ReLU(), last))`.",
     ),
-    returns=("output", "grad_input", "number of parameters"),
+    returns=("output", "grad_input", "gradients of param", "number of parameters"),
     axes=("image", "channel", "row", "column"),
     cases=(
         _network_case("width 2", 2, 1, 4, 3),
@@ -858,7 +859,7 @@ def _use_train(
 ) -> tuple:
     """Train a small module, and return the losses and what has become of its parameter."""
     losses = answer(network, x, t, batch, rates, torch.Generator().manual_seed(110))
-    return x.new_tensor([float(loss) for loss in losses]), network.matrix
+    return row_of_floats(losses, x), network.matrix
 
 
 def _train_case(
@@ -908,6 +909,7 @@ def _train_case(
             "'NoneType' object is not iterable",
             "train_denoiser returns the losses, a list with one number for each step.",
         ),
+        ("expected a list of floats", "`.item()` makes a number of the tensor that a loss is."),
         (
             "'float' object is not iterable",
             "A single number is no list: train_denoiser returns one loss for each step, all in a "

@@ -23,7 +23,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from n2n_lib.course.cells import read_cell
 from n2n_lib.course.check.exercise import EXERCISES, Exercise
+from n2n_lib.course.check.words import listed, with_article
+from n2n_lib.course.needed import DEFINITIONS, names_of
 
 DEFINITION = re.compile(r"(?m)^([ \t]*)(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)")
 
@@ -102,7 +105,7 @@ def executed(space: dict[str, Any]) -> list[str]:
     return ["".join(linecache.cache[name][2]) for name in names if name in linecache.cache]
 
 
-def watch(failed: type[BaseException]) -> None:
+def listen_to_kernel(failed: type[BaseException]) -> None:
     """Have the kernel, if there is one, tell how its cells end; calling this twice does no harm.
 
     Parameters
@@ -111,13 +114,13 @@ def watch(failed: type[BaseException]) -> None:
         What a check raises; it knows how Jupyter shows a message.
     """
     shell = kernel()
-    if shell is None or getattr(shell, "_n2n_watched", False):
+    if shell is None or getattr(shell, "_n2n_listens", False):
         return
     with suppress(Exception):  # a program that is like IPython, and has no such events
         shell.events.register("pre_run_cell", _begin)
         shell.events.register("post_run_cell", _end)
         _explain_missing_names(shell, failed)
-        shell._n2n_watched = True
+        shell._n2n_listens = True
 
 
 def _begin(info: Any = None) -> None:
@@ -214,8 +217,7 @@ def defined_in(cell: str) -> list[str]:
 
 def _how_it_ended(error: BaseException, cell: str, space: dict[str, Any]) -> str:
     """Name an error and the line of the cell that it is in."""
-    name = type(error).__name__
-    what = f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+    what = with_article(type(error).__name__)
     if isinstance(error, SyntaxError):
         number, text = error.lineno, error.text
     else:
@@ -233,30 +235,30 @@ def _how_it_ended(error: BaseException, cell: str, space: dict[str, Any]) -> str
 
 
 def _line_that_sets(name: str, cell: str) -> str:
-    for line in cell.splitlines():
-        if re.search(rf"\b{name}\b[^=(]*=(?!=)|\bimport\b.*\b{name}\b", line):
-            return line.strip()
-    return ""
+    """Return the first line of the last statement that binds a name, empty if none is seen to."""
+    number, statements = 0, list(read_cell(cell).statements)
+    while binding := [each for each in statements if name in names_of(each)[0]]:
+        number = binding[-1].lineno
+        statements = list(_statements_in(binding[-1]))
+    return cell.split("\n")[number - 1].strip() if number else ""
+
+
+def _statements_in(block: ast.AST) -> Iterator[ast.stmt]:
+    """Yield the statements of a block; those of a function are none of the notebook."""
+    if isinstance(block, DEFINITIONS):
+        return
+    for child in ast.iter_child_nodes(block):
+        if isinstance(child, ast.stmt):
+            yield child
+        elif isinstance(child, (ast.ExceptHandler, ast.match_case)):
+            yield from _statements_in(child)
 
 
 # ---------------------------------------------------------------------- what is said of an answer
 
 
-def explain_state(
-    exercise: Exercise, answer: Callable[..., Any], *, not_written: bool = False
-) -> str | None:
-    """Return what keeps the answer from being what its author takes it for, None if nothing does.
-
-    Parameters
-    ----------
-    exercise : Exercise
-    answer : callable
-        What the check was given.
-    not_written : bool
-        Whether it has been judged, as not written yet.
-    """
-    if not_written:
-        return _leftover_stub(exercise, answer)
+def failed_cell(exercise: Exercise, answer: Callable[..., Any]) -> str | None:
+    """Say that the cell failed which should have defined an answer, None if that is not so."""
     space = kernel_namespace() or {}
     replaced = getattr(answer, "__module__", None) != space.get("__name__")  # by the library's
     for name, failure in cells.failed.items():
@@ -280,8 +282,7 @@ def remarks(answer: Callable[..., Any]) -> str:
                 "defined, run its cell again, then this check."
             )
     if leaks := borrowed(answer):
-        listed = " and ".join(", ".join(f"`{n}`" for n in leaks).rsplit(", ", 1))
-        text += f" It reads {listed} of the notebook, which "
+        text += f" It reads {listed([f'`{name}`' for name in leaks])} of the notebook, which "
         text += f"{'is' if len(leaks) == 1 else 'are'} none of its arguments."
     return text
 
@@ -303,8 +304,11 @@ def student_line(error: BaseException, answer: Callable[..., Any]) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def _leftover_stub(exercise: Exercise, answer: Callable[..., Any]) -> str | None:
-    """Say that the line is still there that an answer takes the place of, or whose it is."""
+def leftover_stub(exercise: Exercise, answer: Callable[..., Any]) -> str | None:
+    """Say of an answer that stops at an empty exercise's line where this is.
+
+    None if the answer is nothing but this line, or it cannot be found.
+    """
     known = False
     for function in _functions(answer):
         definition = _definition(function)

@@ -163,6 +163,8 @@ def _drop_case(
         "uniform": _uniform(shape[1:], 3, dtype),
         "keep": keep,
     }
+    if keep == 0.5:  # which every dtype holds exactly
+        arguments["uniform"][0, 0] = keep  # not below it
     return Case(name, arguments, {"the colours C": shape[0]})
 
 
@@ -274,10 +276,10 @@ drop_pixels.mistakes = (
 # ------------------------------------------------------------------------------------ ssim_window
 
 
-def _window_case(name: str, side: int, dtype: torch.dtype = torch.float64) -> Case:
-    z = _uniform((side, side), 4)
-    arguments = {"y": (0.7 * z + 0.4 * _uniform((side, side), 5)).to(dtype), "z": z.to(dtype)}
-    return Case(name, arguments, {"the values of the window": side * side})
+def _window_case(name: str, rows: int, columns: int, dtype: torch.dtype = torch.float64) -> Case:
+    z = _uniform((rows, columns), 4)
+    arguments = {"y": (0.7 * z + 0.4 * _uniform((rows, columns), 5)).to(dtype), "z": z.to(dtype)}
+    return Case(name, arguments, {"the values of the window": rows * columns})
 
 
 @exercise(
@@ -294,14 +296,14 @@ def _window_case(name: str, side: int, dtype: torch.dtype = torch.float64) -> Ca
     ),
     returns=("ssim",),
     cases=(
-        _window_case("3 by 3", 3),
-        _window_case("7 by 7", 7),
+        _window_case("3 by 3", 3, 3),
+        _window_case("7 by 7", 7, 7),
         Case(
             "flat windows",
             {"y": torch.full((3, 3), 0.5).double(), "z": torch.zeros(3, 3).double()},
             {"the values of the window": 9},
         ),
-        _window_case("float32", 5, torch.float32),
+        _window_case("a column, float32", 25, 1, torch.float32),
     ),
 )
 def ssim_window(y: Tensor, z: Tensor) -> Tensor:

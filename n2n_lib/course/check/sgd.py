@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.exercise import Case, Mistake, but, row_of_floats, values
 from n2n_lib.course.check.registry import exercise
 from n2n_lib.framework.activations import LeakyReLU
 from n2n_lib.framework.containers import Sequential
@@ -523,8 +523,7 @@ def use_train(
     criterion, optimiser = MSELoss(network), SGD(network, lr=0.5)
     losses = answer(network, criterion, optimiser, inputs, targets, batch, len(order), rows)
     parameters = torch.cat([parameter.flatten() for parameter, _ in network.param()])
-    numbers = [float(loss) for loss in losses]
-    return parameters, torch.tensor(numbers, dtype=torch.float64).to(inputs.dtype)
+    return parameters, row_of_floats(losses, inputs)
 
 
 def _train_case(
@@ -553,8 +552,9 @@ def _train_case(
         "A loop over the epochs, and in it one over the batches of rows in order[epoch]. In "
         "each: the loss of these rows, clear the gradients, backward, step, and keep the loss "
         "as a float.",
-        "`for rows in order[epoch].split(batch):` and `loss = criterion(network(inputs[rows]), "
-        "targets[rows])`, then `optimiser.zero_grad()`, `criterion.backward()`, ...",
+        "`order[epoch].split(batch)` gives the rows of one step after the other, and the loss of "
+        "such `rows` is `criterion(network(inputs[rows]), ...)`, a tensor, whose number is "
+        "`.item()`.",
     ),
     returns=("trained parameters", "losses"),
     use=use_train,
@@ -568,6 +568,7 @@ def _train_case(
         ("'NoneType' object is not iterable", "Return the list of losses at the end."),
         ("'float' object is not iterable", "Return the losses of all steps, a list."),
         ("iteration over a 0-d tensor", "Return the losses of all steps, a list."),
+        ("expected a list of floats", "`loss.item()` makes a number of a tensor."),
         (
             "positional argument",
             "criterion takes the network's output and the target, network takes the inputs, and "

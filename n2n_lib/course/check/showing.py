@@ -137,9 +137,9 @@ class CaseShown:
         lines = [f"{self._exercise.name}, the case “{self.name}”"]
         for name, value in self.arguments.items():
             lines.append(f"{name}: {_whole(value)}")
-        share = len(self.expected) / len(self._exercise.returns)
         for place, value in enumerate(self.expected):
-            lines.append(f"expected {self._exercise.returns[int(place / share)]}: {_whole(value)}")
+            name = self._exercise.name_of(place, len(self.expected))
+            lines.append(f"expected {name}: {_whole(value)}")
         return "\n".join(lines)
 
 

@@ -41,12 +41,11 @@ def draw_table(exercise: Exercise, outcomes: list[Outcome]) -> str:
 def _row(exercise: Exercise, outcome: Outcome, index: int) -> tuple[str, str, str, str]:
     """Describe one value of a case."""
     expected, verdict = outcome.expected[index], outcome.verdicts[index]
-    which = ""
-    if exercise.in_place and len(outcome.expected) > 1:
-        share = len(outcome.expected) // len(exercise.returns)
-        which = f": {exercise.returns[index // share]} {index % share}"
-    elif len(exercise.returns) > 1:
-        which = f": {exercise.returns[index]}"
+    which, count = "", len(outcome.expected)
+    if count > 1:
+        which = f": {exercise.name_of(index, count)}"
+        if exercise.in_place:
+            which += f" {index % (count // len(exercise.returns))}"
     label = cut(outcome.case.name, max(COLUMNS[0] - len(which), 8)) + which
     texts = (describe(expected), describe(outcome.returned))
     if outcome.error is not None:

@@ -443,12 +443,15 @@ Concat = Concat.solution  # from here on the class, as in the lesson
 
 
 def _use_level(answer: Any, channels: int, deeper: Module | None, x: Tensor) -> tuple:
-    """Build a level, fill it with weights that leave no two of them alike, and run it."""
+    """Build a level, fill it with weights that leave no two of them alike, and run it both ways."""
     network = answer(channels, deeper).to(x.dtype)
     for index, (parameter, _) in enumerate(network.param()):
         count = torch.arange(1, parameter.numel() + 1, dtype=torch.float64)
         parameter.copy_((2 * torch.sin((index + 1) * count)).view(parameter.shape))
-    return network(x), sum(parameter.numel() for parameter, _ in network.param())
+    output = network(x)
+    grad_input = network.backward(values(output.shape, 70, x.dtype))
+    grads = torch.cat([grad.flatten() for _, grad in network.param()])
+    return output, grad_input, grads, len(grads)
 
 
 def _level_case(
@@ -473,7 +476,7 @@ def _level_case(
         "None: layers += [Concat(deeper), Conv2d(2 * wide, wide, 3, padding=1), LeakyReLU(0.1)]`, "
         "`Upsampling(wide, channels, 3, padding=1)`.",
     ),
-    returns=("output", "number of parameters"),
+    returns=("output", "grad_input", "gradients of param", "number of parameters"),
     axes=("image", "channel", "row", "column"),
     cases=(
         _level_case("the bottom, one channel", 1, False, 1, 2, 2),
@@ -505,6 +508,10 @@ def _level_case(
         (
             "got NoneType",
             "At the bottom deeper is None: there is no Concat then, and no convolution after it.",
+        ),
+        (
+            "needs a forward",
+            "Each layer remembers one forward for its backward: make as many as there are places.",
         ),
         (
             "no attribute 'to'",

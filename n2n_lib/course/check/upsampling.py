@@ -260,7 +260,8 @@ def _stamp_case(
         " the last one end, and what stands where they overlap?",
         "Stamp i begins at i * stride and is k long, so the row has (L - 1) * stride + k "
         "places. Pixel i adds x[i] times the whole weight to its k places.",
-        "`output[i * stride : i * stride + k] += x[i] * weight`, into zeros of the dtype of x.",
+        "A stamp is `x[i] * weight`, and it is added to a slice of k places that begins at `i * "
+        "stride`; before that the row is zeros of the dtype of x.",
     ),
     returns=("output",),
     axes=("place",),

@@ -5,7 +5,7 @@ an exercise does not use either is *ready-made*: PyTorch's layers, losses, optim
 other libraries, and of ours what this lesson or a later one derives. It is seen where it is
 called, so no other name hides it: Python tells of every call of a function (`sys.setprofile`),
 PyTorch of every operation (`TorchDispatchMode`). Only what the answer itself calls counts, not what
-that calls.
+that calls. A profiler that is there already goes on meanwhile, or is paused.
 """
 
 from __future__ import annotations
@@ -132,14 +132,19 @@ class Watch:
     def __enter__(self) -> Watch:
         self._operations.__enter__()
         self._before = sys.getprofile()
-        if self._before is None:  # a profiler or a debugger that is there already goes on
+        if callable(self._before):
+            sys.setprofile(self._note_call_and_go_on)
+        else:
+            if self._before is not None:  # one in C, as cProfile: Python has but one place for both
+                self._before.disable()
             sys.setprofile(self._note_call)
         return self
 
     def __exit__(self, *exception: object) -> None:
         try:
-            if self._before is None:
-                sys.setprofile(None)
+            sys.setprofile(self._before if callable(self._before) else None)
+            if self._before is not None and not callable(self._before):
+                self._before.enable()
         finally:
             self._operations.__exit__(*exception)
 
@@ -162,6 +167,10 @@ class Watch:
         elif self._is_answers(frame.f_back) and self._is_ready_made(name):
             self._note(name)
 
+    def _note_call_and_go_on(self, frame: FrameType, event: str, argument: Any) -> None:
+        self._note_call(frame, event, argument)
+        self._before(frame, event, argument)
+
     def _note_operation(self, function: Any) -> None:
         name = function._schema.name.partition("::")[2]
         if _is_ready_made_operation(name, self._exercise) and self._is_answers(_outside_torch()):
@@ -175,7 +184,7 @@ class Watch:
             return frame.f_code.co_filename.startswith((CHECKS, self._file))
         if frame.f_code.co_filename == OUTCOME and frame.f_code.co_name == "watched":
             return True  # a function of PyTorch's is the answer itself
-        return _kind_and_name(frame.f_code)[0] == "student"
+        return is_students(frame.f_code)
 
     def _is_ready_made(self, name: str) -> bool:
         if not name.startswith(("n2n_lib.", "n2n_lib:")):
@@ -257,6 +266,11 @@ def _kind_and_name(code: CodeType) -> tuple[str, str]:
             first = file[len(folder) :].partition(os.sep)[0]
             return "installed", f"{first}.{code.co_name}" if first in LIBRARIES else ""
     return ("installed" if file.startswith("<frozen") else "student"), ""
+
+
+def is_students(code: CodeType) -> bool:
+    """Whether a function is neither of this library nor of anything that is installed."""
+    return _kind_and_name(code)[0] == "student"
 
 
 def _is_derived_later(name: str, topic: str) -> bool:

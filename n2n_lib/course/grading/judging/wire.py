@@ -179,10 +179,12 @@ def encode(value: Any) -> Value:
     return Other(_sendable(type(value).__name__))
 
 
-def raised(error: BaseException, line: str) -> Raised:
-    """Describe an exception that went through a line of the student's code."""
+def raised(error: BaseException, line: str, *, empty: bool) -> Raised:
+    """Describe an exception that went through a line of the student's code.
+
+    It is `empty` where it says that an exercise is still empty.
+    """
     name, text = type(error).__name__, str(error)
-    empty = isinstance(error, NotImplementedError)
     return Raised(*map(_sendable, (name, text, line)), empty)
 
 

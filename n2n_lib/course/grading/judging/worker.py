@@ -29,7 +29,7 @@ import torch
 
 from n2n_lib.course.check import EXERCISES  # all are loaded once, before the forks
 from n2n_lib.course.check.exercise import Exercise, tensors_in
-from n2n_lib.course.check.judge import is_the_librarys, our_version
+from n2n_lib.course.check.judge import is_the_librarys, not_written, our_version
 from n2n_lib.course.check.outcome import watched
 from n2n_lib.course.grading.judging.rights import close_in, give_up_rights, hide_memory
 from n2n_lib.course.grading.judging.wire import (
@@ -280,7 +280,7 @@ def _describe(error: BaseException, pieces: list) -> Raised:
             if file == _file(piece):
                 line = "".join(source.splitlines()[number - first :][:1]).strip()
         trace = trace.tb_next
-    return raised(error, line)
+    return raised(error, line, empty=not_written(error))
 
 
 def _file(piece: int) -> str:
