@@ -92,7 +92,7 @@ def denoise(
         predicted,
     )
     from n2n_lib.denoiser import image_files, plots
-    from n2n_lib.denoiser.estimate import measure_noise
+    from n2n_lib.denoiser.estimate import measure_noise, within_noise
     from n2n_lib.denoiser.images import find_images, save_image
     from n2n_lib.support import files
     from n2n_lib.support.memory import keep_freed
@@ -134,6 +134,8 @@ def denoise(
             level = measured_level(noisy, measure)
         adapted = adapted_model(denoiser, noisy, level, adapt)
         cleaned = predicted(adapted, noisy, sigma=level, ensemble=ensemble, strength=strength)
+        if own_choice and denoiser.sigma is None:
+            cleaned = within_noise(noisy, cleaned, measure)
         if noise is Noise.pixels:  # the image has shrunk
             kept = replace(kept, alpha=None, dpi=None)
         save_image(cleaned, targets[path], kept=kept)
