@@ -10,17 +10,18 @@ import queue
 import threading
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from n2n_lib.denoiser.camera import Cameras
+from n2n_lib.denoiser.frames import Scene, mean_where
 from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.noise import recorrupt
 from n2n_lib.denoiser.photographs import photographs
 from n2n_lib.denoiser.sampling import SCALES, Task
-from n2n_lib.support.arguments import check_integer
+from n2n_lib.support.arguments import check_integer, check_number
 from n2n_lib.support.threads import threads
 
 CHUNK = 512
@@ -66,10 +67,10 @@ class BatchStream(ABC):
         """What the pairs are drawn from and how, in one line: equal streams, equal lines."""
 
     @abstractmethod
-    def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Draw `count` pairs at once."""
 
-    def batches(self, first: int = 0, *, ahead: int = 2) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, first: int = 0, *, ahead: int = 2) -> Iterator[tuple[Tensor, ...]]:
         """Yield ``(noisy, target)`` from batch number `first` on, without end.
 
         Parameters
@@ -83,7 +84,8 @@ class BatchStream(ABC):
         Yields
         ------
         (Tensor, Tensor)
-            Two batches ``(B, 3, S, S)``, 0-255: noisy images and as noisy or clean targets.
+            Two batches ``(B, 3, S, S)``, 0-255: noisy images and as noisy or clean targets. Where
+            not every pixel counts, a third one, uint8 ``(B, 1, S, S)``: 255 where it does, else 0.
 
         Notes
         -----
@@ -97,15 +99,15 @@ class BatchStream(ABC):
             skip = 0
 
     @threads(1)
-    def _chunk(self, number: int, per_chunk: int) -> list[tuple[Tensor, Tensor]]:
+    def _chunk(self, number: int, per_chunk: int) -> list[tuple[Tensor, ...]]:
         """Draw the batches of one chunk.
 
         On one thread: else the background thread starts helpers of its own, and from then on those
         of the training sleep between their tasks, since there are more threads than cores.
         """
         generator = torch.Generator().manual_seed(_mixed(self.seed, number))
-        noisy, target = self._draw(per_chunk * self.batch_size, generator)
-        return list(zip(noisy.split(self.batch_size), target.split(self.batch_size), strict=True))
+        drawn = self._draw(per_chunk * self.batch_size, generator)
+        return list(zip(*(images.split(self.batch_size) for images in drawn), strict=True))
 
 
 class PairStream(BatchStream):
@@ -261,10 +263,99 @@ class RecorruptedStream(BatchStream):
         turns = torch.randint(8, (count,), generator=generator).tolist()
         for patch, top, left, turn in zip(patches, *corners, turns, strict=True):
             cut = self._unit[:, top : top + self.size, left : left + self.size]
-            turned = torch.rot90(cut, turn % 4, (1, 2))
-            patch.copy_(turned.flip(2) if turn >= 4 else turned)
+            patch.copy_(_turned(cut, turn))
         noisier, noisy = recorrupt(patches, self.sigma, generator, self.alpha)
         return 255 * noisier, 255 * noisy
+
+
+class FramesStream(BatchStream):
+    """Noise2Noise batches out of frames of one scene or of many.
+
+    Patches are cut out of the frames that are trained on, at the same place, turned and mirrored
+    at random. One frame is the input; the target is the mean of all others: by the squared error
+    that is the same as each of them in turn, with less noise. Every frame takes either part.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        What to draw from, each as often as it has pixels.
+    sigma : float
+        The network is shown each scene on the scale on which a frame's noise has this standard
+        deviation, in grey levels of 255.
+    batch_size, seed : int
+        As in `BatchStream`.
+    size : int
+        Height and width S of a patch; the scenes may be smaller.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Notes
+    -----
+    A third tensor says which pixels count: not those where something moved, in the input or in all
+    that makes the target, and not those that `Scene.held_out` keeps for the estimate.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        sigma: float,
+        batch_size: int = 8,
+        *,
+        size: int = 64,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, seed)
+        check_integer("size", size, 1)
+        check_number("sigma", sigma, above=0)
+        self._scenes, self.sigma = scenes, sigma
+        self._trained = [~scene.held_out for scene in scenes]
+        sides = [side for scene in scenes for side in scene.frames[0].shape[1:]]
+        self.size = min(size, *sides)
+
+    @property
+    def description(self) -> str:
+        """What the pairs are drawn from and how, in one line: equal streams, equal lines."""
+        checksum = 0
+        for scene in self._scenes:
+            for image in (*scene.frames, scene.valid):
+                checksum = zlib.crc32(image.contiguous().numpy(), checksum)
+        return (
+            f"{len(self._scenes)} scenes of checksum {checksum:08x}, size {self.size}, "
+            f"sigma {self.sigma}, batch {self.batch_size}, seed {self.seed}"
+        )
+
+    def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        noisy, target = torch.empty(2, count, 3, self.size, self.size)
+        counts = torch.empty(count, 1, self.size, self.size, dtype=torch.uint8)
+        areas = torch.tensor([float(scene.valid[0].numel()) for scene in self._scenes])
+        which = torch.multinomial(areas, count, replacement=True, generator=generator).tolist()
+        draws = torch.rand(count, 4, generator=generator, dtype=torch.float64).tolist()
+        for row, (number, (frame, top, left, turn)) in enumerate(zip(which, draws, strict=True)):
+            scene, turn = self._scenes[number], int(8 * turn)
+            rows, columns = (
+                slice(start := int(place * (side - self.size + 1)), start + self.size)
+                for place, side in zip((top, left), scene.valid.shape[1:], strict=True)
+            )
+            frames = [image[:, rows, columns] for image in scene.frames[: scene.training]]
+            valid = scene.valid[: scene.training, rows, columns]
+            chosen = int(frame * len(frames))
+            others = [k for k in range(len(frames)) if k != chosen]
+            mean, known = mean_where([frames[k] for k in others], valid[others])
+            known &= valid[chosen] & self._trained[number][rows, columns]
+            scale = self.sigma / scene.level
+            for made, image in ((noisy, frames[chosen] * scale), (target, mean * scale)):
+                made[row] = _turned(image, turn)
+            counts[row] = 255 * _turned(known[None], turn)
+        return noisy, target, counts
+
+
+def _turned(image: Tensor, turn: int) -> Tensor:
+    """Turn an image by so many quarters, and mirror it from 4 on."""
+    turned = torch.rot90(image, turn % 4, (1, 2))
+    return turned.flip(2) if turn >= 4 else turned
 
 
 def _permuted(noisy: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -70,7 +70,8 @@ class Batches:
     ----------
     first : callable
         Takes the number of a step and yields the batches from it on, without end, as two tensors
-        ``(B, 3, H, W)``, 0-255. It must be a generator: it is closed at the end.
+        ``(B, 3, H, W)``, 0-255, and perhaps a third that says which pixels count, see
+        ``BatchStream.batches``. It must be a generator: it is closed at the end.
     epoch_steps : int
         Batches to an epoch.
     settings : dict
@@ -83,7 +84,7 @@ class Batches:
         Source of the order, whose state a checkpoint keeps.
     """
 
-    first: Callable[[int], Iterator[ImagePair]]
+    first: Callable[[int], Iterator[tuple[Tensor, ...]]]
     epoch_steps: int
     settings: dict
     pixels: int
@@ -281,7 +282,7 @@ class Training:
             network.set_params(run.average.values)
         return self.history
 
-    def _train_epoch(self, batches: Iterator[ImagePair]) -> None:
+    def _train_epoch(self, batches: Iterator[tuple[Tensor, ...]]) -> None:
         """Take the steps of an epoch; put the old weights back if it diverges."""
         started, run, network = time.perf_counter(), self._run, self.model.network
         before = [parameter.clone() for parameter, _ in network.param()]
@@ -311,7 +312,9 @@ class Training:
         rate_of, total = find_schedule(self.recipe.schedule), steps * self.recipe.epochs
         return [rate_of(self.recipe.lr, first + step, total) for step in range(steps)]
 
-    def _step(self, criterion: MSELoss, noisy: Tensor, target: Tensor) -> Tensor | float:
+    def _step(
+        self, criterion: MSELoss, noisy: Tensor, target: Tensor, counts: Tensor | None = None
+    ) -> Tensor | float:
         """Take one step on our share of a batch; return our share of the loss."""
         run, network, loss = self._run, self.model.network, 0.0
         rows = self._group.share(len(noisy))
@@ -320,17 +323,25 @@ class Training:
         with self._gradients.step(weight):
             if weight:
                 x, y = self._as_input(noisy[rows]), self._as_input(target[rows])
-                loss = weight * criterion(network(x), y, self._weights(x, y))
+                loss = weight * criterion(network(x), y, self._weights(x, y, counts, rows))
                 criterion.backward()
         run.rule.step()
         if run.average is not None:
             run.average.update()
         return loss
 
-    def _weights(self, x: Tensor, y: Tensor) -> Tensor | None:
-        """Return what each pair counts, if the recipe weighs them."""
+    def _weights(self, x: Tensor, y: Tensor, counts: Tensor | None, rows: slice) -> Tensor | None:
+        """Return what each pair counts, if the recipe weighs them, and each pixel, if some do not.
+
+        Output and target are both multiplied by 0 where a pixel does not count: no loss and no
+        gradient comes from there.
+        """
         floor, copies = self.recipe.weight_floor, 1 if self.recipe.clean_targets else 2
-        return pair_weights(x, y, floor, copies) if floor else None
+        weights = pair_weights(x, y, floor, copies) if floor else None
+        if counts is None:
+            return weights
+        pixels = self._as_input(counts[rows])
+        return pixels if weights is None else weights * pixels
 
     def _as_input(self, images: Tensor) -> Tensor:
         """Bring images 0-255 to what the network takes, in the layout of the fast kernels."""
