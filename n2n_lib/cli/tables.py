@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +28,18 @@ def print_thumbnails(console: Console, scores: Sequence[Score], caption: str) ->
             style="bold" if score.name == OURS else None,
         )
     console.print(table)
+
+
+def print_frames(console: Console, gains: Mapping[str, Mapping[str, float]], basis: str) -> None:
+    """Print what was gained on the user's own frames, how sure that is, and what it rests on."""
+    table = Table()
+    table.add_column("picture")
+    table.add_column("gain in dB", justify="right")
+    for name, each in gains.items():
+        style = "bold" if name.endswith("cleaned") else None
+        table.add_row(name, f"{each['gain']:.2f} ± {each['spread']:.2f}", style=style)
+    console.print(table)
+    console.print(basis)
 
 
 def _means(scores: Sequence[Score]) -> dict[str, dict[str, float]]:

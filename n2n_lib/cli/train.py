@@ -41,8 +41,22 @@ OPTIMISERS = names_in("framework.optim", "OPTIMISERS")
 SCHEDULES = names_in("framework.schedules", "SCHEDULES")
 NETWORKS = names_in("denoiser.networks", "NETWORKS")
 
+FRAMES = {
+    "steps": 600,
+    "batch": 4,
+    "patch": 64,
+    "optimiser": "adam",
+    "schedule": "warmup-cosine",
+    "ema": 0.99,
+}
+"""What other options are with --frames, unless they are given: some minutes on one core."""
+
+PHOTOGRAPHS_ONLY = "pairs epochs noise sigma scale jitter clean_targets data_path".split()
+"""Options that mean nothing with --frames."""
+
 
 def train(
+    context: typer.Context,
     pairs: Annotated[int, typer.Option(help="Noisy pairs drawn from photographs.")] = 50_000,
     epochs: Annotated[int, typer.Option(help="How often each pair is seen.")] = 8,
     steps: Annotated[
@@ -135,6 +149,17 @@ def train(
             show_default="six photographs that come with the packages",
         ),
     ] = None,
+    frames: Annotated[
+        Path | None,
+        typer.Option(
+            help="Train on your own noisy frames of one scene and clean them: a folder of images, "
+            "a folder of such folders, or a TIFF stack. From the weights of unet, unless --start "
+            f"or --network tell; --steps {FRAMES['steps']}, --batch {FRAMES['batch']}, --patch "
+            f"{FRAMES['patch']}, --optimiser {FRAMES['optimiser']}, --schedule "
+            f"{FRAMES['schedule']}, --ema {FRAMES['ema']}.",
+            show_default="train on photographs",
+        ),
+    ] = None,
     seed: SeedOption = 0,
     threads: Annotated[
         int | None,
@@ -157,19 +182,27 @@ def train(
     """Train a network on noisy pairs; write the model, its curves and a picture.
 
     Writes model.pth, checkpoint.pth (after every epoch), curves.png, denoised.png and
-    results.json into the folder given with --out.
+    results.json into the folder given with --out. With --frames, no curves, but of every scene
+    the first frame cleaned, the mean of all frames, and that mean cleaned.
 
     With many processes: torchrun --nproc-per-node 2 -m n2n_lib train ... shares every batch among
     them; the weights are those of one process. Only the first one prints and writes.
     """
     from n2n_lib.cli.console import make_console
-    from n2n_lib.cli.tables import print_thumbnails
+    from n2n_lib.cli.tables import print_frames, print_thumbnails
     from n2n_lib.denoiser import experiment
+    from n2n_lib.denoiser.frames import BASIS
     from n2n_lib.denoiser.recipe import Recipe
     from n2n_lib.denoiser.sampling import Task
     from n2n_lib.denoiser.source import Source
     from n2n_lib.framework.distributed import processes
 
+    if frames is not None:
+        given = _given(context)
+        steps, batch, patch, optimiser, schedule, ema = (
+            context.params[name] if name in given else value for name, value in FRAMES.items()
+        )
+        start = "unet" if start is None and "network" not in given else start
     counts = {"--pairs": pairs, "--epochs": epochs, "--batch": batch, "--patch": patch}
     for name, value in (counts | ({} if steps is None else {"--steps": steps})).items():
         check_at_least(value, name, 1)
@@ -200,28 +233,42 @@ def train(
     model = _new_model(network, network_options, seed, start, dtype).to(device)
     with processes(device) as group:
         console = make_console(stderr=as_json, quiet=not group.leads)
-        source = Source.open(data_path)
-        if steps is not None and source.pairs is not None:
-            raise UsageError(
-                f"expected a folder of photographs with --steps, got pairs in {data_path}"
-            )
-        done = experiment.run(
-            model,
-            source,
-            task,
-            recipe,
-            out,
-            resume=resume,
-            progress=not quiet,
-            say=console.print,
-            notes={"start": start},
-        )
-    if done is None:  # not the process that prints
+        watched = {"resume": resume, "progress": not quiet, "say": console.print}
+        watched["notes"] = {"start": start}
+        if frames is not None:
+            source = Source.open_frames(frames)
+            results = experiment.run_on_frames(model, source, patch, recipe, out, **watched)
+        else:
+            source = Source.open(data_path)
+            if steps is not None and source.pairs is not None:
+                raise UsageError(
+                    f"expected a folder of photographs with --steps, got pairs in {data_path}"
+                )
+            done = experiment.run(model, source, task, recipe, out, **watched)
+            results = done and done.results
+    if results is None:  # not the process that prints
         return
-    print_thumbnails(console, done.scores, f"{done.images} validation images")
-    console.print(f"Wrote model.pth, curves.png, denoised.png and results.json to {out}.")
+    if frames is not None:
+        print_frames(console, results["gains"], BASIS)
+        console.print(f"Wrote model.pth, cleaned frames, denoised.png and results.json to {out}.")
+    else:
+        print_thumbnails(console, done.scores, f"{done.images} validation images")
+        console.print(f"Wrote model.pth, curves.png, denoised.png and results.json to {out}.")
     if as_json:
-        print(json.dumps(done.results))
+        print(json.dumps(results))
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Return which options were given; raise UsageError for one that --frames leaves no use for."""
+    given = {
+        parameter.name: parameter.opts[0]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name).name == "COMMANDLINE"
+    }
+    for name in PHOTOGRAPHS_ONLY:
+        if name in given:
+            raise UsageError(f"expected no {given[name]} with --frames, got both")
+    return set(given)
 
 
 def _learning_rate(lr: float | None, optimiser: str, network: str, start: str | None) -> float:

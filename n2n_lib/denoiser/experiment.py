@@ -6,23 +6,33 @@ A `Source` says where images come from, a `Task` what is drawn from them, a `Rec
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from n2n_lib.denoiser import linear, plots
 from n2n_lib.denoiser.evaluation import OURS, Score, evaluate, summary
+from n2n_lib.denoiser.frames import (
+    ONE_CLEANED,
+    Estimate,
+    Scene,
+    estimate,
+    mean_estimates,
+    rounded,
+)
 from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.metrics import psnr
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.recipe import Recipe
 from n2n_lib.denoiser.sampling import Task
 from n2n_lib.denoiser.source import Source
-from n2n_lib.denoiser.stream import PairStream
+from n2n_lib.denoiser.stream import FramesStream, PairStream
 from n2n_lib.denoiser.training import Batches, DivergedError, Watch, threads_for
 from n2n_lib.framework.distributed import current
 from n2n_lib.support import files
@@ -108,9 +118,7 @@ def run(
     held_out = None if recipe.num_steps is None else source.validation.held_out_pairs(plain)
     noisy, clean = source.validation.validation_images(plain)
     ways = _linear_filter(source, plain, recipe) | {OURS: model.predict}
-    files.make_writable(out)
-    if (out / CHECKPOINT).exists() and not resume:
-        say(f"Starting anew; {out / CHECKPOINT} of an earlier run will be replaced.")
+    _make_room(out, resume, say)
     threads = threads_for(model, batches, recipe)
     if recipe.num_steps is None:
         say(f"{batches.count} noisy pairs from {source.description}, {threads} threads.")
@@ -133,10 +141,161 @@ def run(
             f"Try a lower --lr than {recipe.lr:g}."
         )
     _draw(model, scores, noisy, clean, out)
-    results = summary(scores) | {
-        "seconds": round(trained, 3),
+    results = summary(scores) | _settings(model, recipe, notes, started)
+    results |= {
+        "pairs": batches.count or results["pairs"],
+        "clean_targets": recipe.clean_targets,
+        **vars(task),
+        "sigma": task.sigma if task.noise == "gaussian" else None,
+    }
+    _write(results, out)
+    return Outcome(scores, len(noisy), results)
+
+
+def run_on_frames(
+    model: Model,
+    source: Source,
+    size: int,
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+    notes: Mapping[str, object] | None = None,
+) -> dict | None:
+    """Train a network on the user's own frames; clean these, and estimate what it gained.
+
+    Parameters
+    ----------
+    model : Model
+        The network, with its initial weights.
+    source : Source
+        The frames, see `Source.open_frames`.
+    size : int
+        Height and width of the patches to train on.
+    recipe : Recipe
+        How to train, with ``num_steps``.
+    out : Path
+        Folder to write to, made if it is missing: the model, a checkpoint after every epoch, of
+        each scene the first frame cleaned, the mean of all frames and that mean cleaned, a figure
+        of them, and results as JSON.
+    resume, progress, say, notes
+        As in `run`.
+
+    Returns
+    -------
+    dict or None
+        All that is worth keeping, as `RESULTS` holds it: ``gains`` are the estimates of
+        `frames.estimate`, mean over scenes, and ``scenes`` tells the rest of each. None in all
+        processes but the first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the recipe has no ``num_steps``, or an old checkpoint another one.
+    DivergedError
+        As in `run`.
+    """
+    started, group, scenes = time.perf_counter(), current(), source.scenes
+    if model.sigma is None:  # the network learns one level, and is shown others on its scale
+        model.sigma = sum(scene.level for scene in scenes) / len(scenes)
+    stream = FramesStream(scenes, model.sigma, recipe.batch_size, size=size, seed=recipe.seed)
+    batches = Batches.of_stream(stream, recipe)
+    _make_room(out, resume, say)
+    for scene in scenes:
+        say(scene.description)
+        for remark in scene.remarks:
+            say(f"Warning: {scene.name}: {remark}.")
+    threads = threads_for(model, batches, recipe)
+    say(f"Patches of {source.description} for {recipe.num_steps} steps, {threads} threads.")
+    before = _gains(model, scenes) if model.pretrained and group.leads else None
+    with _weights_kept(model, out / MODEL):
+        model.fit(batches, recipe, Watch(None, None, out / CHECKPOINT, resume, progress))
+    if not group.leads:
+        return None
+    model.save_model(out / MODEL)
+    gains = _gains(model, scenes)
+    was, now = (mean_estimates(each)[ONE_CLEANED].gain for each in (before or gains, gains))
+    if now < was - WORSE:
+        say(
+            f"The start was better: {was:.2f} dB, now {now:.2f} dB gained on one frame. "
+            f"Try a lower --lr than {recipe.lr:g}."
+        )
+    names = files.file_names([scene.name for scene in scenes])
+    written = [_clean(model, scene, out / names[scene.name]) for scene in scenes]
+    shown = [[_middle(image) for image in images.values()] for images in written[:6]]
+    titles = [list(written[0])] + [[""] * len(written[0])] * (len(shown) - 1)
+    plots.save_figure(plots.show_images(shown, titles, height=3.0), out / PICTURE)
+    results = {
+        "gains": rounded(mean_estimates(gains)),
+        "scenes": {
+            scene.name: {
+                "frames": len(scene.frames),
+                "size": list(scene.valid.shape[1:]),
+                "noise": round(scene.level, 4),
+                "shifts": scene.shifts,
+                "brightness": [
+                    [round(value, 4) for value in gain.tolist()] for gain in scene.gains
+                ],
+                "still": round(scene.valid.float().mean().item(), 4),
+                "gains": rounded(own),
+                "warnings": scene.remarks,
+            }
+            for scene, own in zip(scenes, gains, strict=True)
+        },
+    }
+    results |= _settings(model, recipe, notes, started) | {"sigma": round(model.sigma, 4)}
+    _write(results, out)
+    return results
+
+
+def _gains(model: Model, scenes: Sequence[Scene]) -> list[dict[str, Estimate]]:
+    return [estimate(scene, partial(_predict, model, scene)) for scene in scenes]
+
+
+def _predict(model: Model, scene: Scene, image: Tensor, count: int) -> Tensor:
+    """Denoise a mean of frames; one channel is shown as three and comes back as their mean."""
+    channels, level = len(image), scene.level / math.sqrt(count)
+    cleaned = model.predict(image.expand(3, -1, -1), sigma=level)
+    return cleaned if channels == 3 else cleaned.mean(0, keepdim=True)
+
+
+def _middle(image: Tensor, size: int = 256) -> Tensor:
+    """Cut out the middle, where noise can be seen."""
+    top, left = (max(0, side - size) // 2 for side in image.shape[1:])
+    return image[:, top : top + size, left : left + size]
+
+
+def _clean(model: Model, scene: Scene, path: Path) -> dict[str, Tensor]:
+    """Clean the first frame and the mean of all, write them and the mean; return what was made."""
+    first, count, mean = scene.frames[0], len(scene.frames), scene.mean()
+    images = {
+        "frame-denoised": _predict(model, scene, first, 1),
+        "mean": mean,
+        "mean-denoised": _predict(model, scene, mean, count),
+    }
+    for name, image in images.items():
+        scene.save(image, path.with_name(f"{path.name}-{name}"))
+    return {"frame": first} | images
+
+
+def _make_room(out: Path, resume: bool, say: Callable[[str], None]) -> None:
+    """Make the folder to write to, and say what will be lost there."""
+    files.make_writable(out)
+    if (out / CHECKPOINT).exists() and not resume:
+        say(f"Starting anew; {out / CHECKPOINT} of an earlier run will be replaced.")
+
+
+def _settings(
+    model: Model, recipe: Recipe, notes: Mapping[str, object] | None, started: float
+) -> dict:
+    """Tell how a network was trained, and how long it took."""
+    history = model.history
+    return {
+        "seconds": round(sum(history.seconds), 3),
         "seconds_total": round(time.perf_counter() - started, 3),
-        "pairs": batches.count or recipe.batch_size * len(history.losses),
+        "pairs": recipe.batch_size * len(history.losses),
         "epochs": history.epochs,
         "network": model.network_name,
         "network_options": model.arguments,
@@ -146,14 +305,13 @@ def run(
         "schedule": recipe.schedule,
         "ema": recipe.ema,
         "lr": recipe.lr,
-        "clean_targets": recipe.clean_targets,
         "seed": recipe.seed,
-        **vars(task),
-        "sigma": task.sigma if task.noise == "gaussian" else None,
     }
+
+
+def _write(results: dict, out: Path) -> None:
     content = json.dumps(results, indent=2).encode()
     files.write_atomically(out / RESULTS, lambda file: file.write(content))
-    return Outcome(scores, len(noisy), results)
 
 
 def _quality(model: Model, noisy: Tensor, clean: Tensor) -> float:

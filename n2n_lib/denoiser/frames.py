@@ -7,6 +7,7 @@ denoiser gains on them, without any clean image.
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import zlib
@@ -43,6 +44,9 @@ Crops of unrelated photographs reach 6.
 
 MOVED = 6.0
 """Standard deviations of the smoothed noise by which a moving part differs."""
+
+LEAST_STILL = 0.2
+"""Share of the picture in which no frame may have moved."""
 
 FIXED = {True: 0.2, False: 0.5}
 """Correlation of the noise of frames from which on it is said: of shifted ones, and of others.
@@ -105,6 +109,19 @@ class Scene:
     remarks: tuple[str, ...] = ()
 
     @property
+    def description(self) -> str:
+        """The scene in one line."""
+        size = " x ".join(str(side) for side in self.valid.shape[1:])
+        noise = self.level * (self.high - self.low) / 255
+        farthest = max(max(map(abs, shift)) for shift in self.shifts)
+        moved = 1 - self.valid.float().mean().item()
+        return (
+            f"{self.name}: {len(self.frames)} frames, {size} pixels in common, shifts of up to "
+            f"{farthest}; noise of {noise:.3g} in values from {self.low:.4g} to {self.high:.4g}; "
+            f"{moved:.1%} moved"
+        )
+
+    @property
     def training(self) -> int:
         """How many frames, the first ones, are trained on: of three or more, the last is not."""
         return max(2, len(self.frames) - 1)
@@ -151,11 +168,9 @@ class Scene:
         if self.dtype.kind in "ui":
             limits = np.iinfo(self.dtype)
             values = values.round().clip(limits.min, limits.max)
-        kind = "minisblack" if values.ndim == 2 else "rgb"
-        files.write_atomically(
-            path,
-            lambda file: tifffile.imwrite(file, values.astype(self.dtype), photometric=kind),
-        )
+        kind, content = "minisblack" if values.ndim == 2 else "rgb", io.BytesIO()
+        tifffile.imwrite(content, values.astype(self.dtype), photometric=kind)
+        files.write_atomically(path, lambda file: file.write(content.getbuffer()))
         return path
 
 
@@ -402,6 +417,11 @@ def prepare(
         for frame, (gain, offset) in zip(frames, fits, strict=True)
     ]
     valid = still_parts(frames)
+    if valid.all(0).float().mean() < LEAST_STILL:
+        raise ValueError(
+            f"expected frames of {name} of which {LEAST_STILL:.0%} shows the same, got less: "
+            "too much moves"
+        )
     level = math.sqrt(noise_variance(frames)[valid.all(0)].mean().item())
     if level == 0 or same > SAME:
         raise ValueError(
@@ -770,7 +790,16 @@ class Estimate(NamedTuple):
     spread: float
 
 
-ONE, ONE_CLEANED = "one noisy frame", "one frame, cleaned"
+ONE, MEAN = "one noisy frame", "mean of the frames"
+ONE_CLEANED, MEAN_CLEANED = "one frame, cleaned", "mean of the frames, cleaned"
+
+
+BASIS = (
+    "gain over one noisy frame ± its standard error, measured without a clean image on a frame "
+    "(with two frames: every fourth block of pixels) that was not trained on. It rests on noise of "
+    "mean zero that is independent between frames; what all frames share counts as picture."
+)
+"""What `estimate` rests on, in words fit for printing."""
 
 
 def estimate(scene: Scene, clean: Callable[[Tensor, int], Tensor]) -> dict[str, Estimate]:
@@ -808,7 +837,7 @@ def estimate(scene: Scene, clean: Callable[[Tensor, int], Tensor]) -> dict[str, 
     -----
     It rests on noise that is independent between frames and has mean zero. What all frames share
     (a pattern of the sensor, values clipped at black and white) counts as picture here. The
-    standard error is that of the mean over blocks of 16 x 16 pixels.
+    standard error is that of a ratio of sums over blocks of 16 x 16 pixels.
     """
     count, here = scene.training, scene.valid.all(0)
     frames, mean = scene.frames[:count], mean_where(scene.frames[:count], scene.valid[:count])[0]
@@ -817,7 +846,7 @@ def estimate(scene: Scene, clean: Callable[[Tensor, int], Tensor]) -> dict[str, 
         here = here & scene.held_out
         one, other = frames
         cleaned = (_squared(clean(one, 1), other) + _squared(clean(other, 1), one)) / 2 - noise
-        errors = {ONE: noise, f"mean of {count} frames": noise / 2, ONE_CLEANED: cleaned}
+        errors = {ONE: noise, MEAN: noise / 2, ONE_CLEANED: cleaned}
     else:
         last = scene.frames[-1]
         variance = sum(_squared(frame, last) for frame in frames) / count - noise
@@ -825,28 +854,44 @@ def estimate(scene: Scene, clean: Callable[[Tensor, int], Tensor]) -> dict[str, 
         cleaned = sum(_squared(clean(frame, 1), last) for frame in some) / len(some) - variance
         errors = {
             ONE: noise,
-            f"mean of {count} frames": _squared(mean, last) - variance,
+            MEAN: _squared(mean, last) - variance,
             ONE_CLEANED: cleaned,
-            f"mean of {count} frames, cleaned": _squared(clean(mean, count), last) - variance,
+            MEAN_CLEANED: _squared(clean(mean, count), last) - variance,
         }
-    least = noise[here].mean().item()
-    return {name: _estimate(error, here, least) for name, error in errors.items()}
+    return {name: _estimate(error, noise, here) for name, error in errors.items()}
+
+
+def mean_estimates(scenes: Sequence[dict[str, Estimate]]) -> dict[str, Estimate]:
+    """Average estimates over the scenes that have them."""
+    means = {}
+    for name in (ONE, MEAN, ONE_CLEANED, MEAN_CLEANED):
+        own = [scene[name] for scene in scenes if name in scene]
+        if own:
+            gain = sum(each.gain for each in own) / len(own)
+            means[name] = Estimate(gain, math.hypot(*(each.spread for each in own)) / len(own))
+    return means
+
+
+def rounded(estimates: dict[str, Estimate]) -> dict[str, dict[str, float]]:
+    """Return estimates as they are written down."""
+    return {
+        name: {"gain": round(each.gain, 3), "spread": round(each.spread, 3)}
+        for name, each in estimates.items()
+    }
 
 
 def _squared(image: Tensor, frame: Tensor) -> Tensor:
     return (image.double() - frame).square().mean(0)
 
 
-def _estimate(error: Tensor, here: Tensor, noise: float) -> Estimate:
-    """Average over pixels; an error below its own uncertainty counts as large as that."""
-    sums, counts = (_sums(values) for values in (error * here, here.double()))
-    total, area = sums.sum().item(), counts.sum().item()
-    value = total / max(area, 1.0)
-    blocks = int((counts > 0).sum())
-    spread = (sums - value * counts).square().sum().sqrt().item() / max(area, 1.0)
-    spread *= math.sqrt(blocks / max(blocks - 1, 1))
-    value = max(value, spread, 1e-12)
-    return Estimate(10 * math.log10(noise / value), 10 / math.log(10) * spread / value)
+def _estimate(error: Tensor, noise: Tensor, here: Tensor) -> Estimate:
+    """Compare two mean errors; one below its own uncertainty counts as large as that."""
+    errors, noises = _sums(error * here), _sums(noise * here)
+    whole = noises.sum().clamp(min=1e-12)
+    ratio = errors.sum() / whole
+    spread = (errors - ratio * noises).square().sum().sqrt() / whole
+    ratio = max(ratio, spread, torch.tensor(1e-12)).item()
+    return Estimate(-10 * math.log10(ratio), 10 / math.log(10) * spread.item() / ratio)
 
 
 def _sums(values: Tensor) -> Tensor:

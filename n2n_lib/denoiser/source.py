@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from n2n_lib.denoiser.frames import Scene, open_scenes
 from n2n_lib.denoiser.images import load_images, load_pairs
 from n2n_lib.denoiser.photographs import photographs
 from n2n_lib.denoiser.sampling import Task
@@ -41,6 +42,8 @@ class Source:
         What was read: "6 photographs", or the file.
     validation : Source or None
         Of a source to train on: what to validate with.
+    scenes : tuple of Scene
+        Noisy frames of the user's own, which need neither photographs nor pairs.
 
     Examples
     --------
@@ -52,6 +55,15 @@ class Source:
     pairs: tuple[Tensor, Tensor] | None
     description: str
     validation: Source | None = None
+    scenes: tuple[Scene, ...] = ()
+
+    @classmethod
+    def open_frames(cls, path: Path) -> Source:
+        """Read frames of one scene or of many; arguments and errors are of `frames.open_scenes`."""
+        scenes = tuple(open_scenes(path))
+        count = sum(len(scene.frames) for scene in scenes)
+        many = "one scene" if len(scenes) == 1 else f"{len(scenes)} scenes"
+        return cls({}, None, f"{count} frames of {many}", scenes=scenes)
 
     @classmethod
     def open(cls, path: Path | None = None) -> Source:
