@@ -191,7 +191,7 @@ def train(
     from n2n_lib.cli.console import make_console
     from n2n_lib.cli.tables import print_frames, print_thumbnails
     from n2n_lib.denoiser import experiment
-    from n2n_lib.denoiser.frames import BASIS
+    from n2n_lib.denoiser.gains import BASIS
     from n2n_lib.denoiser.recipe import Recipe
     from n2n_lib.denoiser.sampling import Task
     from n2n_lib.denoiser.source import Source

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from n2n_lib.denoiser import linear, plots
 from n2n_lib.denoiser.evaluation import OURS, Score, evaluate, summary
-from n2n_lib.denoiser.frames import (
+from n2n_lib.denoiser.frames import Scene
+from n2n_lib.denoiser.gains import (
     ONE_CLEANED,
     Estimate,
-    Scene,
-    estimate,
+    estimate_gains,
     mean_estimates,
     rounded,
 )
@@ -187,7 +187,7 @@ def run_on_frames(
     -------
     dict or None
         All that is worth keeping, as `RESULTS` holds it: ``gains`` are the estimates of
-        `frames.estimate`, mean over scenes, and ``scenes`` tells the rest of each. None in all
+        `gains.estimate_gains`, mean over scenes, and ``scenes`` tells the rest of each. None in all
         processes but the first.
 
     Raises
@@ -251,7 +251,7 @@ def run_on_frames(
 
 
 def _gains(model: Model, scenes: Sequence[Scene]) -> list[dict[str, Estimate]]:
-    return [estimate(scene, partial(_predict, model, scene)) for scene in scenes]
+    return [estimate_gains(scene, partial(_predict, model, scene)) for scene in scenes]
 
 
 def _predict(model: Model, scene: Scene, image: Tensor, count: int) -> Tensor:

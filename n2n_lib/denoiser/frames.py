@@ -1,8 +1,7 @@
 """Your own frames: several noisy images of one scene, made ready to train on.
 
 Two exposures of one scene are what Noise2Noise asks for. `open_scenes` reads them at any depth,
-`prepare` aligns them, makes them equally bright and masks what moved. `estimate` says what a
-denoiser gains on them, without any clean image.
+`prepare` aligns them, makes them equally bright and masks what moved.
 """
 
 from __future__ import annotations
@@ -15,15 +14,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tifffile
 import torch
 from PIL import Image
-from skimage import filters, morphology, registration
 from torch import Tensor
 
+from n2n_lib.denoiser.alignment import (
+    crop,
+    find_shift,
+    fit_brightness,
+    mean_where,
+    noise_correlation,
+    noise_variance,
+    smoothness,
+    still_parts,
+)
 from n2n_lib.denoiser.images import IMAGE_FORMATS, find_images, load_image, save_image
 from n2n_lib.support import files
 
@@ -42,9 +49,6 @@ ALIKE = 7.0
 Crops of unrelated photographs reach 6.
 """
 
-MOVED = 6.0
-"""Standard deviations of the smoothed noise by which a moving part differs."""
-
 LEAST_STILL = 0.2
 """Share of the picture in which no frame may have moved."""
 
@@ -60,11 +64,6 @@ SAME = 0.95
 
 HELD_BLOCK = 32
 """Side of the blocks, in pixels, that are held out of a training on two frames."""
-
-MASK_SMOOTHING = 1.5
-"""Pixels over which differences are smoothed before they are compared with the noise."""
-
-_BINS = 12  # of brightness, in each of which the noise has a level of its own
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it writes to stderr
 
@@ -172,27 +171,6 @@ class Scene:
         tifffile.imwrite(content, values.astype(self.dtype), photometric=kind)
         files.write_atomically(path, lambda file: file.write(content.getbuffer()))
         return path
-
-
-def mean_where(frames: Sequence[Tensor], valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean of frames over their valid values, and where there was one.
-
-    Parameters
-    ----------
-    frames : sequence of Tensor
-        ``(C, H, W)`` each.
-    valid : Tensor
-        bool ``(n, H, W)``.
-
-    Returns
-    -------
-    (Tensor, Tensor)
-        ``(C, H, W)``, which is the first frame where none is valid, and bool ``(H, W)``.
-    """
-    total, count = torch.zeros_like(frames[0]), valid.sum(0)
-    for frame, here in zip(frames, valid, strict=True):
-        total += frame * here
-    return torch.where(count > 0, total / count.clamp(min=1), frames[0]), count > 0
 
 
 # --------------------------------------------------------------------------------------------------
@@ -411,7 +389,9 @@ def prepare(
             f"expected frames of {name} that share {SMALLEST} x {SMALLEST} pixels, got {got}"
         )
     same = max(noise_correlation(frames[0], frame) for frame in frames[1:])
-    fits = [fit_brightness(frames[0], frame) for frame in frames]
+    same_gain, no_offset = torch.ones(len(frames[0])), torch.zeros(len(frames[0]))
+    fits = [(same_gain, no_offset)]
+    fits += [fit_brightness(frames[0], frame) for frame in frames[1:]]
     frames = [
         (frame - offset[:, None, None]) / gain[:, None, None]
         for frame, (gain, offset) in zip(frames, fits, strict=True)
@@ -500,78 +480,11 @@ def _remarks(valid: Tensor, fixed: float, shifted: bool) -> tuple[str, ...]:
     return remarks
 
 
-# --------------------------------------------------------------------------------------------------
-# Shifts
-
-
-def find_shift(reference: Tensor, frame: Tensor) -> tuple[tuple[int, int], float]:
-    """Find by how much a frame must be moved in order to lie on another one.
-
-    Parameters
-    ----------
-    reference, frame : Tensor
-        ``(C, H, W)``, of one size.
-
-    Returns
-    -------
-    ((int, int), float)
-        Rows and columns, and how far the correlation of their details stands out of chance, in
-        standard deviations.
-
-    Notes
-    -----
-    scikit-image's phase correlation of details (a band of frequencies, which noise and uneven
-    light leave alone), without its whitening, which drowns in noise. It takes the picture for
-    periodic, so the estimate, rounded, is then improved among its neighbours by the correlation of
-    what overlaps. Whole pixels only: to interpolate would mix the noise of neighbours.
-    """
-    details = [_details(image) for image in (reference, frame)]
-    estimate, _, _ = registration.phase_cross_correlation(
-        *details, upsample_factor=10, normalization=None
-    )
-    row, column = (round(float(value)) for value in estimate)
-    tried = {
-        (y, x): _agreement(*details, (y, x))
-        for y in range(row - 3, row + 4)
-        for x in range(column - 3, column + 4)
-        if 2 * abs(y) < details[0].shape[0] and 2 * abs(x) < details[0].shape[1]
-    }
-    if not tried:
-        return (row, column), 0.0
-    best = max(tried, key=tried.get)
-    return best, tried[best]
-
-
-def _details(image: Tensor) -> np.ndarray:
-    grey = image.mean(0).numpy()
-    return filters.gaussian(grey, 1) - filters.gaussian(grey, 4)
-
-
-_DETAIL_AREA = 4 * math.pi  # pixels that one independent value of `_details` stands for
-
-
-def _agreement(first: np.ndarray, second: np.ndarray, shift: tuple[int, int]) -> float:
-    """Correlate what overlaps, in standard deviations of chance."""
-    here, there = overlap(first.shape, shift)
-    one, other = first[here] - first[here].mean(), second[there] - second[there].mean()
-    norm = math.sqrt(float((one * one).sum()) * float((other * other).sum()))
-    return float((one * other).sum()) / norm * math.sqrt(one.size / _DETAIL_AREA) if norm else 0.0
-
-
-def overlap(
-    size: tuple[int, int], shift: tuple[int, int]
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return where a reference and a frame to be moved by `shift` overlap, in each of them."""
-    here = tuple(slice(max(0, d), n + min(0, d)) for n, d in zip(size, shift, strict=True))
-    there = tuple(slice(max(0, -d), n + min(0, -d)) for n, d in zip(size, shift, strict=True))
-    return here, there
-
-
 def _checked_shift(reference: Tensor, frame: Tensor, name: str, told: str) -> tuple[int, int]:
     """Return the shift between two frames; raise ValueError if there is none to believe."""
     shift, sure = find_shift(reference, frame)
     if sure < ALIKE:
-        if _smoothness(reference - frame) > 0.3:  # noise alone is rough
+        if smoothness(reference - frame) > 0.3:  # noise alone is rough
             raise ValueError(
                 f"expected frames of one scene, got {told}, which shows other things than {name}; "
                 "several scenes go into a subfolder each"
@@ -584,318 +497,3 @@ def _checked_shift(reference: Tensor, frame: Tensor, name: str, told: str) -> tu
             f"{limits[1]} columns, got {shift[0]} and {shift[1]} between {name} and {told}"
         )
     return shift
-
-
-def _smoothness(difference: Tensor) -> float:
-    """Correlation of values four pixels apart."""
-    centred = difference - difference.mean((1, 2), keepdim=True)
-    product = (centred[:, :, 4:] * centred[:, :, :-4]).mean()
-    return (product / centred.square().mean().clamp(min=1e-12)).item()
-
-
-def crop(frames: Sequence[Tensor], shifts: Sequence[tuple[int, int]]) -> list[Tensor]:
-    """Move frames by whole pixels, and cut all to what they share.
-
-    Parameters
-    ----------
-    frames : sequence of Tensor
-        ``(C, H, W)`` of one size.
-    shifts : sequence of (int, int)
-        Rows and columns by which to move each.
-
-    Returns
-    -------
-    list of Tensor
-        Views of equal size, perhaps an empty one.
-    """
-    parts = []
-    for axis in (0, 1):
-        moves, size = [shift[axis] for shift in shifts], frames[0].shape[1 + axis]
-        start, stop = max(moves), size + min(moves)
-        parts.append([slice(start - move, max(start, stop) - move) for move in moves])
-    return [frame[:, rows, columns] for frame, rows, columns in zip(frames, *parts, strict=True)]
-
-
-# --------------------------------------------------------------------------------------------------
-# Brightness
-
-
-def fit_brightness(reference: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Fit gain and offset of each channel: frame :math:`\approx g` reference :math:`+ o`.
-
-    Parameters
-    ----------
-    reference, frame : Tensor
-        ``(C, H, W)``, aligned.
-
-    Returns
-    -------
-    (Tensor, Tensor)
-        ``(C,)`` each. The gain is 1 where the picture is too even, or the difference too small, to
-        tell.
-
-    Notes
-    -----
-    Means of blocks of 8 x 8 pixels, whose noise is an eighth, and the line that is closest to them
-    in both directions (orthogonal regression): least squares would make the gain too small, since
-    the reference is noisy too. Blocks off the line by more than four standard deviations, by their
-    median, are left out, five times: parts that moved do not count.
-    """
-    pairs = zip(_block_means(reference), _block_means(frame), strict=True)
-    gains, offsets = torch.tensor([_fit_line(one, other) for one, other in pairs]).unbind(1)
-    return gains, offsets
-
-
-def _fit_line(one: Tensor, other: Tensor) -> tuple[float, float]:
-    """Return slope and height of the line through most of the points."""
-    level = other.median() - one.median()
-    gain = (_deviations(other).median() / _deviations(one).median().clamp(min=1e-9)).item()
-    for _ in range(5):
-        off = _deviations(other - gain * one)
-        kept = off <= 4 * 1.4826 * off.median() + 1e-6
-        x, y = one[kept], other[kept]
-        dx, dy = x - x.mean(), y - y.mean()
-        xx, yy, xy = ((p * q).mean().item() for p, q in ((dx, dx), (dy, dy), (dx, dy)))
-        if xy <= 0.7 * math.sqrt(xx * yy):  # too even to tell
-            return 1.0, level.item()
-        gain = (yy - xx + math.hypot(yy - xx, 2 * xy)) / (2 * xy)
-    scatter = (y - gain * x).std().item()
-    if abs(gain - 1) < 3 * scatter / math.sqrt(xx * len(x)):
-        gain = 1.0
-    return gain, (y.mean() - gain * x.mean()).item()
-
-
-def _deviations(values: Tensor) -> Tensor:
-    return (values - values.median()).abs()
-
-
-def _block_means(image: Tensor) -> Tensor:
-    """Means of blocks of 8 x 8, float64 ``(C, blocks)``; what is left over at the ends is not."""
-    height, width = (n // 8 for n in image.shape[1:])
-    blocks = image[:, : 8 * height, : 8 * width].double()
-    return blocks.unflatten(2, (width, 8)).unflatten(1, (height, 8)).mean((2, 4)).flatten(1)
-
-
-# --------------------------------------------------------------------------------------------------
-# What moved, and the noise
-
-
-def still_parts(frames: Sequence[Tensor]) -> Tensor:
-    """Find where each frame shows what most of them show.
-
-    Parameters
-    ----------
-    frames : sequence of Tensor
-        ``(C, H, W)``, aligned and equally bright.
-
-    Returns
-    -------
-    Tensor
-        bool ``(n, H, W)``.
-
-    Notes
-    -----
-    A pixel has moved where the difference to the median of all frames, smoothed, is beyond `MOVED`
-    times its own standard deviation at this brightness (a median again, so that what moved does
-    not count), and beyond what an edge changes by within half a pixel: shifts are whole numbers.
-    Two frames have but one difference, so both lose the pixel.
-    """
-    median = _median(frames)
-    smooth = np.stack([filters.gaussian(channel, MASK_SMOOTHING) for channel in median.numpy()])
-    slopes = np.hypot(np.gradient(smooth, axis=1), np.gradient(smooth, axis=2))
-    edges = np.quantile(smooth, np.linspace(0, 1, _BINS + 1)[1:-1])
-    bins = np.digitize(smooth, edges)
-    valid, disk = [], morphology.disk(2)
-    for frame in frames:
-        rest = (frame - median).numpy()
-        rest = np.stack([filters.gaussian(channel, MASK_SMOOTHING) for channel in rest])
-        rest = np.abs(rest)
-        spread = np.array([_spread(rest[bins == number]) for number in range(_BINS)])
-        moved = (rest > MOVED * spread[bins] + 0.7 * slopes).any(0)
-        valid.append(torch.from_numpy(~morphology.dilation(moved, disk)))
-    return torch.stack(valid)
-
-
-def _spread(values: np.ndarray) -> float:
-    """Standard deviation of normal numbers by the median of their absolute values."""
-    return 1.4826 * float(np.median(values)) if values.size else 0.0
-
-
-def _median(frames: Sequence[Tensor]) -> Tensor:
-    """Median of frames, some rows at a time: a copy of all of them has no room."""
-    rows = range(0, frames[0].shape[1], 64)
-    parts = [np.median([frame[:, row : row + 64].numpy() for frame in frames], 0) for row in rows]
-    return torch.from_numpy(np.concatenate(parts, 1).astype(np.float32))
-
-
-def noise_variance(frames: Sequence[Tensor]) -> Tensor:
-    """Variance of the noise of a frame at every pixel, mean over channels: float64 ``(H, W)``."""
-    mean = sum(frame.double() for frame in frames) / len(frames)
-    total = sum((frame - mean).square().mean(0) for frame in frames)
-    return total / (len(frames) - 1)
-
-
-def noise_correlation(first: Tensor, second: Tensor) -> float:
-    """Correlate the noise of two frames, as far as it can be told from what they show.
-
-    Parameters
-    ----------
-    first, second : Tensor
-        ``(C, H, W)``, of one size.
-
-    Returns
-    -------
-    float
-        -1 to 1; about 0 where the noise is independent. Detail of the scene adds to it: none where
-        the frames are shifted against each other, little otherwise.
-
-    Notes
-    -----
-    Noise is taken to be what a second difference in both directions leaves (Immerkær 1996), in the
-    most even quarter of the picture.
-    """
-    rest = [_second_differences(frame.double()) for frame in (first, second)]
-    bends = _second_differences(_smooth(first + second)).abs().mean(0)
-    rough = filters.gaussian(bends.numpy(), 3)
-    even = torch.from_numpy(rough <= np.quantile(rough, 0.25))
-    one, other = (values[:, even] for values in rest)
-    norm = (one.square().mean() * other.square().mean()).sqrt().item()
-    return (one * other).mean().item() / norm if norm else 1.0
-
-
-def _smooth(image: Tensor) -> Tensor:
-    return torch.from_numpy(np.stack([filters.gaussian(c, 2) for c in image.numpy()]))
-
-
-def _second_differences(image: Tensor) -> Tensor:
-    return image.diff(n=2, dim=1).diff(n=2, dim=2)
-
-
-# --------------------------------------------------------------------------------------------------
-# What a denoiser gains
-
-
-class Estimate(NamedTuple):
-    """How much closer to the clean picture an image is than one noisy frame.
-
-    Attributes
-    ----------
-    gain : float
-        In decibels.
-    spread : float
-        Standard error of it.
-    """
-
-    gain: float
-    spread: float
-
-
-ONE, MEAN = "one noisy frame", "mean of the frames"
-ONE_CLEANED, MEAN_CLEANED = "one frame, cleaned", "mean of the frames, cleaned"
-
-
-BASIS = (
-    "gain over one noisy frame ± its standard error, measured without a clean image on a frame "
-    "(with two frames: every fourth block of pixels) that was not trained on. It rests on noise of "
-    "mean zero that is independent between frames; what all frames share counts as picture."
-)
-"""What `estimate` rests on, in words fit for printing."""
-
-
-def estimate(scene: Scene, clean: Callable[[Tensor, int], Tensor]) -> dict[str, Estimate]:
-    r"""Estimate what a denoiser gains on a scene, without a clean image.
-
-    Let x be the clean picture and :math:`b = x + n` a frame whose noise is independent of an image
-    y. Then
-
-    .. math:: E|y - b|^2 = E|y - x|^2 + \operatorname{Var}(n),
-
-    so the error of y is its distance to b less the variance of b's noise, and that variance is
-    known from frames alone: two of them differ by :math:`E|a - b|^2 = \operatorname{Var}(n_a) +
-    \operatorname{Var}(n_b)`.
-
-    - With three frames or more, b is the last one, which the network was not trained on and y not
-      made of.
-    - With two, y is made of a; the pixels are those of `Scene.held_out`, which no training
-      target held, so that the network cannot know b's noise there. Both orders are averaged, for
-      then the variances need not be equal. The mean of both frames cannot be judged after
-      cleaning, since no frame is left to compare with.
-
-    Parameters
-    ----------
-    scene : Scene
-        The frames.
-    clean : callable
-        Takes a mean of frames ``(C, H, W)`` and the number of them, and returns it denoised.
-
-    Returns
-    -------
-    dict of str to Estimate
-        For one noisy frame, the mean of those trained on, one frame cleaned and that mean cleaned.
-
-    Notes
-    -----
-    It rests on noise that is independent between frames and has mean zero. What all frames share
-    (a pattern of the sensor, values clipped at black and white) counts as picture here. The
-    standard error is that of a ratio of sums over blocks of 16 x 16 pixels.
-    """
-    count, here = scene.training, scene.valid.all(0)
-    frames, mean = scene.frames[:count], mean_where(scene.frames[:count], scene.valid[:count])[0]
-    noise = noise_variance(frames)
-    if len(scene.frames) == 2:
-        here = here & scene.held_out
-        one, other = frames
-        cleaned = (_squared(clean(one, 1), other) + _squared(clean(other, 1), one)) / 2 - noise
-        errors = {ONE: noise, MEAN: noise / 2, ONE_CLEANED: cleaned}
-    else:
-        last = scene.frames[-1]
-        variance = sum(_squared(frame, last) for frame in frames) / count - noise
-        some = frames[:2]
-        cleaned = sum(_squared(clean(frame, 1), last) for frame in some) / len(some) - variance
-        errors = {
-            ONE: noise,
-            MEAN: _squared(mean, last) - variance,
-            ONE_CLEANED: cleaned,
-            MEAN_CLEANED: _squared(clean(mean, count), last) - variance,
-        }
-    return {name: _estimate(error, noise, here) for name, error in errors.items()}
-
-
-def mean_estimates(scenes: Sequence[dict[str, Estimate]]) -> dict[str, Estimate]:
-    """Average estimates over the scenes that have them."""
-    means = {}
-    for name in (ONE, MEAN, ONE_CLEANED, MEAN_CLEANED):
-        own = [scene[name] for scene in scenes if name in scene]
-        if own:
-            gain = sum(each.gain for each in own) / len(own)
-            means[name] = Estimate(gain, math.hypot(*(each.spread for each in own)) / len(own))
-    return means
-
-
-def rounded(estimates: dict[str, Estimate]) -> dict[str, dict[str, float]]:
-    """Return estimates as they are written down."""
-    return {
-        name: {"gain": round(each.gain, 3), "spread": round(each.spread, 3)}
-        for name, each in estimates.items()
-    }
-
-
-def _squared(image: Tensor, frame: Tensor) -> Tensor:
-    return (image.double() - frame).square().mean(0)
-
-
-def _estimate(error: Tensor, noise: Tensor, here: Tensor) -> Estimate:
-    """Compare two mean errors; one below its own uncertainty counts as large as that."""
-    errors, noises = _sums(error * here), _sums(noise * here)
-    whole = noises.sum().clamp(min=1e-12)
-    ratio = errors.sum() / whole
-    spread = (errors - ratio * noises).square().sum().sqrt() / whole
-    ratio = max(ratio, spread, torch.tensor(1e-12)).item()
-    return Estimate(-10 * math.log10(ratio), 10 / math.log(10) * spread.item() / ratio)
-
-
-def _sums(values: Tensor) -> Tensor:
-    """Sums over blocks of 16 x 16."""
-    height, width = (-n % 16 for n in values.shape)
-    padded = torch.constant_pad_nd(values, (0, width, 0, height))
-    return padded.unflatten(1, (-1, 16)).unflatten(0, (-1, 16)).sum((1, 3))

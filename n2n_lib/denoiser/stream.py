@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from n2n_lib.denoiser.alignment import mean_where
 from n2n_lib.denoiser.camera import Cameras
-from n2n_lib.denoiser.frames import Scene, mean_where
+from n2n_lib.denoiser.frames import Scene
 from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.noise import recorrupt
 from n2n_lib.denoiser.photographs import photographs
