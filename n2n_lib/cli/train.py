@@ -51,6 +51,9 @@ FRAMES = {
 }
 """What other options are with --frames, unless they are given: some minutes on one core."""
 
+FRAMES_EPOCH = 100
+"""Steps to an epoch with --frames."""
+
 PHOTOGRAPHS_ONLY = "pairs epochs noise sigma scale jitter clean_targets data_path".split()
 """Options that mean nothing with --frames."""
 
@@ -156,7 +159,7 @@ def train(
             "a folder of such folders, or a TIFF stack. From the weights of unet, unless --start "
             f"or --network tell; --steps {FRAMES['steps']}, --batch {FRAMES['batch']}, --patch "
             f"{FRAMES['patch']}, --optimiser {FRAMES['optimiser']}, --schedule "
-            f"{FRAMES['schedule']}, --ema {FRAMES['ema']}.",
+            f"{FRAMES['schedule']}, --ema {FRAMES['ema']}; an epoch is {FRAMES_EPOCH} steps.",
             show_default="train on photographs",
         ),
     ] = None,
@@ -219,6 +222,7 @@ def train(
         num_pairs=pairs,
         num_epochs=epochs,
         num_steps=steps,
+        epoch_steps=Recipe.epoch_steps if frames is None else FRAMES_EPOCH,
         batch_size=batch,
         lr=rate,
         optimiser=optimiser,

@@ -44,8 +44,9 @@ def find_shift(reference: Tensor, frame: Tensor) -> tuple[tuple[int, int], float
     -----
     scikit-image's phase correlation of details (a band of frequencies, which noise and uneven
     light leave alone), without its whitening, which drowns in noise. It takes the picture for
-    periodic, so the estimate, rounded, is then improved among its neighbours, and those of no shift
-    at all, by the correlation of what overlaps. Whole pixels only: to interpolate would mix the noise of neighbours.
+    periodic, so the estimate, rounded, is then improved among its neighbours, and those of no
+    shift at all, by the correlation of what overlaps. Whole pixels only: to interpolate would mix
+    the noise of neighbours.
     """
     details = [_details(image) for image in (reference, frame)]
     estimate, _, _ = registration.phase_cross_correlation(

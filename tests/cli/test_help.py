@@ -16,8 +16,8 @@ from n2n_lib.denoiser import bench as benchmark
 
 OPTIONS = {
     "train": "--pairs --epochs --steps --batch --optimiser --lr --schedule --ema --network"
-    " --network-options --noise --sigma --patch --scale --jitter --clean-targets --data --seed"
-    " --threads --device --dtype --out --resume --json --quiet",
+    " --network-options --noise --sigma --patch --scale --jitter --clean-targets --data --frames"
+    " --seed --threads --device --dtype --out --resume --json --quiet",
     "denoise": "--model --out --noise --sigma --block --ensemble --adapt --seed",
     "evaluate": "--model --data --against --noise --sigma --block --ensemble --adapt --seed"
     " --figure --json",
