@@ -49,6 +49,9 @@ ALIKE = 7.0
 Crops of unrelated photographs reach 6.
 """
 
+PLAIN = (1, 8, 32946, 32773)
+"""Compressions of TIFF that need no other package: none, Deflate under two names, PackBits."""
+
 LEAST_STILL = 0.2
 """Share of the picture in which no frame may have moved."""
 
@@ -200,7 +203,7 @@ def open_scenes(path: str | Path) -> list[Scene]:
     found = _find_scenes(Path(path))
     scenes = []
     for name, frames in found.items():
-        images, named, remarks = _read(name, frames, ROOM // len(found))
+        images, named, remarks = _read(frames, ROOM // len(found))
         scenes.append(prepare(name, images, named, remarks))
     return scenes
 
@@ -246,37 +249,30 @@ def _frames_of(path: Path) -> list[Frame]:
 
 
 def _count_pages(path: Path) -> int | None:
-    """Return how many pages tifffile can read of a file; None if Pillow may know better."""
+    """Return how many pages tifffile reads of a file; None of one image that Pillow may read."""
     try:
         with tifffile.TiffFile(path) as stack:
-            first = stack.pages[0]
-            plain = first.photometric in (
-                tifffile.PHOTOMETRIC.MINISBLACK,
-                tifffile.PHOTOMETRIC.RGB,
-            )
-            if not plain or first.samplesperpixel not in (1, 3):
-                return None
-            if first.compression not in (1, 8, 32946, 32773):  # what needs no other package
-                if len(stack.pages) > 1:
-                    raise ValueError(
-                        "expected a TIFF stack without compression or with Deflate, "
-                        f"got {first.compression.name}: {path}"
-                    )
-                return None
-            if (size := math.prod(first.shape[:2])) > Image.MAX_IMAGE_PIXELS:
-                raise ValueError(
-                    f"expected pages of at most {Image.MAX_IMAGE_PIXELS} pixels, got {size}: {path}"
-                )
-            # ImageJ writes one page and says that more follow.
-            return len(stack.pages) if len(stack.pages) > 1 else len(_as_pages(stack))
-    except ValueError:
-        raise
+            first, pages = stack.pages[0], len(_as_pages(stack))
+            kind, channels = first.photometric.name, first.samplesperpixel
+            compression, size = first.compression, math.prod(first.shape[:2])
     except Exception:  # whatever it is, load_image has words for it
         return None
+    if kind not in ("MINISBLACK", "RGB") or channels not in (1, 3) or compression not in PLAIN:
+        if pages == 1:
+            return None
+        raise ValueError(
+            "expected a TIFF stack of one channel or three, without compression or with Deflate, "
+            f"got {channels} of {kind} with {compression.name}: {path}"
+        )
+    if size > Image.MAX_IMAGE_PIXELS:
+        raise ValueError(
+            f"expected pages of at most {Image.MAX_IMAGE_PIXELS} pixels, got {size}: {path}"
+        )
+    return pages
 
 
 def _as_pages(stack: tifffile.TiffFile) -> Sequence:
-    """Return what there is to be read, page by page."""
+    """Return what there is to be read, page by page; ImageJ may write one page for all."""
     if len(stack.pages) > 1 or len(stack.series) != 1 or not stack.is_imagej:
         return stack.pages
     shape = stack.series[0].shape
@@ -310,7 +306,7 @@ def _read_image(path: Path) -> np.ndarray:
 
 
 def _read(
-    name: str, frames: Sequence[Frame], room: int
+    frames: Sequence[Frame], room: int
 ) -> tuple[list[np.ndarray], list[str], tuple[str, ...]]:
     """Read the frames of a scene, as many as there is room for."""
     if len(frames) == 1:

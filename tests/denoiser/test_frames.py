@@ -310,6 +310,21 @@ def test_files_that_are_no_images_are_refused(tmp_path):
         open_scenes(tmp_path / "nowhere")
 
 
+def test_a_stack_of_pages_that_are_not_read_is_refused(tmp_path):
+    """Four channels a page, which one image may have, and transparency is then laid over white."""
+    stack = np.stack([bytes_of(image) for image in copies(photo(side=64), 2)])
+    stack = np.concatenate([stack, np.full((2, 64, 64, 1), 255, np.uint8)], 3)
+    tifffile.imwrite(tmp_path / "rgba.tif", stack, photometric="rgb", extrasamples=["unassalpha"])
+    with pytest.raises(ValueError, match=r"one channel or three.*got 4 of RGB.*rgba\.tif"):
+        open_scenes(tmp_path / "rgba.tif")
+
+
+def test_a_file_that_is_no_tiff_is_refused(tmp_path):
+    (tmp_path / "stack.tif").write_text("hello")
+    with pytest.raises(ValueError, match=r"expected an image, got.*stack\.tif"):
+        open_scenes(tmp_path / "stack.tif")
+
+
 def test_a_stack_that_is_cut_short_is_refused(tmp_path):
     path = tmp_path / "stack.tif"
     shot = np.stack(copies(photo(side=64)[..., 0], 4)).astype(np.float32)
