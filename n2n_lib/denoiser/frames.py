@@ -309,12 +309,12 @@ def _read(
     frames: Sequence[Frame], room: int
 ) -> tuple[list[np.ndarray], list[str], tuple[str, ...]]:
     """Read the frames of a scene, as many as there is room for."""
+    first = frames[0][1]()
     if len(frames) == 1:
         raise ValueError(
             f"expected two or more frames of a scene, got one: {frames[0][0]} "
             "(to clean one image alone: n2n denoise --adapt 600)"
         )
-    first = frames[0][1]()
     fits = room // (4 * first.size)
     if fits < 2:
         raise ValueError(

@@ -75,7 +75,8 @@ def estimate_gains(scene: Scene, clean: Callable[[Tensor, int], Tensor]) -> dict
     -----
     It rests on noise that is independent between frames and has mean zero. What all frames share
     (a pattern of the sensor, values clipped at black and white) counts as picture here. The
-    standard error is that of a ratio of sums over blocks of 16 x 16 pixels.
+    standard error is that of a ratio of sums over blocks of 16 x 16 pixels, as if they were drawn
+    from a larger picture: it tells, too, how much the gain differs from place to place.
     """
     count, here = scene.training, scene.valid.all(0)
     frames, mean = scene.frames[:count], mean_where(scene.frames[:count], scene.valid[:count])[0]
