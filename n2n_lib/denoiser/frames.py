@@ -31,7 +31,8 @@ from n2n_lib.denoiser.alignment import (
     smoothness,
     still_parts,
 )
-from n2n_lib.denoiser.images import IMAGE_FORMATS, find_images, load_image, save_image
+from n2n_lib.denoiser.image_files import Kept, read_image
+from n2n_lib.denoiser.images import find_images, load_image, save_image
 from n2n_lib.support import files
 
 ROOM = 2 << 30
@@ -296,13 +297,17 @@ def _read_page(path: Path, page: int) -> np.ndarray:
 
 
 def _read_image(path: Path) -> np.ndarray:
-    """Read an image as `load_image` does, but greys of 16 bits whole."""
-    image = load_image(path).permute(1, 2, 0).numpy()
-    with Image.open(path, formats=IMAGE_FORMATS) as opened:
-        if opened.mode.startswith("I"):
-            deep = np.array(opened)
-            return deep.astype(np.uint16) if 0 <= deep.min() <= deep.max() < 2**16 else deep
-    return image
+    """Read an image as it is stored; transparency is laid over white, in 8 bits."""
+    image, kept = read_image(path)
+    if kept.alpha is not None:
+        image, kept = load_image(path), Kept()
+    values = image.permute(1, 2, 0).numpy()
+    values = values[..., 0] if kept.grey else values
+    if kept.dtype == "uint8":
+        return values
+    stored = values.astype(np.float64) * ((kept.white - kept.black) / 255) + kept.black
+    kind = np.dtype(kept.dtype)
+    return (stored.round() if kind.kind in "ui" else stored).astype(kind)
 
 
 def _read(
