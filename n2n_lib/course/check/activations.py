@@ -665,6 +665,17 @@ ELU.mistakes = (
         likely="no alpha in forward",
     ),
     Mistake(
+        "backward uses what the first forward kept: it belongs to the last one, so keep the output "
+        "anew in every forward.",
+        but(
+            ("self.output = torch.where", "output = torch.where"),
+            (
+                "return self.output",
+                "self.output = getattr(self, 'output', output)\n        return output",
+            ),
+        ),
+    ),
+    Mistake(
         "exp(x) - 1 loses its digits close to zero, where the two are nearly equal: torch.expm1(x) "
         "computes the difference in one go.",
         but(("torch.expm1(x.clamp(max=0))", "(torch.exp(x.clamp(max=0)) - 1)")),

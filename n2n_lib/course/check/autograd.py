@@ -153,7 +153,7 @@ def _shapes_case(
         _shapes_case("a bias of channels", (2, 3, 4, 5), (3, 1, 1)),
         _shapes_case("a size of 1 that stayed", (3, 1), (3, 1)),
         _shapes_case("one number", (2, 3), ()),
-        _shapes_case("two in front", (2, 4, 3), (3,)),
+        _shapes_case("two in front", (3, 4, 3), (3,)),  # one of which has the size that stays
         _shapes_case("float32", (5, 2), (1, 2), torch.float32),
     ),
 )

@@ -969,7 +969,8 @@ def _input_grad_case(
         ),
         (
             "divisible by the product of kernel_size",
-            "fold wants windows of C kH kW rows: is the weight transposed before the product?",
+            "fold(windows, output_size, kernel_size) wants windows of C kH kW rows: are its "
+            "arguments in this order, and is the weight transposed before the product?",
         ),
         (
             "Expected size for first two dimensions",

@@ -522,6 +522,9 @@ class Diagnosis:
     # ------------------------------------------------------------ where it is wrong
 
     def _not_finite(self) -> str | None:
+        """Explain results that are nan or infinite wherever they are wrong."""
+        if not all(any(outcome.wrong_values("not finite")) for outcome in self.wrong):
+            return None
         for outcome in self.wrong:
             for _, expected, got in outcome.wrong_values("not finite"):
                 kind = "not a number (nan)" if got.isnan().any() else "infinite"
@@ -534,9 +537,9 @@ class Diagnosis:
                     and value.shape == expected.shape
                 )
                 return (
-                    f"Some results are {kind} in the case “{outcome.case.name}”{there}. Look for "
-                    "an exp of a large number, a division by zero, or a tensor from torch.empty "
-                    "never filled."
+                    f"Some results are {kind} in the case “{outcome.case.name}”{there}. "
+                    "That comes of numbers that grow from step to step, an exp of a large one, a "
+                    "division by zero, or a tensor from torch.empty that is never filled."
                 )
         return None
 

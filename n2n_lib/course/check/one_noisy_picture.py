@@ -201,12 +201,14 @@ def _ensemble_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -
         (
             "must match the size",
             "Two shapes do not fit. A picture that is not square changes its shape when it is "
-            "turned by 90 degrees: turn each result back before you add it.",
+            "turned by 90 degrees: turn each view from `noisy` as it came, and its result back by "
+            "as much before you add it.",
         ),
         (
             "equal size",
             "The results differ in shape. A picture that is not square changes its shape when it "
-            "is turned by 90 degrees: turn each result back before you stack it.",
+            "is turned by 90 degrees: turn each view from `noisy` as it came, and its result back "
+            "by as much before you stack it.",
         ),
         (
             "'_Lopsided' object is not subscriptable",

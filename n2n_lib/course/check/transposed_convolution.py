@@ -183,7 +183,8 @@ def _forward_case(
         ),
         (
             "divisible by the product of kernel_size",
-            "fold wants windows of O kH kW rows: is the weight transposed before the product?",
+            "fold(windows, output_size, kernel_size) wants windows of O kH kW rows: are its "
+            "arguments in this order, and is the weight transposed before the product?",
         ),
         (
             "Expected size for first two dimensions",
@@ -195,8 +196,8 @@ def _forward_case(
         ),
         (
             "must match the size of tensor",
-            "Two shapes do not fit. A bias (O,) needs the shape (O, 1, 1) to be added along the "
-            "channels.",
+            "Two shapes do not fit. Are the sides of the window kH and kW, each in its place, and "
+            "is the bias (O, 1, 1) where it is added along the channels?",
         ),
     ),
 )
