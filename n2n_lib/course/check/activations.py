@@ -671,7 +671,7 @@ ELU.mistakes = (
             ("self.output = torch.where", "output = torch.where"),
             (
                 "return self.output",
-                "self.output = getattr(self, 'output', output)\n        return output",
+                "self.output = getattr(self, 'output', output); return output",
             ),
         ),
     ),
