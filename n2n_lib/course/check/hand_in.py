@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import base64
 import binascii
+import dis
 import hashlib
 import math
 import types
@@ -239,7 +240,9 @@ def _held_by(function: types.FunctionType) -> list[Any]:
     names, codes = set(), [function.__code__]
     while codes:
         code = codes.pop()
-        names.update(code.co_names)
+        for step in dis.get_instructions(code):
+            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):  # `co_names` has attributes as well
+                names.add(step.argval)
         codes += [each for each in code.co_consts if isinstance(each, types.CodeType)]
     space = function.__globals__
     named = [space[name] for name in sorted(names) if name in space]
