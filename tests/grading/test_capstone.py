@@ -234,6 +234,7 @@ READY = {
     "a layer of the library": (
         body(
             "layer = Conv2d(3, 3, 3, padding=1)\nlayer.weight.copy_(network.param()[0][0])\n"
+            "layer.bias.zero_()\n"
             "network.forward = layer.forward"
         ),
         (),
