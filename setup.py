@@ -15,6 +15,7 @@ PROJECT = Path("n2n_lib", "project")
 
 CARRIED = (
     "notebooks/*.ipynb",
+    "notebooks/*.bin",
     "notebooks/README.md",
     "notebooks/nbval_sanitize.cfg",
     "README.md",

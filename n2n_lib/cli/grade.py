@@ -81,6 +81,20 @@ def grade(
     ] = 600,
     memory: Annotated[int, typer.Option(help="MB that one answer may use (Linux).")] = 2048,
     jobs: Annotated[int, typer.Option(help="Students that are graded at a time.")] = 2,
+    capstone_seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Seed of the hidden thumbnails on which networks of the capstone are measured.",
+            show_default="that of the last run to OUT, else a random one",
+        ),
+    ] = None,
+    capstone_pictures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of your own photographs to draw them from.",
+            show_default="the photographs of the course for validation",
+        ),
+    ] = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -96,6 +110,8 @@ def grade(
     check_at_least(student_timeout, "--student-timeout", 1)
     check_at_least(memory, "--memory", 1)
     check_at_least(jobs, "--jobs", 1)
+    if capstone_seed is not None:
+        check_at_least(capstone_seed, "--capstone-seed", 0)
     console = make_console(stderr=json_output)
     found: list[Found] = []
 
@@ -118,6 +134,8 @@ def grade(
             lessons=[each.strip() for each in lessons.split(",")] if lessons else (),
             limits=limits,
             jobs=jobs,
+            capstone_seed=capstone_seed,
+            capstone_pictures=capstone_pictures,
             progress=not quiet,
             report=report,
         )

@@ -588,6 +588,14 @@ def test_a_file_that_cannot_be_written_stops_no_check(start, folder: Path, capsy
     assert not is_library(check.answers("relu_backward"))
 
 
+def test_what_another_answer_imports_is_no_answer(start, monkeypatch):
+    """The library's class would pass the check of that name, and is not what a student wrote."""
+    start()
+    text = "from n2n_lib.framework.activations import ReLU\n"
+    monkeypatch.setattr(record, "memory", {record.MINE: text})
+    assert check.answers("ReLU").ReLU is EXERCISES["ReLU"].solution
+
+
 def test_two_notebooks_at_once_lose_nothing(folder: Path):
     """Each checks answers of its own, again and again, with other comments in them."""
     code = (

@@ -7,7 +7,8 @@ hint, each time a plainer one. ``check.hint("NAME")`` shows the hints to whoever
 More calls stand in the lessons. ``NAME = check.go_on_with(NAME)`` lets the following cells run
 before an answer is right, and ``check.progress()`` draws what is right so far. Right answers are
 collected: ``check.answers()`` gives them back, and ``check.mine()`` makes a kernel set of them.
-``check.predicted(guess, truth)`` puts a prediction beside the result.
+``check.predicted(guess, truth)`` puts a prediction beside the result. The capstone's network is
+kept by ``check.save_numbers(network)``, and measured by ``check.trained_network``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
     depth,
     gradients,
     gradients_used,
+    hand_in,
     loss_and_sequential,
     milestone,
     one_noisy_picture,
@@ -44,6 +46,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
 )
 from n2n_lib.course.check.collecting import answers
 from n2n_lib.course.check.exercise import EXERCISES, Exercise
+from n2n_lib.course.check.hand_in import HAND_INS, save_numbers
 from n2n_lib.course.check.judge import CheckFailed, right_or_library
 from n2n_lib.course.check.kernel_set import mine
 from n2n_lib.course.check.notebook_state import listen_to_kernel
@@ -59,12 +62,12 @@ _in_order = sorted(EXERCISES.items(), key=lambda item: number_of(item[1].topic))
 EXERCISES.clear()  # from here on they stand in the order of the lessons
 EXERCISES.update(_in_order)
 
-globals().update(EXERCISES)  # check.NAME
+globals().update(EXERCISES | HAND_INS)  # check.NAME
 
 listen_to_kernel(CheckFailed)
 
 __all__ = ["EXERCISES", "CheckFailed", "answers", "case", "go_on_with", "hint", "mine"]
-__all__ += ["predicted", "progress", *EXERCISES]
+__all__ += ["predicted", "progress", "save_numbers", *EXERCISES, *HAND_INS]
 
 
 def case(exercise: str | Callable[..., Any], which: int | str = 0) -> CaseShown:

@@ -271,7 +271,7 @@ score.mistakes = (
 # ------------------------------------------------------------------------------------ build_network
 
 
-def _derivative_is_right(network: Any, x: Tensor) -> bool:
+def derivative_is_right(network: Any, x: Tensor) -> bool:
     """Compare backward with central differences, for the input and for all parameters at once.
 
     Along the signs of the gradients the loss grows by the sum of their sizes, which is far above
@@ -326,7 +326,7 @@ def _rules_of_build(
     differs = not _equal(start, _parameters(other))
     count = sum({id(p): p.numel() for p in _parameters(network)}.values())
     output = network.forward(x.clone())
-    right = _derivative_is_right(network, x.clone())
+    right = derivative_is_right(network, x.clone())
     adds = _adds_up(network, x.clone())
     return (
         *map(int, output.shape),

@@ -16,7 +16,7 @@ from typing import Any
 from n2n_lib.course.check import record
 from n2n_lib.course.check.blocks import Block, Collision, fingerprint, reach
 from n2n_lib.course.check.exercise import EXERCISES, Exercise
-from n2n_lib.course.check.judge import Verdict, judge_in_time, our_version
+from n2n_lib.course.check.judge import Verdict, is_the_librarys, judge_in_time, our_version
 from n2n_lib.course.check.mine_file import blocks_of, with_answer
 from n2n_lib.course.check.notebook_state import kernel_namespace
 from n2n_lib.course.check.source import LOADED, Answers, NotCollectable, needs_of
@@ -220,6 +220,8 @@ def _stored(names: Sequence[str]) -> dict[str, Any]:
         _say(f"{name}: not used, {record.MINE} raises {type(error).__name__}: {error}")
     right = {}
     for name, value in found.items():
+        if is_the_librarys(EXERCISES[name], value):
+            continue  # another answer imports it under this name
         mark, now = record.mark_of(entries, name), _mark_in(text, name)
         if mark.get("file") == now:
             if mark.get("used"):

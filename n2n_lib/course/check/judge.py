@@ -44,6 +44,7 @@ class Verdict:
     table: str = ""
     kind: str = ""  # of its explanation
     stopped: bool = False  # it took too long, so there is no table
+    share: float | None = None  # of the points, where an answer is measured and not compared
 
     @property
     def written(self) -> bool:

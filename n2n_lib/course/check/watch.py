@@ -59,6 +59,9 @@ NAMESAKES = {"relu", "leaky_relu", "elu", "sigmoid"}
 LIBRARIES = ("scipy", "skimage", "sklearn", "cv2", "bm3d", "pywt", "torchvision")
 """Other libraries, whose functions are ready-made."""
 
+OF_OWN_CODE = ("n2n_lib.course.check.", "n2n_lib.course.check:", "n2n_lib.framework.module:")
+"""Of the library, what may be called where own code is asked for: the student's answers."""
+
 LOOPS = {"FOR_ITER", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT", "JUMP_ABSOLUTE"}
 """Instructions of Python that are in every loop, and in nothing else that an answer needs."""
 
@@ -189,6 +192,8 @@ class Watch:
     def _is_ready_made(self, name: str) -> bool:
         if not name.startswith(("n2n_lib.", "n2n_lib:")):
             return True
+        if getattr(self._exercise, "own_code", False):
+            return not name.startswith(OF_OWN_CODE)
         return self._exercise is not None and _is_derived_later(name, self._exercise.topic)
 
     def _is_own(self, name: str) -> bool:

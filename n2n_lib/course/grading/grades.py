@@ -40,7 +40,7 @@ class Mark:
     points, maximum : float
         What was reached, and what could be.
     result : str
-        ``right``, ``wrong``, ``not written``, ``no result`` or ``missing``.
+        ``right``, ``partly``, ``wrong``, ``not written``, ``no result`` or ``missing``.
     title : str
         Of the exercise.
     message, table : str

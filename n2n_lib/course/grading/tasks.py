@@ -6,11 +6,12 @@ import ast
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from n2n_lib.course import check, marks
 from n2n_lib.course.check.exercise import Exercise
+from n2n_lib.course.check.hand_in import HandIn, Hidden
 from n2n_lib.course.edition import REGION
 from n2n_lib.course.needed import needed
 from n2n_lib.course.notebooks import LessonError, find_lessons
@@ -30,7 +31,7 @@ class Task:
         Of the exercise.
     function : str
         Name of the student's function or class.
-    exercise : Exercise
+    exercise : Exercise or HandIn
         What the check judges by.
     points : float
         For a right answer.
@@ -51,7 +52,7 @@ class Task:
     check_cell: str
     title: str
     function: str
-    exercise: Exercise
+    exercise: Exercise | HandIn
     points: float
     before: tuple[str, ...]
     check_source: str
@@ -82,7 +83,9 @@ class Assignment:
 
 
 def read_assignments(
-    folder: str | os.PathLike | None = None, lessons: Sequence[str] = ()
+    folder: str | os.PathLike | None = None,
+    lessons: Sequence[str] = (),
+    hidden: Hidden | None = None,
 ) -> list[Assignment]:
     """Read what the lessons of a folder ask, those that have exercises.
 
@@ -92,6 +95,8 @@ def read_assignments(
         Default: see `n2n_lib.course.notebooks.find_lessons`.
     lessons : sequence of str
         Numbers of the lessons that count, as ``03``. Default: all.
+    hidden : Hidden, optional
+        Thumbnails for what is measured. Default: those of the class.
 
     Raises
     ------
@@ -100,7 +105,7 @@ def read_assignments(
     ValueError
         If there is no such folder, or no lesson with exercises in it.
     """
-    assignments = [_read(path) for path in find_lessons(folder)]
+    assignments = [_read(path, hidden) for path in find_lessons(folder)]
     assignments = [assignment for assignment in assignments if assignment.tasks]
     if not assignments:
         raise ValueError(f"expected a folder of lessons with exercises, got {folder}")
@@ -111,7 +116,7 @@ def read_assignments(
     return [assignment for number, assignment in chosen if not lessons or number in lessons]
 
 
-def _read(path: Path) -> Assignment:
+def _read(path: Path, hidden: Hidden | None) -> Assignment:
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         marks.complete(cells)
@@ -123,8 +128,8 @@ def _read(path: Path) -> Assignment:
                 exercise = cell
                 solutions.append(source_of(cell))
             elif "check" in tags:
-                tasks.append(_task(path.stem, exercise, cell, before, solutions))
-            else:
+                tasks.append(_task(path.stem, exercise, cell, before, solutions, hidden))
+            elif "instructor" not in tags:  # which no student has
                 before.append(source_of(cell))
     except marks.MarksError as error:
         raise LessonError(f"{path}, {error}") from None
@@ -142,6 +147,7 @@ def _task(
     cell: dict,
     before: Sequence[str],
     solutions: Sequence[str],
+    hidden: Hidden | None,
 ) -> Task:
     """Read a check cell, whose last statement is ``check.NAME(FUNCTION)``."""
     source = source_of(cell)
@@ -149,7 +155,8 @@ def _task(
     name, function = statement.value.func.attr, statement.value.args[0].id
     if exercise is None or statement.value.func.value.id != "check":
         raise ValueError(f"expected an exercise, then check.NAME(FUNCTION), got {source!r}")
-    if name not in check.EXERCISES:
+    asked = (check.EXERCISES | check.HAND_INS).get(name)
+    if asked is None:
         raise ValueError(f"expected an exercise in n2n_lib/course/check, found none named {name}")
     if needed(before, function):
         raise ValueError(f"expected {function} to be left to the student, it is defined before")
@@ -157,9 +164,9 @@ def _task(
         column=f"{lesson[:2]}/{exercise['id']}",
         cell=exercise["id"],
         check_cell=cell["id"],
-        title=check.EXERCISES[name].title,
+        title=asked.title,
         function=function,
-        exercise=check.EXERCISES[name],
+        exercise=replace(asked, hidden=hidden) if isinstance(asked, HandIn) else asked,
         points=cell["metadata"]["nbgrader"]["points"],
         before=tuple(before),
         check_source=source,
@@ -167,6 +174,12 @@ def _task(
         solutions=tuple(solutions),
         stub=REGION.sub(r"\1raise NotImplementedError", source_of(exercise)),
     )
+
+
+def measures(assignments: Sequence[Assignment]) -> list[HandIn]:
+    """Return the exercises in which a network is measured."""
+    asked = [task.exercise for assignment in assignments for task in assignment.tasks]
+    return [each for each in asked if isinstance(each, HandIn)]
 
 
 def source_of(cell: dict) -> str:

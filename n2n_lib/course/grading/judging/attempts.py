@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from n2n_lib.course.check.hand_in import HandIn
 from n2n_lib.course.check.judge import Verdict
 from n2n_lib.course.grading.judging.judge import NoAnswer, NotDefined, Worker
 from n2n_lib.course.grading.judging.selection import Answer, read_code
@@ -49,7 +50,10 @@ class Attempt:
 
     @property
     def may_be_more(self) -> bool:
-        """Whether other cells may make it right: it is wrong, or not there, and no stub."""
+        """Whether other cells may make it right: it is wrong, or not there, and no stub.
+
+        What was measured stays as it is.
+        """
         return self.undefined if self.verdict is None else bool(self.verdict.table)
 
     @property
@@ -74,6 +78,8 @@ def judge_answer(worker: Worker, task: Task, cells: Sequence[dict]) -> Attempt:
     cells : sequence of dict
         The code cells of the student's notebook, see `Submission`.
     """
+    if isinstance(task.exercise, HandIn):
+        task = replace(task, exercise=task.exercise.of(_numbers(cells)))
     code = read_code(task, cells)
     first = _attempt(worker, task, code.select())
     if not first.may_be_more:
@@ -115,11 +121,20 @@ def _is_check(task: Task, cell: dict) -> bool:
 
 
 def _attempt(worker: Worker, task: Task, answer: Answer, *, forgiving: bool = False) -> Attempt:
+    exercise = task.exercise
+    if isinstance(exercise, HandIn):
+        own = [piece.source for piece in answer.pieces if piece.origin != "lesson"]
+        exercise = exercise.with_code(own)
     try:
-        verdict = worker.judge(task.exercise, answer.pieces, task.function, forgiving=forgiving)
+        verdict = worker.judge(exercise, answer.pieces, task.function, forgiving=forgiving)
     except NoAnswer as reason:
         return Attempt(answer, None, str(reason), isinstance(reason, NotDefined))
     return Attempt(answer, verdict)
+
+
+def _numbers(cells: Sequence[dict]) -> str:
+    """Return the numbers that a notebook hands in, the last of several."""
+    return next((cell["numbers"] for cell in reversed(cells) if cell.get("numbers")), "")
 
 
 def _remarked(attempt: Attempt, remark: str) -> Attempt:

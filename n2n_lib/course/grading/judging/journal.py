@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from n2n_lib.course.check.hand_in import HandIn
 from n2n_lib.course.grading.grades import Grade
 from n2n_lib.course.grading.judging.judge import Limits
 from n2n_lib.course.grading.tasks import Assignment
@@ -90,12 +91,18 @@ def _refuse(constant: str) -> None:
 
 
 def _digest(assignments: Sequence[Assignment], limits: Limits) -> str:
-    """Describe all but the submissions that grades depend on: lessons, limits, library."""
+    """Describe all but the submissions that grades depend on: lessons, seed, limits, library."""
     asked = [
         [asdict(replace(task, exercise=None)) for task in assignment.tasks]
         for assignment in assignments
     ]
-    digest = hashlib.sha256(json.dumps([asked, asdict(limits)]).encode())
+    hidden = [
+        task.exercise.hidden and asdict(task.exercise.hidden)
+        for assignment in assignments
+        for task in assignment.tasks
+        if isinstance(task.exercise, HandIn)
+    ]
+    digest = hashlib.sha256(json.dumps([asked, hidden, asdict(limits)]).encode())
     for file in sorted(Path(__file__).parents[3].rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 from pebble import ProcessExpired, ProcessPool
 
+from n2n_lib.course.check.hand_in import Hidden
 from n2n_lib.course.grading.grades import Grade, Mark
 from n2n_lib.course.grading.handed_in.layouts import HandedIn
 from n2n_lib.course.grading.handed_in.submissions import read_submission
@@ -29,7 +30,7 @@ from n2n_lib.course.grading.judging.judge import Limits, kill_tree
 from n2n_lib.course.grading.judging.leftovers import remove_leftovers, temporary_folder
 from n2n_lib.course.grading.judging.marking import grade_submission
 from n2n_lib.course.grading.judging.rights import hide_memory
-from n2n_lib.course.grading.tasks import Assignment, read_assignments
+from n2n_lib.course.grading.tasks import Assignment, measures, read_assignments
 from n2n_lib.support import interrupts
 
 MEMORY = 2**30
@@ -57,6 +58,8 @@ class Judges:
         For each answer and each student.
     jobs : int
         How many students are graded at a time.
+    hidden : Hidden, optional
+        See `tasks.read_assignments`.
     """
 
     def __init__(
@@ -65,8 +68,9 @@ class Judges:
         lessons: Sequence[str],
         limits: Limits,
         jobs: int,
+        hidden: Hidden | None = None,
     ) -> None:
-        self._asked = source, tuple(lessons), limits
+        self._asked = source, tuple(lessons), limits, hidden
         self._seconds, self._jobs = limits.student_seconds + MARGIN, jobs
         self._tasks = [task for each in read_assignments(source, lessons) for task in each.tasks]
 
@@ -114,7 +118,8 @@ class Judges:
             else:
                 yield student, self._failed(student, done)
         for student in again:
-            with Judges(*self._asked, jobs=1) as fresh:
+            source, lessons, limits, hidden = self._asked
+            with Judges(source, lessons, limits, 1, hidden) as fresh:
                 ((_, done),) = fresh._each([student], {})
             yield student, self._failed(student, done)
 
@@ -162,11 +167,17 @@ def _result(future: Future) -> Grade | Exception | None:
 
 
 def _begin(
-    source: str | os.PathLike | None, lessons: Sequence[str], limits: Limits, folder: str
+    source: str | os.PathLike | None,
+    lessons: Sequence[str],
+    limits: Limits,
+    hidden: Hidden | None,
+    folder: str,
 ) -> None:
     """Prepare a judge: what is asked, where workers may write, and its own limits."""
     global _assignments, _limits, _at_start
-    _assignments, _limits = read_assignments(source, lessons), limits
+    _assignments, _limits = read_assignments(source, lessons, hidden), limits
+    for each in measures(_assignments):
+        each.draw()  # now, so that it counts as taken at the start
     tempfile.tempdir = folder  # removed by the parent, also if this process is killed
     if sys.platform == "linux":
         import resource

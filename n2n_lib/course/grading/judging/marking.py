@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from n2n_lib.course.grading.grades import Grade, Mark
@@ -59,8 +60,14 @@ def _mark(task: Task, cells: list[dict] | None, worker: Worker) -> Mark:
         mark.result, mark.message = "no result", f"{task.function}: {attempt.reason}."
         mark.remarks = [*mark.remarks, attempt.reason]
     elif attempt.verdict.right:
+        share = attempt.verdict.share
         mark.result, mark.points = "right", task.points
+        if share is not None:
+            mark.points = math.floor(2 * share * task.points) / 2  # half points
+            mark.result = "right" if share == 1 else "partly"
+            mark.message = attempt.verdict.message
     else:
-        mark.result = "wrong" if attempt.verdict.table else "not written"
+        measured = attempt.verdict.share is not None
+        mark.result = "wrong" if attempt.verdict.table or measured else "not written"
         mark.message, mark.table = attempt.verdict.message, attempt.verdict.table
     return mark

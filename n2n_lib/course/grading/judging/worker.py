@@ -27,8 +27,9 @@ import matplotlib
 import psutil
 import torch
 
-from n2n_lib.course.check import EXERCISES  # all are loaded once, before the forks
+from n2n_lib.course.check import EXERCISES, HAND_INS  # all are loaded once, before the forks
 from n2n_lib.course.check.exercise import Exercise, tensors_in
+from n2n_lib.course.check.hand_in import HandIn
 from n2n_lib.course.check.judge import is_the_librarys, not_written, our_version
 from n2n_lib.course.check.outcome import watched
 from n2n_lib.course.grading.judging.rights import close_in, give_up_rights, hide_memory
@@ -41,6 +42,7 @@ from n2n_lib.course.grading.judging.wire import (
     receive,
     send,
 )
+from n2n_lib.denoiser.images import IMAGE_SUFFIXES
 
 FILES = 200
 """Files and pipes that an answer may have open: each pipe takes memory that is not its own."""
@@ -129,7 +131,7 @@ def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
     asked = pickle.loads(request)
     _limit(asked["megabytes"], asked["seconds"])
     close_in([*asked["readable"], os.getcwd()])
-    sys.addaudithook(_refusal(asked["closed"]))
+    sys.addaudithook(_refusal(asked["closed"], asked["pictures"]))
     pieces, name = asked["pieces"], asked["function"]
     namespace = _namespace()
     error = _run(pieces, namespace, asked["forgiving"])
@@ -142,8 +144,8 @@ def _serve(request: bytes, requests: BinaryIO, answers: BinaryIO) -> None:
         _say(answers, {"undefined": True})
         receive(requests)
         return
-    exercise = EXERCISES.get(asked["exercise"])
-    ours = exercise is not None and is_the_librarys(exercise, function)
+    exercise = (EXERCISES | HAND_INS).get(asked["exercise"])
+    ours = isinstance(exercise, Exercise) and is_the_librarys(exercise, function)
     kinds = {"class": isinstance(function, type), "function": callable(function), "library": ours}
     _say(answers, {"ready": True} | kinds)
     if asked["use"]:
@@ -214,28 +216,33 @@ def _limit(megabytes: int, seconds: float) -> None:
         resource.setrlimit(limit, (most, most))
 
 
-def _refusal(closed: bool) -> Callable[[str, tuple], None]:
+def _refusal(closed: bool, pictures: bool) -> Callable[[str, tuple], None]:
     """Return a hook that refuses what no answer needs: network, processes, changes of files.
+
+    Without `pictures` it refuses to open any, too: a network that is measured could find in them
+    what it should make.
 
     It keeps all that it uses to itself, so that an answer which changes ``os.O_CREAT`` or a builtin
     changes nothing about it.
     """
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     forbidden = FORBIDDEN if closed else FORBIDDEN | FORBIDDEN_OUTSIDE
-    nowhere, error = os.devnull, PermissionError
+    nowhere, error, suffixes = os.devnull, PermissionError, IMAGE_SUFFIXES
 
     def forbid(event: str, arguments: tuple) -> None:
         if event in forbidden or (
             event == "open" and arguments[0] != nowhere and arguments[2] & writing
         ):
             raise error(f"not allowed while graded: {event}")
+        if event == "open" and not pictures and str(arguments[0]).lower().endswith(suffixes):
+            raise error("not allowed while graded: to open a picture")
         if event == "object.__setattr__" and arguments[0] is forbid:
             raise error("not allowed while graded")
 
     return forbid
 
 
-def _watched(exercise: Exercise, allowed: list[str]) -> Callable[..., tuple[Any, Noticed]]:
+def _watched(exercise: Exercise | HandIn, allowed: list[str]) -> Callable[..., tuple[Any, Noticed]]:
     """Return what calls an answer and notices how it comes about, as in class."""
     names = list(exercise.cases[0].arguments)
 

@@ -31,6 +31,7 @@ _LONGEST_MESSAGE = 160
 
 _WORDS = {
     "right": "Right",
+    "partly": "Partly",
     "wrong": "Wrong",
     "not written": "Not written",
     "no result": "No result",
