@@ -3,7 +3,7 @@
 ``python -m tools.cameras`` draws cameras at five ISO levels, lets each take parts of the two
 validation photographs, halved, which no network was trained on, and prints a table for every level:
 doing nothing, non-local means and BM3D, `unet` with the level that `measure_noise` finds, and the
-network for cameras. The rivals that have to be told a level are also given the best of several,
+network for cameras, as `n2n denoise` uses it. The rivals that have to be told a level are also given the best of several,
 chosen with the clean picture in hand.
 """
 
@@ -23,7 +23,7 @@ from torch.nn.functional import avg_pool2d  # noqa: TID251 (a function, not a mo
 from n2n_lib import Model, photograph, psnr
 from n2n_lib.denoiser import classical
 from n2n_lib.denoiser.camera import draw_camera
-from n2n_lib.denoiser.estimate import measure_noise
+from n2n_lib.denoiser.estimate import measure_noise, within_noise
 from n2n_lib.denoiser.metrics import ssim
 
 ISO = (100, 400, 1600, 6400, 25600)
@@ -70,11 +70,15 @@ def _ways(camera: Model, quick: bool) -> dict[str, tuple[Way, bool | None]]:
     """Return ways to clean a picture 0-1 at a level, and whether they are told the best one."""
     unet = Model.load("unet")
 
-    def by(model: Model, noisy: Tensor, sigma: float | None) -> Tensor:
+    def by(model: Model, noisy: Tensor, sigma: float) -> Tensor:
         return model.predict(255 * noisy, sigma=sigma) / 255
 
     def measured(noisy: Tensor, _: float) -> Tensor:
         return by(unet, noisy, max(measure_noise(255 * noisy).sigma, 0.5))
+
+    def cleaned(noisy: Tensor, _: float) -> Tensor:
+        noisy = 255 * noisy
+        return within_noise(noisy, camera.predict(noisy), measure_noise(noisy)) / 255
 
     ways = {
         "do nothing": (lambda noisy, _: noisy, None),
@@ -82,7 +86,7 @@ def _ways(camera: Model, quick: bool) -> dict[str, tuple[Way, bool | None]]:
         "bm3d, best level": (classical.bm3d, True),
         "unet, measured level": (measured, None),
         "unet, best level": (partial(by, unet), True),
-        "network for cameras": (lambda noisy, _: by(camera, noisy, None), None),
+        "unet-camera": (cleaned, None),
     }
     if quick:
         del ways["bm3d, best level"]

@@ -191,6 +191,8 @@ def train(
     With many processes: torchrun --nproc-per-node 2 -m n2n_lib train ... shares every batch among
     them; the weights are those of one process. Only the first one prints and writes.
     """
+    import torch  # noqa: F401 (first: a package that looks for it would make nothing of a Ctrl-C)
+
     from n2n_lib.cli.console import make_console
     from n2n_lib.cli.tables import print_frames, print_thumbnails
     from n2n_lib.denoiser import experiment

@@ -40,8 +40,9 @@ def caused(error: BaseException) -> bool:
         return True
     entry = error.__traceback__
     while entry is not None:
-        if entry.tb_frame.f_code.co_name == "<module>":  # the module is being loaded
-            return True
+        code = entry.tb_frame.f_code
+        if code.co_name == "<module>" or code.co_filename.startswith("<frozen importlib"):
+            return True  # a module is being loaded, or looked for
         entry = entry.tb_next
     return False
 
