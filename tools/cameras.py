@@ -3,7 +3,7 @@
 ``python -m tools.cameras`` draws cameras at five ISO levels, lets each take parts of the two
 validation photographs, halved, which no network was trained on, and prints a table for every level:
 doing nothing, non-local means and BM3D, `unet` with the level that `measure_noise` finds, and the
-network for cameras, as `n2n denoise` uses it. The rivals that have to be told a level are also given
+network for cameras, as `n2n denoise` uses it. The rivals that have to be told a level also get
 the best of several, chosen with the clean picture in hand.
 """
 
