@@ -271,7 +271,7 @@ def test_the_commands_that_train_the_shipped_networks_know_their_options(monkeyp
     monkeypatch.setenv("COLUMNS", "200")
     recipe = make("-n", "weights").stdout.replace("\\\n", " ")
     commands = [line for line in recipe.splitlines() if "n2n train" in line]
-    assert len(commands) == 4
+    assert len(commands) == 5
     shown = CliRunner().invoke(app, ["train", "--help"]).output
     for command in commands:
         for option in re.findall(r"--[a-z-]+", command):
