@@ -32,6 +32,10 @@ CHANGING = {
 """Methods that change an object, though their result may be used."""
 
 
+SHOWING = {"predicted", "hint", "case", "progress"}
+"""What ``check.`` does that changes nothing, so that no answer needs it."""
+
+
 def needed(
     cells: Sequence[str],
     name: str,
@@ -296,7 +300,9 @@ def touched_by(statement: ast.stmt) -> set[str]:
         while isinstance(inner, (ast.Attribute, ast.Subscript)):
             inner = inner.value
         if inner is not place and isinstance(inner, ast.Name):
-            names.add(inner.id)
+            shows = inner.id == "check" and isinstance(place, ast.Attribute)
+            if not (shows and place.attr in SHOWING):
+                names.add(inner.id)
     return names
 
 

@@ -74,6 +74,7 @@ def test_what_may_be_needed_is_all_there(cells: list[str]):
         ["import t", "for i in y:\n    t.seed(i)\n    train()", "def f():\n    return t.ones(1)"],
         ["x = ones()", "y = x.mean()", "def f():\n    return x"],
         ["x = 1", "def g():\n    x.append(1)", "def f():\n    return x"],
+        ["from n import check", "check.predicted(guess, 1)", "def f():\n    return check.case"],
     ],
 )
 def test_what_is_not_needed_is_left_out(cells: list[str]):
