@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d  # noqa: TID251 (a function, not a module)
 
 from n2n_lib import Model, photograph, psnr
-from n2n_lib.denoiser import classical
+from n2n_lib.denoiser import classical, linear
 from n2n_lib.denoiser.camera import draw_camera
 from n2n_lib.denoiser.estimate import measure_noise, within_noise
 from n2n_lib.denoiser.metrics import ssim
@@ -80,8 +80,10 @@ def _ways(camera: Model, quick: bool) -> dict[str, tuple[Way, bool | None]]:
         noisy = 255 * noisy
         return within_noise(noisy, camera.predict(noisy), measure_noise(noisy)) / 255
 
+    few = linear.fitted(noise="camera", **linear.FULL_SIZE)
     ways = {
         "do nothing": (lambda noisy, _: noisy, None),
+        linear.NAME: (lambda noisy, _: few(noisy[None])[0], None),
         "nlm, best level": (classical.nlm, True),
         "bm3d, best level": (classical.bm3d, True),
         "unet, measured level": (measured, None),
