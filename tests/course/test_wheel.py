@@ -70,7 +70,12 @@ def test_what_the_wheel_holds(wheel: Path):
     assert lesson == (ROOT / "notebooks" / NOTEBOOKS[0]).read_bytes()
     project = {n.removeprefix("n2n_lib/project/") for n in names if "/project/" in n}
     lessons = {f"notebooks/{name}" for name in NOTEBOOKS}
-    assert project == lessons | {"notebooks/README.md", "notebooks/nbval_sanitize.cfg", *BESIDE}
+    assert project == lessons | {
+        "notebooks/README.md",
+        "notebooks/nbval_sanitize.cfg",
+        "notebooks/capstone.bin",
+        *BESIDE,
+    }
     package = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("n2n_lib/**/*.py")}
     data = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("n2n_lib/**/*.pth")}
     pages = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("n2n_lib/**/*.html")}
