@@ -15,7 +15,7 @@ from pages import save_picture
 from PIL import Image
 from torch import Tensor
 
-from n2n_lib import Model, photograph, psnr, sample_pairs, to_uint8, to_unit
+from n2n_lib import Model, photograph, psnr, to_uint8, to_unit
 from n2n_lib.denoiser.noise import make_noise
 from n2n_lib.denoiser.plots import COLOURS
 
@@ -268,21 +268,6 @@ ADDRESS = "../_static/moving"
 """The folder of these pictures, seen from the page of a lesson."""
 
 
-def report_slider(to: Path) -> str:
-    """Lesson 10: a thumbnail larger than any in training, by the report's network."""
-    pair = sample_pairs(1, split="validation", size=99, generator=_seeded(3))
-    model = _shipped("report")
-    gains = _write_pair("report", pair.noisy1[0], model, pair.clean[0], to, enlarge=6)
-    caption = (
-        f"Move the handle. Left: one sample per pixel, {gains[0]:.1f} dB. Right: the report's "
-        f"network, {gains[1]:.1f} dB. It was trained on pictures of 32 × 32; this one has 99 × 99."
-    )
-    what = "A piece of a validation photograph"
-    return compare(
-        f"{ADDRESS}/report-noisy.webp", f"{ADDRESS}/report.webp", (594, 594), what, caption
-    )
-
-
 def unet_slider(to: Path) -> str:
     """Lesson 13: a cup of coffee, by the U-Net."""
     clean = photograph("coffee")[:, 70:290, 100:480].float()  # (3, 220, 380)
@@ -354,10 +339,7 @@ def moving_pictures(frames_of_training: Path, to: Path) -> dict[str, dict[str, s
     """
     return {
         "convolution": {"toy-see": sliding_window()},
-        "training": {
-            "run-pictures-see": training(frames_of_training, to),
-            "save-big-see": report_slider(to),
-        },
+        "training": {"run-pictures-see": training(frames_of_training, to)},
         "speed": {"phase-see": four_phases()},
         "unet": {"goal-see": unet_slider(to)},
     }
