@@ -25,6 +25,7 @@ exclude_patterns = ["map.md", "downloads"]
 
 # Lessons: shown as they were executed, never run again.
 nb_execution_mode = "off"
+suppress_warnings = ["mystnb.unknown_mime_type"]  # the numbers of the capstone, for the grader
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
