@@ -2415,7 +2415,11 @@ UNFORESEEN = [
         "return torch.where(grad_output < 0, 7, student(grad_output, output))",
         "where grad_output is negative, and only there",
     ),
-    ("sigmoid_forward", "return torch.log(torch.exp(student(x)) - 1)", "where x is"),
+    (
+        "sigmoid_forward",
+        "return torch.log(torch.exp(student(x)) - 1)",
+        "In the case “medium” the result should be",
+    ),
     ("conv2d_weight_grad", "return student(*arguments).transpose(2, 3)", "Wrong shape"),
     (
         "output_size",
