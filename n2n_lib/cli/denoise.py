@@ -79,7 +79,8 @@ def denoise(
 ) -> None:
     """Clean images and draw each one beside its noisy version.
 
-    Writes NAME-denoised, a file of the same kind, and NAME-comparison.png for every image.
+    Writes NAME-denoised, a file of the same kind (but PNG for JPEG, which would lose again), and
+    NAME-comparison.png for every image.
     """
     import torch
 

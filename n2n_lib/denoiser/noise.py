@@ -1,9 +1,11 @@
 """Zero-mean noise: the only kind that Noise2Noise can remove (lesson 02).
 
-Every model here leaves the clean image unchanged *on average*, ``E[noise(x)] = x``. A network
-trained by squared error towards noisy targets therefore learns the same function as one trained
-towards clean targets (Lehtinen et al. 2018, *Noise2Noise: Learning image restoration without clean
-data*, section 2). Clipping the noisy values to 0-1 would break that, so nothing here clips.
+Every model in this file leaves the clean image unchanged *on average*, ``E[noise(x)] = x``. A
+network trained by squared error towards noisy targets therefore learns the same function as one
+trained towards clean targets (Lehtinen et al. 2018, *Noise2Noise: Learning image restoration without clean
+data*, section 2). Clipping the noisy values to 0-1 would break that, so nothing here clips. The
+noise of cameras, which has a name among `NOISES` and a file of its own, is clipped, bent and saved
+as a camera does it: `camera.Camera.bias` measures what that costs.
 """
 
 from __future__ import annotations
@@ -311,7 +313,8 @@ NOISES: dict[str, type] = {
     "bernoulli": Bernoulli,
     "camera": Cameras,
 }
-"""The noise models by name. All but "pixels" are functions of the clean image."""
+"""The noise models by name. All but "pixels" are functions of the clean image, and all but "camera"
+have mean zero by definition."""
 
 
 def make_noise(

@@ -33,7 +33,7 @@ class Pairs(NamedTuple):
     ----------
     noisy1, noisy2 : Tensor
         ``(N, 3, S, S)``, 0-255. uint8 under pixel sampling; otherwise float32 and *not* clipped,
-        so that values below 0 and above 255 occur.
+        so that values below 0 and above 255 occur; but a camera's are whole numbers within 0-255.
     clean : Tensor or None
         float32 ``(N, 3, S, S)``, 0-255; None if it was not asked for. Training needs none.
     """
