@@ -2,10 +2,10 @@
 
 Every model in this file leaves the clean image unchanged *on average*, ``E[noise(x)] = x``. A
 network trained by squared error towards noisy targets therefore learns the same function as one
-trained towards clean targets (Lehtinen et al. 2018, *Noise2Noise: Learning image restoration without clean
-data*, section 2). Clipping the noisy values to 0-1 would break that, so nothing here clips. The
-noise of cameras, which has a name among `NOISES` and a file of its own, is clipped, bent and saved
-as a camera does it: `camera.Camera.bias` measures what that costs.
+trained towards clean targets (Lehtinen et al. 2018, *Noise2Noise: Learning image restoration
+without clean data*, section 2). Clipping the noisy values to 0-1 would break that, so nothing here
+clips. The noise of cameras, which has a name among `NOISES` and a file of its own, is clipped, bent
+and saved as a camera does it: `camera.Camera.bias` measures what that costs.
 """
 
 from __future__ import annotations
