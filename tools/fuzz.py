@@ -349,7 +349,7 @@ def images() -> list[bytes]:
     deep = Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257)
     made = [(deep, "PNG", {}), (deep, "TIFF", {}), (picture, "JPEG", {"exif": turned})]
     made += [(picture.convert(mode), "PNG", {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")]
-    made += [(picture.convert(mode), "TIFF", {}) for mode in ("1", "CMYK", "RGBA")]
+    made += [(picture.convert(mode), "TIFF", {}) for mode in ("1", "LAB", "RGBA")]
     made += [(picture, "TIFF", {"compression": f"tiff_{name}"}) for name in ("lzw", "deflate")]
     made += [(picture, name, {}) for name in ("BMP", "WEBP", "GIF", "PPM", "TIFF", "JPEG")]
     made += [(picture, "WEBP", {"lossless": True}), (picture.convert("P"), "BMP", {})]

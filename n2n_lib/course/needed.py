@@ -32,7 +32,7 @@ CHANGING = {
 """Methods that change an object, though their result may be used."""
 
 
-SHOWING = {"predicted", "hint", "case", "progress"}
+SHOWING = {"predicted", "hint", "case", "progress", "save_numbers"}
 """What ``check.`` does that changes nothing, so that no answer needs it."""
 
 

@@ -492,6 +492,9 @@ class Camera:
         As in `colour_matrix`.
     contrast : float
         As in `tone_curve`.
+    lens_blur : float
+        Standard deviation, in pixels of the sensor, of the spot that lens and anti-aliasing filter
+        make of a point: 0.5 to 1.5 in most pictures at full size.
     luma_blur, chroma_blur : float
         As in `smooth_noise`, in pixels.
     sharpening : float
@@ -515,7 +518,7 @@ class Camera:
     Notes
     -----
     What one pixel adds differently in every exposure is all here. Left out are its own constant
-    deviation, rows that share their noise, hot pixels, and the lens.
+    deviation, rows that share their noise, hot pixels, and what a lens bends or darkens.
 
     Examples
     --------
@@ -536,6 +539,7 @@ class Camera:
     follows_edges: bool = True
     vividness: float = 0.7
     contrast: float = 0.3
+    lens_blur: float = 0.0
     luma_blur: float = 0.0
     chroma_blur: float = 0.0
     sharpening: float = 0.0
@@ -550,7 +554,7 @@ class Camera:
             check_number(name, getattr(self, name), above=0)
         check_number("red_gain", self.red_gain, 1)
         check_number("blue_gain", self.blue_gain, 1)
-        for name in ("read_noise", "luma_blur", "chroma_blur", "sharpening"):
+        for name in ("read_noise", "lens_blur", "luma_blur", "chroma_blur", "sharpening"):
             check_number(name, getattr(self, name), 0)
         check_number("vividness", self.vividness, 0, 1.2)
         check_number("contrast", self.contrast, 0, 1)
@@ -605,8 +609,17 @@ class Camera:
         TypeError, ValueError
             If `clean` is not such a tensor.
         """
+        return self._mosaic(self.focus(clean))
+
+    def focus(self, clean: Tensor) -> Tensor:
+        """Blur the light of a scene as the lens does; the shape and the values' range stay."""
         _check_photograph(clean)
-        light = srgb_decode(inverse_tone_curve(clean, self.contrast))
+        if not self.lens_blur:
+            return clean
+        return srgb_encode(blur(srgb_decode(clean), self.lens_blur).clamp(0, 1))
+
+    def _mosaic(self, scene: Tensor) -> Tensor:
+        light = srgb_decode(inverse_tone_curve(scene, self.contrast))
         seen = mix_colours(light, torch.linalg.inv(colour_matrix(self.vividness)))
         seen = inverse_white_balance(seen, self.red_gain, self.blue_gain)
         return mosaic(seen, self.pattern).clamp(0, 1)
@@ -699,7 +712,8 @@ class Camera:
         Tensor
             ``(..., 3, h, w)``, 0-1, noisy; the dtype of `clean`.
         """
-        return self._finished(clean, self.sense(clean), generator)
+        scene = self.focus(clean)
+        return self._finished(scene, self._mosaic(scene), generator)
 
     def pair(self, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Photograph a scene twice: a Noise2Noise pair, and what it would be without noise.
@@ -714,9 +728,10 @@ class Camera:
         tuple of Tensor
             Two noisy pictures and `noise_free`, to measure by.
         """
-        raw = self.sense(clean)
-        first, second = (self._finished(clean, raw, generator) for _ in range(2))
-        return first, second, self.finish(self._developed(clean, raw))
+        scene = self.focus(clean)
+        raw = self._mosaic(scene)
+        first, second = (self._finished(scene, raw, generator) for _ in range(2))
+        return first, second, self.finish(self._developed(scene, raw))
 
     def noise_free(self, clean: Tensor, *, saved: bool = True) -> Tensor:
         """Develop a scene without noise.
@@ -735,7 +750,8 @@ class Camera:
         Tensor
             ``(..., 3, h, w)``, 0-1.
         """
-        return self.finish(self._developed(clean, self.sense(clean)), saved=saved)
+        scene = self.focus(clean)
+        return self.finish(self._developed(scene, self._mosaic(scene)), saved=saved)
 
     def bias(
         self, clean: Tensor, copies: int, generator: torch.Generator, *, saved: bool = True
@@ -769,16 +785,16 @@ class Camera:
         total = sum(self.expose(clean, generator).double() for _ in range(copies))
         return (total / copies - self.noise_free(clean, saved=saved)).to(clean.dtype)
 
-    def _developed(self, clean: Tensor, raw: Tensor) -> Tensor:
-        """Return the scene `clean`, whose mosaic without noise is `raw`, as it is developed."""
-        return clean if self.follows_edges else self.develop(raw)
+    def _developed(self, scene: Tensor, raw: Tensor) -> Tensor:
+        """Return the scene in focus, whose mosaic without noise is `raw`, as it is developed."""
+        return scene if self.follows_edges else self.develop(raw)
 
-    def _finished(self, clean: Tensor, raw: Tensor, generator: torch.Generator) -> Tensor:
-        """One exposure of the scene `clean`, whose mosaic without noise is `raw`."""
+    def _finished(self, scene: Tensor, raw: Tensor, generator: torch.Generator) -> Tensor:
+        """One exposure of the scene in focus, whose mosaic without noise is `raw`."""
         noise = self.develop(self.capture(raw, generator)) - self.develop(raw)
         if self.luma_blur or self.chroma_blur:
             noise = smooth_noise(noise, self.luma_blur, self.chroma_blur)
-        return self.finish(self._developed(clean, raw) + noise)
+        return self.finish(self._developed(scene, raw) + noise)
 
 
 def draw_camera(
@@ -802,7 +818,8 @@ def draw_camera(
         Full well 4 000 to 100 000 electrons; read noise 1 to 3.5 electrons before the amplifier,
         and behind it 1/13 000 (a quiet converter) to 1/2 000 of what saturates it. One in five is
         without JPEG, the others have quality 60 to 98; three in five are resized, half have their
-        brightness smoothed and two thirds their colours. Four in five follow edges.
+        brightness smoothed and two thirds their colours. Four in five follow edges, and as many have
+        a lens that blurs, by up to 1.6 pixels.
 
     Notes
     -----
@@ -840,6 +857,7 @@ def draw_camera(
         follows_edges=uniform(0, 1) < 0.8,
         vividness=uniform(0.3, 1.1),
         contrast=uniform(0, 0.7),
+        lens_blur=max(0.0, uniform(-0.4, 1.6)),
         luma_blur=max(0.0, uniform(-1.2, 1.2)),
         chroma_blur=max(0.0, uniform(-1.5, 3)),
         sharpening=max(0.0, uniform(-0.6, 1)),
