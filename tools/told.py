@@ -6,7 +6,9 @@ pairs of edits. Each verdict is held against what the answer really does, by mea
 - *accepted*: it passes, but on other numbers it is not what the solution is;
 - *false*: the sentence says what is not so of some case that fails;
 - *shown*: no cause is named; the smallest case is shown, with what was expected and got;
-- *vague*: not even that.
+- *vague*: not even that;
+- *unsteady*: it gives something else at every call (least squares without a single solution do), so
+  that nothing said of one call can be held against another.
 
 Right answers are the solutions of the lessons, what known mistakes are edits of, and edits that
 change nothing: *refused* counts those that do not pass. The exit code is 1 if anything was
@@ -66,7 +68,18 @@ def main() -> None:
 RAISES = "A right one raises the same, in every case,"
 """What is said of an edit that raises what an answer raises."""
 
-KINDS = ("right", "refused", "accepted", "false", "named", "located", "raised", "shown", "vague")
+KINDS = (
+    "right",
+    "refused",
+    "accepted",
+    "false",
+    "named",
+    "located",
+    "raised",
+    "shown",
+    "vague",
+    "unsteady",
+)
 HEAD = "".join(f"{kind:>9}" for kind in KINDS)
 
 
@@ -143,7 +156,7 @@ def _what(exercise: Exercise, function: Callable, verdict: Verdict, others: list
     if not wrong and not changed and verdict.kind != "forbidden":
         return "refused"
     if not _is_true(exercise, verdict, outcomes, wrong):
-        return "false"
+        return "false" if _is_steady(exercise, function, outcomes) else "unsteady"
     return {
         **dict.fromkeys(("known", "known_elsewhere", "edit", "changed", "ready_made"), "named"),
         **dict.fromkeys(("forbidden", "type", "dtype"), "named"),
@@ -151,6 +164,15 @@ def _what(exercise: Exercise, function: Callable, verdict: Verdict, others: list
         "shown": "shown",
         "shape": "shown" if "Given was" in verdict.message else "located",
     }.get(verdict.kind, "located")
+
+
+def _is_steady(exercise: Exercise, function: Callable, outcomes: list[Outcome]) -> bool:
+    """Whether an answer gives the same again."""
+    again = [call(exercise, each.case, exercise.calls(function), watch=False) for each in outcomes]
+    return all(
+        first.error is not None or second.error is not None or exercise.same(first.got, second.got)
+        for first, second in zip(outcomes, again, strict=True)
+    )
 
 
 def _is_off(exercise: Exercise, outcome: Outcome) -> bool:
