@@ -818,8 +818,8 @@ def draw_camera(
         Full well 4 000 to 100 000 electrons; read noise 1 to 3.5 electrons before the amplifier,
         and behind it 1/13 000 (a quiet converter) to 1/2 000 of what saturates it. One in five is
         without JPEG, the others have quality 60 to 98; three in five are resized, half have their
-        brightness smoothed and two thirds their colours. Four in five follow edges, and as many have
-        a lens that blurs, by up to 1.6 pixels.
+        brightness smoothed and two thirds their colours. Four in five follow edges, and as many
+        have a lens that blurs, by up to 1.6 pixels.
 
     Notes
     -----
