@@ -19,6 +19,9 @@ from n2n_lib import Model, photograph, psnr, to_uint8, to_unit
 from n2n_lib.denoiser.noise import make_noise
 from n2n_lib.denoiser.plots import COLOURS
 
+BOTH, GAP = Path(__file__).resolve().parents[1] / "camera.jpg", 8
+"""Noisy and denoised side by side, so many pixels apart: ``python -m tools.first_picture``."""
+
 CELL = 40
 """Side of a square of a drawn matrix, in units of the SVG."""
 
@@ -281,17 +284,21 @@ def unet_slider(to: Path) -> str:
 
 
 def hero(to: Path) -> str:
-    """Front page: a building in China, by the U-Net."""
-    clean = photograph("china")[:, 30:350, 0:640].float()  # (3, 320, 640)
-    gains = _write_pair("hero", _gaussian(clean), _shipped("unet"), clean, to)
+    """Front page: the first picture of README, with a handle between its halves."""
+    with Image.open(BOTH) as both:
+        width = (both.width - GAP) // 2
+        for left, ending in ((0, "-noisy"), (width + GAP, "")):
+            half = both.crop((left, 0, left + width, both.height))
+            save_picture(half, to / f"hero{ending}.webp")
+        size = (width * 5 // 4, both.height * 5 // 4)
     caption = (
-        f"Move the handle. Left: what the network gets, {gains[0]:.1f} dB. Right: what it makes of "
-        f"it, {gains[1]:.1f} dB. It was trained on noisy photographs alone, and never saw this "
-        "one. Photograph: danielbuechele, CC BY 2.0, with noise added."
+        "Move the handle. Left: a photograph at ISO 12 800; the noise is that of a simulated "
+        "camera. Right: what <code>n2n denoise</code> makes of the file. Its network was trained "
+        "on noisy photographs alone, and never saw this one."
     )
     address = "_static/moving/hero"
-    what = "A palace with curved roofs in China"
-    return compare(f"{address}-noisy.webp", f"{address}.webp", (880, 440), what, caption)
+    what = "A cup of coffee beside a spoon on a wooden table"
+    return compare(f"{address}-noisy.webp", f"{address}.webp", size, what, caption)
 
 
 def _seeded(seed: int) -> torch.Generator:

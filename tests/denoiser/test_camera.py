@@ -40,6 +40,15 @@ def ramps(height: int = 14, width: int = 13) -> torch.Tensor:
     return torch.stack([start + down * row + right * col for start, down, right in slopes])
 
 
+def srgb_to_light(values: np.ndarray) -> np.ndarray:
+    """IEC 61966-2-1, written down once more."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def light_to_srgb(light: np.ndarray) -> np.ndarray:
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
 def by_scipy(image: torch.Tensor, kernel) -> torch.Tensor:
     """Every channel of (C, H, W), mirrored at the border as the camera does it."""
     planes = [correlate(plane, np.asarray(kernel), mode="mirror") for plane in image.numpy()]
@@ -340,6 +349,27 @@ def test_following_edges_leaves_the_scene_as_it_is():
     assert not torch.allclose(PLAIN.noise_free(image, saved=False), image, atol=0.02)
 
 
+@pytest.mark.parametrize("follows_edges", [True, False])
+def test_the_lens_blurs_the_light_of_the_scene(follows_edges):
+    """By SciPy's blur of what IEC 61966-2-1 calls light; everything then sees the same scene."""
+    scene, width = values(3, 30, 28), 0.9
+    light = np.stack([gaussian_filter(srgb_to_light(plane), width, mode="mirror", radius=3)
+                      for plane in scene.numpy()])  # fmt: skip
+    soft = torch.from_numpy(light_to_srgb(light))
+    sharp = dataclasses.replace(PLAIN, follows_edges=follows_edges)
+    blurred = dataclasses.replace(sharp, lens_blur=width)
+    torch.testing.assert_close(blurred.focus(scene), soft, rtol=0, atol=1e-6)
+    assert sharp.focus(scene) is scene
+    for taken, expected in (
+        (blurred.sense(scene), sharp.sense(soft)),
+        (blurred.noise_free(scene), sharp.noise_free(soft)),
+        (blurred.expose(scene, seeded()), sharp.expose(soft, seeded())),
+        (torch.stack(blurred.pair(scene, seeded())), torch.stack(sharp.pair(soft, seeded()))),
+    ):
+        # One grey level and one photon may fall to the other side of a rounding.
+        assert ((taken - expected).abs() > 1e-5).double().mean() < 0.002
+
+
 def test_a_pair_is_two_independent_exposures():
     camera = Camera(iso=6400, quality=None)
     image = photograph("coffee")[:, 100:228, 100:228].float() / 255
@@ -474,6 +504,9 @@ def test_drawn_cameras_span_the_range():
     assert len(qualities) / 600 == pytest.approx(0.8, abs=0.05)
     assert min(qualities) < 63 and max(qualities) > 95
     assert 0.5 <= min(camera.scale for camera in drawn) < max(camera.scale for camera in drawn) == 1
+    spots = torch.tensor([camera.lens_blur for camera in drawn])
+    assert (spots == 0).double().mean().item() == pytest.approx(0.2, abs=0.05)
+    assert 1.55 < spots.max() <= 1.6
     assert not any(camera.grey for camera in drawn) and draw_camera(generator, grey=True).grey
     assert draw_camera(seeded(5)) == draw_camera(seeded(5)) != draw_camera(seeded(6))
     assert draw_camera(generator, iso=25_600).white >= 59.9
@@ -486,6 +519,7 @@ def test_drawn_cameras_span_the_range():
         ({"iso": math.nan}, ValueError, "iso"),
         ({"iso": "100"}, TypeError, "iso to be a number, got '100'"),
         ({"read_noise": -1}, ValueError, "read_noise"),
+        ({"lens_blur": -0.5}, ValueError, "lens_blur"),
         ({"red_gain": 0.5}, ValueError, "red_gain"),
         ({"vividness": 2}, ValueError, "vividness"),
         ({"contrast": 1.5}, ValueError, "contrast"),
