@@ -29,6 +29,9 @@ SHARPNESS = 1.5
 _RULER = "width: 100%; margin: 0.4em 0 0"
 _SHARP = "image-rendering: pixelated;"
 
+_OWN_KEYS = "data-lm-suppress-shortcuts"
+"""On a slider: JupyterLab would take its arrow keys for its own, and go to another cell."""
+
 
 class Moving:
     """What `play` and `before_after` return: a notebook shows it as the last line of a cell.
@@ -163,7 +166,7 @@ def before_after(
         f'<figure class="n2n-before-after" style="margin: 0; max-width: {width}px">\n'
         f'<div style="position: relative; --at: 50%">\n{below}\n{above}\n</div>\n'
         f'<input type="range" min="0" max="100" value="50" aria-label="{escape(label)}" '
-        f'style="{_RULER}" oninput="this.previousElementSibling.style.setProperty('
+        f'{_OWN_KEYS} style="{_RULER}" oninput="this.previousElementSibling.style.setProperty('
         "'--at', this.value + '%')\">\n"
         f"<figcaption>left of the slider {escape(names[0])}, right of it {escape(names[1])}"
         "</figcaption>\n</figure>"
@@ -190,7 +193,8 @@ def _ruler(name: str, told: list[str], at: int) -> str:
     return (
         f'<label style="display: flex; gap: 0.6em; align-items: center">{escape(label)}'
         f'<input type="range" name="{escape(label)}" min="0" max="{len(told) - 1}" value="{at}" '
-        f'data-told=\'{escape(json.dumps(told))}\' style="flex: 1" oninput="{escape(show)}">'
+        f"{_OWN_KEYS} data-told='{escape(json.dumps(told))}' "
+        f'style="flex: 1" oninput="{escape(show)}">'
         f'<output style="min-width: 4em">{escape(told[at])}</output></label>'
     )
 

@@ -36,6 +36,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "axes.titlesize": 10,
     "grid.alpha": 0.25,
     "figure.dpi": 110,
@@ -591,7 +592,9 @@ def show_tape(
         multiplies by on the way back; below them the gradients.
     """
     computed = {result for result, _, _ in entries}
-    made, axes = figure(1, 1, (1.0 + 1.3 * len(names), 1.4 + 0.4 * len(names)))
+    longest = max((result - min(inputs) for result, inputs, _ in entries), default=1)
+    room = 1.45 + 0.45 * longest  # from below the gradients to above the highest arc
+    made, axes = figure(1, 1, (1.0 + 1.3 * len(names), 0.95 * room))
     for x, (name, value, grad) in enumerate(zip(names, values, grads, strict=True)):
         axes.bar(x, 0.7, 0.7, -0.35, color=COLOURS[0 if x in computed else 1], alpha=0.3)
         axes.text(x, 0.14, name, ha="center", va="center", weight="bold")
@@ -604,7 +607,7 @@ def show_tape(
             axes.plot([left, left, right], [0.35, top, top], color="0.4", lw=1)
             _arrow(axes, (right, top), (right, 0.35), "0.4")
             axes.text((left + right) / 2, top, f"{slope:g}", ha="center", va="bottom", fontsize=8)
-    axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.8, 0.7 + 0.45 * len(names)))
+    axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.8, room - 0.8))
     axes.set_axis_off()
     return made
 

@@ -2455,3 +2455,17 @@ def test_jupyter_shows_the_message_alone_and_wrapped():
     assert all(len(line) <= 96 for line in lines)
     assert " ".join(lines).split() == message.split()
     assert [line for line in lines if line.startswith("Hint: ")]
+
+
+def test_a_single_number_is_shown_without_a_place(capsys):
+    def best_constant(guesses, readings):
+        best = readings.median()
+        return (
+            (guesses[:, None] - readings).square().mean(1),
+            best,
+            (best - readings).square().mean(),
+        )
+
+    judge("best_constant", best_constant)
+    table = capsys.readouterr().out
+    assert "wrong numbers" in table and " at [" not in table

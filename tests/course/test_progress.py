@@ -75,6 +75,7 @@ def test_the_library_version_passes_the_check_as_a_student_would_write_it(name: 
         named = ByTorch(lambda *a: version(**dict(zip(names, a, strict=True))))
         assert judge_calls(exercise, named).right
     assert check.go_on_with(version, name) is version
+    assert check.go_on_with(version) is version  # the cell is run once more
 
 
 def test_a_right_function_is_returned_in_silence(capsys):

@@ -53,6 +53,13 @@ def test_what_a_notebook_gets():
     assert "<script" not in bundle["text/html"] and " id=" not in bundle["text/html"]
 
 
+def test_every_slider_keeps_its_arrow_keys_from_jupyterlab():
+    image = torch.zeros(3, 4, 4)
+    for moving in (plots.play(drawing([]), a=[1, 2], b=[3]), plots.before_after(image, image)):
+        sliders = re.findall(r"<input [^>]*>", re.sub("=>", "", unescape(moving.html)))
+        assert sliders and all(" data-lm-suppress-shortcuts " in slider for slider in sliders)
+
+
 def test_names_cannot_break_the_page():
     image = torch.zeros(3, 4, 4)
     moving = plots.before_after(image, image, ('"><script>', "b'"))

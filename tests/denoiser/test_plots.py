@@ -435,3 +435,12 @@ def test_large_images_are_thinned(monkeypatch):
     assert drawn.get_array().shape == (9, 5, 3)
     expected = image[:, ::3, ::3].permute(1, 2, 0).double() / 255
     assert np.allclose(drawn.get_array(), expected)
+
+
+@pytest.mark.parametrize("entries", [[(2, (0, 1), (3.0, 2.0))], [(2, (0, 1), (1.0, 1.0))] * 2, []])
+def test_a_tape_leaves_no_empty_strip_above_its_arcs(entries: list):
+    """However long the tape is: only what lies above the arcs counts."""
+    names = ["x", "y", "p", "q", "r", "s", "z"]
+    (axes,) = plots.show_tape(names, [1.0] * 7, entries, [1.0] * 7).axes
+    highest = max([0.35, *(line.get_ydata().max() for line in axes.lines)])
+    assert highest < axes.get_ylim()[1] < highest + 0.8

@@ -47,7 +47,7 @@ from n2n_lib.course.check import (  # noqa: F401 (the file of a topic registers 
 from n2n_lib.course.check.collecting import answers
 from n2n_lib.course.check.exercise import EXERCISES, Exercise
 from n2n_lib.course.check.hand_in import HAND_INS, save_numbers
-from n2n_lib.course.check.judge import CheckFailed, right_or_library
+from n2n_lib.course.check.judge import CheckFailed, LibraryVersion, right_or_library
 from n2n_lib.course.check.kernel_set import mine
 from n2n_lib.course.check.notebook_state import listen_to_kernel
 from n2n_lib.course.check.prediction import predicted
@@ -132,6 +132,8 @@ def go_on_with(function: Callable[..., Any], exercise: str | None = None) -> Cal
     ValueError
         If there is no such exercise.
     """
+    if isinstance(function, LibraryVersion):  # the cell is run a second time
+        exercise = function.exercise.name
     name = exercise or getattr(function, "__name__", "")
     if name not in EXERCISES:
         raise ValueError(f"expected the function of an exercise, got {name or function!r}")
