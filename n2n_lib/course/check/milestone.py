@@ -1143,6 +1143,14 @@ clean_up.mistakes = (
         likely="not multiplied",
     ),
     Mistake(
+        "The network runs on the scale 0-255: it works with 0 to 1, so divide by 255 before it, "
+        "and multiply by 255 after it.",
+        but(
+            ("part / 255", "part"),
+            ("255 * torch.cat(parts).clamp(0, 1)", "torch.cat(parts).clamp(0, 255)"),
+        ),
+    ),
+    Mistake(
         "Values below 0 and above 255 are left in: clamp them.",
         but((".clamp(0, 1)", "")),
         likely="not clamped",
