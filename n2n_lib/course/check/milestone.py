@@ -818,6 +818,21 @@ small_network.mistakes = (
         but(("ReLU(), second, ReLU()", "ReLU()")),
     ),
     Mistake(
+        "The last convolution is made before the others, so it gets their random numbers: make "
+        "the three in the order in which the picture meets them.",
+        but(
+            (
+                "first, second = Conv(3, width, generator), Conv(width, width, generator)\n",
+                "last = Conv(width, 3, generator)\n",
+            ),
+            (
+                "last = Conv(width, 3, generator)\nlast = Conv(width, 3, generator)\n",
+                "last = Conv(width, 3, generator)\n"
+                "first, second = Conv(3, width, generator), Conv(width, width, generator)\n",
+            ),
+        ),
+    ),
+    Mistake(
         "The factor 0.1 is at the first convolution: it belongs to the last one.",
         but(("last.weight *=", "first.weight *=")),
     ),
