@@ -238,6 +238,12 @@ weight_grad_sizes.mistakes = (
         likely="sides exchanged",
     ),
     Mistake(
+        "The gradient comes from behind: it has passed the layers after this one, not those before "
+        "it, as the values have.",
+        but(("backward[k + 1 :]", "backward[:k]")),
+        likely="gradients from the front",
+    ),
+    Mistake(
         "The factors are added: sizes that shrink one layer after the other multiply.",
         but(
             ("forward[:k].prod() * backward[k + 1 :].prod()", "forward[:k].sum() + 0"),

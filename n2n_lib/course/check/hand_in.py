@@ -448,7 +448,7 @@ class HandIn:
         if (numbers := numbers_in(content)) is None:
             raise CheckFailed(
                 f"{self.name}: expected {FILE} beside the lesson, with four bytes for each number, "
-                f"got {len(content)} bytes"
+                f"got {len(content)} bytes. check.save_numbers(network) writes it."
             )
         verdict = replace(self, numbers=numbers).verdict(partial(run_network, answer))
         if not verdict.right:

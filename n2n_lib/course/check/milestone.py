@@ -818,6 +818,21 @@ small_network.mistakes = (
         but(("ReLU(), second, ReLU()", "ReLU()")),
     ),
     Mistake(
+        "The last convolution is made before the others, so it gets their random numbers: make "
+        "the three in the order in which the picture meets them.",
+        but(
+            (
+                "first, second = Conv(3, width, generator), Conv(width, width, generator)\n",
+                "last = Conv(width, 3, generator)\n",
+            ),
+            (
+                "last = Conv(width, 3, generator)\nlast = Conv(width, 3, generator)\n",
+                "last = Conv(width, 3, generator)\n"
+                "first, second = Conv(3, width, generator), Conv(width, width, generator)\n",
+            ),
+        ),
+    ),
+    Mistake(
         "The factor 0.1 is at the first convolution: it belongs to the last one.",
         but(("last.weight *=", "first.weight *=")),
     ),
@@ -1141,6 +1156,14 @@ clean_up.mistakes = (
         "The result is 0 to 1: multiply by 255.",
         but(("255 * torch", "torch")),
         likely="not multiplied",
+    ),
+    Mistake(
+        "The network runs on the scale 0-255: it works with 0 to 1, so divide by 255 before it, "
+        "and multiply by 255 after it.",
+        but(
+            ("part / 255", "part"),
+            ("255 * torch.cat(parts).clamp(0, 1)", "torch.cat(parts).clamp(0, 255)"),
+        ),
     ),
     Mistake(
         "Values below 0 and above 255 are left in: clamp them.",

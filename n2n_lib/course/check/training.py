@@ -340,6 +340,13 @@ gain.mistakes = (
         second = [run["psnr"] for run in runs if run[factor] == after]
         return sum(second) / len(second) - sum(first) / len(first), min(len(first), len(second))
         """,
+        """
+        first = [run["psnr"] for run in runs if run[factor] == before]
+        second = [run["psnr"] for run in runs if run[factor] == after]
+        if not first or not second:
+            return 0.0, 0
+        return sum(second) / len(second) - sum(first) / len(first), len(first)
+        """,
         likely="means of all",
     ),
     Mistake(
