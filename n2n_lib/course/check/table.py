@@ -73,9 +73,9 @@ def _compare(exercise: Exercise, expected: Any, got: Any, verdict: str) -> tuple
     if verdict not in ("wrong numbers", "not finite"):
         return describe(expected), describe(got)
     where = tuple(exercise.wrong(expected, got).nonzero()[0].tolist())
-    place = "[" + ", ".join(map(str, where)) + "]"
+    place = " at [" + ", ".join(map(str, where)) + "]" if where else ""  # of one number, none
     one, other = apart(expected[where].item(), got[where].item())
-    return f"{one} at {place}", other
+    return one + place, other
 
 
 def describe(value: Any) -> str:
