@@ -613,7 +613,7 @@ train.mistakes = (
     ),
     Mistake(
         "zero_grad is called once an epoch: inside an epoch the old gradients are still in the "
-        "sum. It belongs into the loop over the batches.",
+        "sum. It belongs in the loop over the batches.",
         but(
             ("        optimiser.zero_grad()\n", ""),
             ("    for rows in", "    optimiser.zero_grad()\n    for rows in"),
