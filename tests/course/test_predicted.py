@@ -13,6 +13,8 @@ from n2n_lib import check
     [
         (22, 24.98, "dB", "You predicted 22 dB, and it is 24.98 dB: 2.98 dB too low."),
         (0.3, 0.1, "", "You predicted 0.3, and it is 0.1: 0.2 too high."),
+        (9, 7, "times", "You predicted 9 times, and it is 7 times: 2 too high."),
+        (3000, 1755, "", "You predicted 3000, and it is 1755: 1245 too high."),
         (3, 3.0, "", "You predicted 3, and it is 3, exactly."),
         (torch.tensor(2.5), 2.0, "", "You predicted 2.5, and it is 2: 0.5 too high."),
         ("b", "a", "", "You predicted b, and it is a."),

@@ -1332,6 +1332,15 @@ fold_loops.mistakes = (
     Mistake(
         "Where windows overlap, the later one overwrites the earlier: add with `+=`.",
         but(("+= part", "= part")),
+        but(
+            (
+                "for i, j in product(range(rows), range(columns)):\n"
+                "    for c, u, v in product(range(C), range(kH), range(kW)):\n",
+                "for c, u, v in product(range(C), range(kH), range(kW)):\n"
+                "    for i, j in product(range(rows), range(columns)):\n",
+            ),
+            ("+= part", "= part"),
+        ),
         likely="overwritten",
     ),
     Mistake(

@@ -139,6 +139,23 @@ gradient_check.mistakes = (
         likely="gradients not set to zero",
     ),
     Mistake(
+        "backward comes after the finite differences, so the module remembers their last forward, "
+        "with a nudged parameter: run forward and backward first.",
+        """
+        module.zero_grad()
+        tensors = [x, *(parameter for parameter, _ in module.param())]
+        found = [
+            numerical_gradient(lambda: (module.forward(x) * v).sum(), tensor, step)
+            for tensor in tensors
+        ]
+        gradients = [module.backward(v), *(gradient for _, gradient in module.param())]
+        return torch.stack(
+            [(one - other).norm() / other.norm() for one, other in zip(gradients, found)]
+        )
+        """,
+        likely="backward after the finite differences",
+    ),
+    Mistake(
         "The numerical side forgets v: multiply the output with it before you sum.",
         but(("(module.forward(x) * v).sum()", "module.forward(x).sum()")),
         likely="v forgotten in the sum",
@@ -421,6 +438,17 @@ descend.mistakes = (
         "has O of them.",
         but(("error.numel()", "len(error)")),
         likely="divided by N",
+    ),
+    Mistake(
+        "The step of the bias sees the weight that has moved already: take both gradients from one "
+        "error, and move weight and bias then.",
+        but(
+            (
+                "    bias -= rate * grad.sum(0)",
+                "    bias -= rate * (2 * (x @ weight.T + bias - t) / error.numel()).sum(0)",
+            )
+        ),
+        likely="bias moved by a new error",
     ),
     Mistake(
         "The bias does not move: its gradient is the sum over the batch.",

@@ -47,7 +47,8 @@ def predicted(guess: Guess, truth: float | str | Sequence[str], unit: str = "") 
         )
         return
     off = float(guess) - float(truth)
-    way = f"{_told(float(f'{abs(off):.3g}'), unit)} too {'high' if off > 0 else 'low'}"
+    gap = _told(float(f"{abs(off):.4g}"), "" if unit.startswith("times") else unit)
+    way = f"{gap} too {'high' if off > 0 else 'low'}"
     print(
         f"You predicted {_told(guess, unit)}, and it is {_told(truth, unit)}"
         + (f": {way}." if off else ", exactly.")

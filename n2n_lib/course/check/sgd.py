@@ -612,6 +612,15 @@ train.mistakes = (
         likely="no zero_grad",
     ),
     Mistake(
+        "zero_grad is called once an epoch: inside an epoch the old gradients are still in the "
+        "sum. It belongs in the loop over the batches.",
+        but(
+            ("        optimiser.zero_grad()\n", ""),
+            ("    for rows in", "    optimiser.zero_grad()\n    for rows in"),
+        ),
+        likely="zero_grad once an epoch",
+    ),
+    Mistake(
         "Nothing was trained: each step needs backward and then step, with no zero_grad between.",
         but(
             ("        optimiser.zero_grad()\n", ""),

@@ -295,7 +295,7 @@ def _psnr_case(
     topic="two_noisy_copies",
     title="PSNR, as a mean over images",
     hints=(
-        "What comes first, the logarithm or the mean over the images? The title of the exercise"
+        "What comes first, the logarithm or the mean over the images? The docstring"
         " says it: each image has a PSNR of its own.",
         "First one mean squared error for each image, a mean over its C * H * W values. Then "
         "-10 * log10 of each. At last the mean over the images.",
