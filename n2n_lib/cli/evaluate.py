@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,14 @@ from n2n_lib.cli.options import (
     JsonOption,
     Noise,
     SigmaOption,
+    ThreadsOption,
     UsageError,
     check_adapt,
     check_at_least,
     check_seed,
     names_in,
     noise_level,
+    use_threads,
 )
 
 METHODS = names_in("denoiser.classical", "METHODS") + names_in("denoiser.classical", "ALL_METHODS")
@@ -31,6 +34,7 @@ METHODS = names_in("denoiser.classical", "METHODS") + names_in("denoiser.classic
 
 
 def evaluate(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Option(help=MODEL_HELP, show_default="bestmodel; unet with gaussian noise"),
@@ -64,6 +68,7 @@ def evaluate(
         Path | None,
         typer.Option(help="With --against: draw crops side by side to this file."),
     ] = None,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare a model with doing nothing and with classical methods.
@@ -76,6 +81,7 @@ def evaluate(
     check_at_least(block, "--block", 1)
     check_seed(seed)
     check_adapt(adapt, noise)
+    use_threads(context, threads)
     if against is not None:
         _compare_on_photographs(
             model, data_path, against, noise, level, block, ensemble, adapt, seed, figure, as_json
@@ -111,6 +117,7 @@ def _compare_on_thumbnails(
     ways[evaluation.OURS] = partial(denoiser.predict, sigma=level, ensemble=ensemble)
     scores = evaluation.evaluate(noisy, clean, ways, sigma=level)
     print_thumbnails(make_console(stderr=as_json), scores, f"{len(noisy)} images")
+    print(denoiser.chooser, file=sys.stderr)
     if as_json:
         seconds = round(scores[-1].seconds, 3)
         extra = {"seconds": seconds, "pairs": 0, "epochs": 0, "seed": VALIDATION_SEED}
@@ -171,6 +178,7 @@ def _compare_on_photographs(
             console.print(f"{score.image}: {score.name} {score.psnr:.2f} dB", style="dim")
     told = "" if level is None else f", sigma {level:g}"
     print_photographs(console, scores, f"{noise.value} noise{told}")
+    print(denoiser.chooser, file=sys.stderr)
     if figure is not None:
         plots.save_figure(plots.show_crops(scores, pairs), figure)
     if as_json:
