@@ -175,7 +175,8 @@ class Chooser:
         self._numbers = [1]
         self._least_seconds = math.inf  # of a piece of size 1, on the least number of threads
         self._spent = self._cost = 0.0  # on work since the last trial, and on that trial
-        self._rest, self._overdue, self._limit = REST, 0, ""
+        self._rest, self._limit = REST, ""
+        self._overdue, self._gave_way = 0, False  # how often it gave way, and since the last trial
 
     def __str__(self) -> str:
         """Say what was chosen: ``threads: 1 of 2 (the machine is busy)``."""
@@ -232,7 +233,7 @@ class Chooser:
         size : float
             Of this piece, in the unit of `timed`.
         """
-        if self._rest == REST:  # nothing was overdue all the while
+        if not self._gave_way:
             self._overdue = 0
         began, present = self.clock(), self.count
         best, seconds, self.why = self._numbers[0], None, self._limit
@@ -249,7 +250,8 @@ class Chooser:
                 break
             best, seconds = count, tried
         self._use(best)
-        self._cost, self._spent, self._rest = self.clock() - began, 0.0, REST
+        self._cost, self._spent = self.clock() - began, 0.0
+        self._rest, self._gave_way = REST, False
 
     @contextmanager
     def timed(self, size: float = 1.0) -> Iterator[None]:
@@ -267,7 +269,7 @@ class Chooser:
         self._use(self._numbers[0])
         self.why, self.deadline = BUSY, math.inf
         self._rest = min(REST, SOON << self._overdue)
-        self._overdue += 1
+        self._overdue, self._gave_way = self._overdue + 1, True
 
     def _use(self, count: int) -> None:
         torch.set_num_threads(count)
