@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import zlib
 from functools import partial
 from pathlib import Path
@@ -116,8 +115,9 @@ def _compare_on_thumbnails(
     ways = linear.row(linear.fitted(**vars(task)))
     ways[evaluation.OURS] = partial(denoiser.predict, sigma=level, ensemble=ensemble)
     scores = evaluation.evaluate(noisy, clean, ways, sigma=level)
-    print_thumbnails(make_console(stderr=as_json), scores, f"{len(noisy)} images")
-    print(denoiser.chooser, file=sys.stderr)
+    console = make_console(stderr=as_json)
+    print_thumbnails(console, scores, f"{len(noisy)} images")
+    console.print(str(denoiser.chooser))
     if as_json:
         seconds = round(scores[-1].seconds, 3)
         extra = {"seconds": seconds, "pairs": 0, "epochs": 0, "seed": VALIDATION_SEED}
@@ -178,7 +178,7 @@ def _compare_on_photographs(
             console.print(f"{score.image}: {score.name} {score.psnr:.2f} dB", style="dim")
     told = "" if level is None else f", sigma {level:g}"
     print_photographs(console, scores, f"{noise.value} noise{told}")
-    print(denoiser.chooser, file=sys.stderr)
+    console.print(str(denoiser.chooser))
     if figure is not None:
         plots.save_figure(plots.show_crops(scores, pairs), figure)
     if as_json:

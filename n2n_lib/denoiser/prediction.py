@@ -131,7 +131,8 @@ class Denoiser:
         Notes
         -----
         Large images are worked through in tiles of `TILE` pixels, with a border that makes them
-        equal to the whole, so that memory does not grow with the image. The ensemble is that of
+        equal to the whole, so that memory does not grow with the image, on as many threads as pay;
+        inside ``support.threads.threads(count)`` on that number. The ensemble is that of
         Timofte, Rothe and Van Gool (2016), Seven ways to improve example-based super resolution.
         """
         images = check_images(test_input, "test_input")
