@@ -543,7 +543,7 @@ class Loader:
 def fingerprint(model: Model) -> object:
     """Return all that a load may change of a model, in a form to compare."""
     parameters = [(p.dtype, p.shape, p.flatten().tolist()) for p, _ in model.network.param()]
-    kept = {k: v for k, v in vars(model).items() if k not in ("network", "history")}
+    kept = {k: v for k, v in vars(model).items() if k not in ("network", "history", "chooser")}
     return parameters, copy.deepcopy(kept), repr(model.network)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 def bench(
+    context: typer.Context,
     seconds: Annotated[float, typer.Option(help="Time for each case, about.")] = 20.0,
     cases: Annotated[
         str, typer.Option(help="Measure only the cases whose name holds this text.")
@@ -57,6 +58,7 @@ def bench(
     from n2n_lib.denoiser import bench as benchmark
     from n2n_lib.denoiser import plots
     from n2n_lib.support import files
+    from n2n_lib.support.threads import span
 
     check_positive(seconds, "--seconds")
     chosen = tuple(case for case in benchmark.CASES if cases in case.name)
@@ -65,7 +67,7 @@ def bench(
         raise UsageError(f"expected --cases to be part of a name out of {names}, got {cases!r}")
     for path in filter(None, (json_path, plot)):
         files.check_writable(path.absolute().parent)
-    use_threads(threads)
+    use_threads(context, span().most if threads is None else threads)
     console, limits = make_console(), benchmark.machine()
     console.print(
         f"{limits['processor']}, {limits['threads']} threads, torch {limits['torch']}: products "

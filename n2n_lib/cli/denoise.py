@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from dataclasses import replace
 from functools import cache
@@ -17,11 +18,13 @@ from n2n_lib.cli.options import (
     EnsembleOption,
     Noise,
     SeedOption,
+    ThreadsOption,
     UsageError,
     check_adapt,
     check_at_least,
     check_seed,
     noise_level,
+    use_threads,
 )
 
 HELD = 1 << 28
@@ -29,6 +32,7 @@ HELD = 1 << 28
 
 
 def denoise(
+    context: typer.Context,
     images: Annotated[
         list[Path], typer.Argument(help="Image files of any size, or folders of them.")
     ],
@@ -76,6 +80,7 @@ def denoise(
     ensemble: EnsembleOption = False,
     adapt: AdaptOption = 0,
     seed: SeedOption = 0,
+    threads: ThreadsOption = None,
 ) -> None:
     """Clean images and draw each one beside its noisy version.
 
@@ -100,6 +105,7 @@ def denoise(
 
     check_at_least(block, "--block", 1)
     check_seed(seed)
+    use_threads(context, threads)
     paths = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
     check_names(paths)
     level = noise_level(noise or Noise.gaussian, sigma)
@@ -151,6 +157,8 @@ def denoise(
             told = [f"{measure}: {measure.network}"]
         told += kept.remarks
         print(f"{path} -> {targets[path]}" + (f" ({'; '.join(told)})" if told else ""))
+    if paths:
+        print(adapted.chooser, file=sys.stderr)
 
 
 def check_names(paths: list[Path]) -> None:

@@ -18,12 +18,14 @@ from n2n_lib.cli.options import (
     JsonOption,
     Noise,
     SigmaOption,
+    ThreadsOption,
     UsageError,
     check_adapt,
     check_at_least,
     check_seed,
     names_in,
     noise_level,
+    use_threads,
 )
 
 METHODS = names_in("denoiser.classical", "METHODS") + names_in("denoiser.classical", "ALL_METHODS")
@@ -31,6 +33,7 @@ METHODS = names_in("denoiser.classical", "METHODS") + names_in("denoiser.classic
 
 
 def evaluate(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Option(help=MODEL_HELP, show_default="bestmodel; unet with gaussian noise"),
@@ -64,6 +67,7 @@ def evaluate(
         Path | None,
         typer.Option(help="With --against: draw crops side by side to this file."),
     ] = None,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare a model with doing nothing and with classical methods.
@@ -76,6 +80,7 @@ def evaluate(
     check_at_least(block, "--block", 1)
     check_seed(seed)
     check_adapt(adapt, noise)
+    use_threads(context, threads)
     if against is not None:
         _compare_on_photographs(
             model, data_path, against, noise, level, block, ensemble, adapt, seed, figure, as_json
@@ -110,7 +115,9 @@ def _compare_on_thumbnails(
     ways = linear.row(linear.fitted(**vars(task)))
     ways[evaluation.OURS] = partial(denoiser.predict, sigma=level, ensemble=ensemble)
     scores = evaluation.evaluate(noisy, clean, ways, sigma=level)
-    print_thumbnails(make_console(stderr=as_json), scores, f"{len(noisy)} images")
+    console = make_console(stderr=as_json)
+    print_thumbnails(console, scores, f"{len(noisy)} images")
+    console.print(str(denoiser.chooser))
     if as_json:
         seconds = round(scores[-1].seconds, 3)
         extra = {"seconds": seconds, "pairs": 0, "epochs": 0, "seed": VALIDATION_SEED}
@@ -171,6 +178,7 @@ def _compare_on_photographs(
             console.print(f"{score.image}: {score.name} {score.psnr:.2f} dB", style="dim")
     told = "" if level is None else f", sigma {level:g}"
     print_photographs(console, scores, f"{noise.value} noise{told}")
+    console.print(str(denoiser.chooser))
     if figure is not None:
         plots.save_figure(plots.show_crops(scores, pairs), figure)
     if as_json:

@@ -72,7 +72,11 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object as the last line of the output.")
 ]
 ThreadsOption = Annotated[
-    int | None, typer.Option(help="Threads.", show_default="PyTorch's choice")
+    int | None,
+    typer.Option(
+        help="Compute on so many threads, for the same digits each time.",
+        show_default="as many as pay; for bench as many as there are processors",
+    ),
 ]
 BlockOption = Annotated[
     int, typer.Option(help="With --noise pixels: the image shrinks by this factor.")
@@ -159,13 +163,13 @@ def check_below_one(value: float, name: str) -> None:
         raise UsageError(f"expected {name} from 0 to below 1, got {value}")
 
 
-def use_threads(threads: int | None) -> None:
-    """Compute with so many threads, or leave it to PyTorch."""
-    if threads is not None:
-        check_at_least(threads, "--threads", 1)
-        import torch
+def use_threads(context: typer.Context, number: int | None) -> None:
+    """Compute on so many threads until the command ends, or on as many as are found to pay."""
+    if number is not None:
+        check_at_least(number, "--threads", 1)
+    from n2n_lib.support.threads import sparingly, threads
 
-        torch.set_num_threads(threads)
+    context.with_resource(sparingly() if number is None else threads(number))
 
 
 def find_device(name: str) -> str:

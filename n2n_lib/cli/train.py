@@ -16,6 +16,7 @@ from n2n_lib.cli.options import (
     QuietOption,
     SeedOption,
     SigmaRangeOption,
+    ThreadsOption,
     UsageError,
     check_at_least,
     check_below_one,
@@ -164,10 +165,7 @@ def train(
         ),
     ] = None,
     seed: SeedOption = 0,
-    threads: Annotated[
-        int | None,
-        typer.Option(help="Threads.", show_default="1 in small batches, else PyTorch's choice"),
-    ] = None,
+    threads: ThreadsOption = None,
     device: Annotated[
         str,
         typer.Option(help="Where to compute: auto (a GPU if there is one), cpu, cuda or mps."),
@@ -216,7 +214,7 @@ def train(
     check_seed(seed)
     check_below_one(ema, "--ema")
     check_jitter(jitter, noise)
-    use_threads(threads)
+    use_threads(context, threads)
     level = noise_level(noise, None if sigma is None else read_number_or_range(sigma, "--sigma"))
     task = Task(noise.value, patch, level or 25.0, read_range(scale, "--scale"), jitter)
     rate = _learning_rate(lr, optimiser, network, start)

@@ -26,6 +26,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from n2n_lib.support import cores
+
 OK, WARNING, FAULT = "ok", "warning", "fault"
 
 DISTRIBUTION = "n2n-lib"
@@ -60,9 +62,6 @@ TIME_LIMIT = 180
 
 MEMORY_NEEDED, DISK_NEEDED = 2.5, 1.0
 """Gigabytes that should be free: of memory the lesson on training takes 2.0 at its peak."""
-
-CGROUP = "/sys/fs/cgroup"
-"""Where Linux shows the limits of the container that one is in."""
 
 TOO_LITTLE = 0.2
 """Share of these below which nothing works any more."""
@@ -345,38 +344,14 @@ def check_threads() -> Finding:
     if error:
         return Finding("threads", FAULT, error, remedy(error, "torch"))
     # A container or a class server may give a program fewer processors than there are.
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found, quota = f"torch uses {threads}, processors {usable}", processor_quota()
+    usable, quota = cores.usable(), cores.quota()
+    found = f"torch uses {threads}, processors {cores.affinity()}"
     if quota is not None:
         found += f", of which a quota lets it use {quota:g}"
-        usable = min(usable or threads, max(1, int(quota)))
-    if threads > (usable or threads):
-        mend = f"set the environment variable OMP_NUM_THREADS to {usable}, and start again"
+    if threads > usable.count:
+        mend = f"set the environment variable OMP_NUM_THREADS to {usable.count}, and start again"
         return Finding("threads", WARNING, f"{found}: too many are slow", mend)
     return Finding("threads", OK, found)
-
-
-def processor_quota() -> float | None:
-    """Return how many processors' time a container may take, None if that is not limited.
-
-    A class server often limits the time and leaves all processors in sight; PyTorch counts those.
-    The file is that of Linux' control groups, version 2 and then 1.
-    """
-    try:
-        with open(CGROUP + "/cpu.max") as file:
-            quota, period = file.read().split()
-    except (OSError, ValueError):
-        try:
-            with open(CGROUP + "/cpu/cpu.cfs_quota_us") as file:
-                quota = file.read().strip()
-            with open(CGROUP + "/cpu/cpu.cfs_period_us") as file:
-                period = file.read().strip()
-        except (OSError, ValueError):
-            return None
-    try:
-        return int(quota) / int(period) if int(quota) > 0 else None
-    except (ValueError, ZeroDivisionError):  # "max": no limit
-        return None
 
 
 def check_memory() -> Finding:

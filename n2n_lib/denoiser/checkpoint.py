@@ -287,6 +287,9 @@ def check_history(history: History, epoch_steps: int) -> None:
         raise ValueError("expected finite numbers in the history")
     if len(history.losses) != epoch_steps * history.epochs:
         raise ValueError(f"expected {epoch_steps} losses for each epoch in the history")
+    for step, count in history.threads:
+        check_integer("the step of a number of threads", step, 0, len(history.losses))
+        check_integer("the number of threads", count, 1)
     if max(len(history.val_psnr), len(history.held_out)) > history.epochs:
         raise ValueError("expected at most one validation for each epoch in the history")
 

@@ -33,7 +33,7 @@ from n2n_lib.denoiser.recipe import Recipe
 from n2n_lib.denoiser.sampling import Task
 from n2n_lib.denoiser.source import Source
 from n2n_lib.denoiser.stream import FramesStream, PairStream
-from n2n_lib.denoiser.training import Batches, DivergedError, Watch, threads_for
+from n2n_lib.denoiser.training import Batches, DivergedError, Watch
 from n2n_lib.framework.distributed import current
 from n2n_lib.support import files
 
@@ -119,13 +119,12 @@ def run(
     noisy, clean = source.validation.validation_images(plain)
     ways = _linear_filter(source, plain, recipe) | {OURS: model.predict}
     _make_room(out, resume, say)
-    threads = threads_for(model, batches, recipe)
     if recipe.num_steps is None:
-        say(f"{batches.count} noisy pairs from {source.description}, {threads} threads.")
+        say(f"{batches.count} noisy pairs from {source.description}.")
     else:
-        say(f"Fresh pairs for {recipe.num_steps} steps, {threads} threads.")
+        say(f"Fresh pairs for {recipe.num_steps} steps.")
     before = _quality(model, noisy, clean) if model.pretrained and group.leads else None
-    watch = Watch((noisy, clean), held_out, out / CHECKPOINT, resume, progress)
+    watch = Watch((noisy, clean), held_out, out / CHECKPOINT, resume, progress, say=say)
     with _weights_kept(model, out / MODEL):
         history = model.fit(batches, recipe, watch)
     if not group.leads:
@@ -207,11 +206,10 @@ def run_on_frames(
         say(scene.description)
         for remark in scene.remarks:
             say(f"Warning: {scene.name}: {remark}.")
-    threads = threads_for(model, batches, recipe)
-    say(f"Patches of {source.description} for {recipe.num_steps} steps, {threads} threads.")
+    say(f"Patches of {source.description} for {recipe.num_steps} steps.")
     before = _gains(model, scenes) if model.pretrained and group.leads else None
     with _weights_kept(model, out / MODEL):
-        model.fit(batches, recipe, Watch(None, None, out / CHECKPOINT, resume, progress))
+        model.fit(batches, recipe, Watch(None, None, out / CHECKPOINT, resume, progress, say=say))
     if not group.leads:
         return None
     model.save_model(out / MODEL)
@@ -306,6 +304,8 @@ def _settings(
         "ema": recipe.ema,
         "lr": recipe.lr,
         "seed": recipe.seed,
+        "threads": history.threads[0][1] if history.threads else None,  # of an old checkpoint
+        "threads_later": history.threads[1:],
     }
 
 

@@ -168,8 +168,9 @@ class Model(SavableDenoiser):
             Called with this model after every epoch.
         threads : int, optional
             Threads to compute on; afterwards PyTorch has as many as before. By default small
-            batches take one (`training.SMALL_STEP`): beside other programs, which keep the cores
-            busy, that is ten times as fast. With more the weights differ in their last digits.
+            batches take one (`training.SMALL_STEP`) and others as many as pay, up to PyTorch's
+            number, as is tried at the start and again while it runs. ``history.threads`` tells
+            which. Weights of other numbers differ in their last digits.
 
         Returns
         -------

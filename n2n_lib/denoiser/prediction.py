@@ -13,9 +13,14 @@ from n2n_lib.denoiser.images import check_images, to_unit, warn_of_unit
 from n2n_lib.denoiser.networks import CUSTOM, find_network
 from n2n_lib.framework.module import Module
 from n2n_lib.support.arguments import check_number
+from n2n_lib.support.threads import Chooser
 
 TILE = 512
 """Side of the tiles in which a large image is worked through, in pixels."""
+
+MANY, TRIED = 2 * TILE * TILE, 128
+"""Pixels that have to come together before it is tried how many threads are best, and the side of
+the piece it is tried on. What is less takes one thread."""
 
 
 def _turn(image: Tensor, quarters: int, mirrored: bool) -> Tensor:
@@ -50,6 +55,8 @@ class Denoiser:
         What the named network was built with.
     multiple : int
         Height and width of the network's input must be multiples of this.
+    chooser : Chooser
+        Decides how many threads `predict` computes on; after it, its text says what and why.
     halo : int or None
         How far an output pixel looks; None if nobody knows: then there are no tiles.
     """
@@ -73,6 +80,7 @@ class Denoiser:
         own = name == CUSTOM
         self.multiple, self.halo = (1, None) if own else find_network(name).sizes(**arguments)
         self.network, self.network_name, self.arguments = network, name, dict(arguments)
+        self.chooser, self._pixels = Chooser(), 0
 
     @property
     def example(self) -> Tensor:
@@ -123,7 +131,8 @@ class Denoiser:
         Notes
         -----
         Large images are worked through in tiles of `TILE` pixels, with a border that makes them
-        equal to the whole, so that memory does not grow with the image. The ensemble is that of
+        equal to the whole, so that memory does not grow with the image, on as many threads as pay;
+        inside ``support.threads.threads(count)`` on that number. The ensemble is that of
         Timofte, Rothe and Van Gool (2016), Seven ways to improve example-based super resolution.
         """
         images = check_images(test_input, "test_input")
@@ -134,16 +143,25 @@ class Denoiser:
         check_number("strength", strength, 0, 2)
         scale = 1.0 if sigma is None or self.sigma is None else self.sigma / sigma
         output = torch.empty(batch.shape, dtype=batch.dtype, device=batch.device)
-        with torch.no_grad():
+        self._pixels += batch[:, 0].numel()
+        single = "small pictures" if self._pixels < MANY else ""
+        if self.example.device.type != "cpu":
+            single = "another device computes"
+        with torch.no_grad(), self.chooser.at_work(single):
             halo = self.halo if self.halo is None or strength <= 1 else 2 * self.halo
             per_chunk = max(1, TILE * TILE // (batch.shape[2] * batch.shape[3]))
             for start in range(0, len(batch), per_chunk):
                 chunk = slice(start, start + per_chunk)
                 for tile, inner, source in _tiles(*batch.shape[2:], halo):
                     noisy = to_unit(batch[chunk][..., source[0], source[1]]).to(self.example)
-                    result = self._denoised(noisy, scale, ensemble)
+                    if self.chooser.due():
+                        self._choose_threads(noisy)
+                    pixels = noisy[:, 0].numel() * (8 if ensemble else 1)
+                    with self.chooser.timed(pixels):
+                        result = self._denoised(noisy, scale, ensemble)
                     if strength > 1:
-                        twice = self._denoised(result, scale, ensemble)
+                        with self.chooser.timed(pixels):
+                            twice = self._denoised(result, scale, ensemble)
                         result = result.lerp(twice, strength - 1)
                     elif strength < 1:
                         result = noisy.lerp(result, strength)
@@ -152,6 +170,11 @@ class Denoiser:
                         result = result.round()
                     output[chunk][..., tile[0], tile[1]] = result.to(output)
         return output if images.dim() == 4 else output[0]
+
+    def _choose_threads(self, unit: Tensor) -> None:
+        """Try how many threads are best on a piece of what comes next."""
+        piece = unit[: max(1, TRIED * TRIED // unit[0, 0].numel()), :, :TRIED, :TRIED]
+        self.chooser.choose(lambda: self.forward(piece), piece[:, 0].numel())
 
     def _denoised(self, unit: Tensor, scale: float, ensemble: bool) -> Tensor:
         """Denoise images 0-1 at once, shown on another scale."""

@@ -47,7 +47,7 @@ class Recipe:
         with much noise decide alone, where noise differs. 0: all pairs count alike.
     threads : int or None
         Threads to compute on. None: one where the batches are small, see ``training.SMALL_STEP``,
-        and else as many as PyTorch is set to.
+        and else as many as pay while it runs, see ``support.threads``; `History` tells which.
 
     Raises
     ------
@@ -115,12 +115,16 @@ class History:
         Time of every epoch, without validation.
     held_out : list of float
         Mean squared error on held-out noisy pairs after every epoch, values 0-1, if there were any.
+    threads : list of [int, int]
+        A step, counted from 0, and how many threads were computed on from it on: one entry, where
+        the number never changed. Sums of other parts differ in their last digits.
     """
 
     losses: list[float] = field(default_factory=list)
     val_psnr: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     held_out: list[float] = field(default_factory=list)
+    threads: list[list[int]] = field(default_factory=list)
 
     @property
     def epochs(self) -> int:

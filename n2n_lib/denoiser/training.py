@@ -11,7 +11,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,14 +25,14 @@ from n2n_lib.denoiser.metrics import psnr
 from n2n_lib.denoiser.prediction import Denoiser, pad_to_multiple, range_of
 from n2n_lib.denoiser.recipe import History, Recipe
 from n2n_lib.denoiser.stream import BatchStream
-from n2n_lib.framework.distributed import GradientMean, current
+from n2n_lib.framework.distributed import GradientMean, current, neighbours
 from n2n_lib.framework.losses import MSELoss
 from n2n_lib.framework.optim import WeightAverage, find_optimiser
 from n2n_lib.framework.schedules import find_schedule
 from n2n_lib.support import files
 from n2n_lib.support.arguments import check_integer
 from n2n_lib.support.memory import keep_freed
-from n2n_lib.support.threads import threads as on_threads
+from n2n_lib.support.threads import Chooser, threads
 
 CHANNELS_LAST = torch.channels_last
 """The layout of batches in training: what the fast kernels read and write."""
@@ -43,9 +43,9 @@ RISEN = 10.0
 SMALL_STEP = 10**9
 """Pixels of a batch times parameters of the network, up to which a step takes one thread.
 
-So small a step lasts a few milliseconds, in dozens of operations. Sharing each among threads saves
-little (batch 16 of the report's network: 5.5 s where one thread takes 6.3), and where other
-programs keep the cores busy the threads wait for each other ten times as long as they work.
+So small a step lasts a few milliseconds, in hundreds of operations. Sharing each among threads
+saves little (batch 16 of the report's network: 5.5 s where one thread takes 6.3), not enough to try
+it, and the weights are those of one thread on every machine.
 """
 
 ImagePair = tuple[Tensor, Tensor]
@@ -152,6 +152,8 @@ class Watch:
         Whether to show a progress bar.
     on_epoch : callable or None
         Called with the model after every epoch.
+    say : callable or None
+        Takes what is to be told about the threads, a line at a time.
 
     Raises
     ------
@@ -165,6 +167,7 @@ class Watch:
     resume: bool = False
     progress: bool = True
     on_epoch: Callable[[Denoiser], None] | None = None
+    say: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         if self.validation is not None:
@@ -231,7 +234,7 @@ class Training:
         }
         if recipe.weight_floor:  # older checkpoints do not know it
             self._settings["weight_floor"] = recipe.weight_floor
-        self._group = current()
+        self._group, self._chooser = current(), Chooser()
         path = watch.checkpoint
         if self._group.leads and watch.resume and path is not None and Path(path).exists():
             settings, steps = self._settings, batches.epoch_steps
@@ -264,9 +267,8 @@ class Training:
             mininterval=0.5,
         )
         batches = self.batches.first(len(self.history.losses))
-        threads = on_threads(threads_for(self.model, self.batches, self.recipe))
         try:
-            with threads, self._bar, torch.no_grad(), network.training_mode():
+            with self._on_threads(), self._bar, torch.no_grad(), network.training_mode():
                 with self._gradients.watching():
                     while self.history.epochs < epochs:
                         self._train_epoch(batches)
@@ -282,6 +284,36 @@ class Training:
             network.set_params(run.average.values)
         return self.history
 
+    @contextmanager
+    def _on_threads(self) -> Iterator[None]:
+        """Compute on as many threads as the recipe says, or else as pay; see ``Recipe.threads``."""
+        told = nullcontext() if self.recipe.threads is None else threads(self.recipe.threads)
+        parameters = sum(parameter.numel() for parameter, _ in self.model.network.param())
+        single = "small batches" if self.batches.pixels * parameters <= SMALL_STEP else ""
+        if self.model.example.device.type != "cpu":
+            single = "another device computes"
+        before = self.history.threads[-1][1] if self.history.threads else None
+        with told, self._chooser.at_work(single, neighbours(), before):
+            yield
+
+    def _choose_threads(self, criterion: MSELoss, batch: tuple[Tensor, ...]) -> None:
+        """Try how many threads are best on the next step, all but the change of the weights.
+
+        So the weights depend on the numbers that are chosen, not on those that were tried.
+        """
+        with torch.random.fork_rng(devices=[]):  # a network may draw random numbers
+            self._chooser.choose(lambda: self._differentiate(criterion, *batch))
+
+    def _note_threads(self, step: int) -> None:
+        """Keep from which step on there is another number of threads, and tell of it."""
+        noted, count = self.history.threads, self._chooser.count
+        if noted and noted[-1][1] == count:
+            return
+        noted.append([step, count])
+        if self.watch.say is not None and self._group.leads:
+            self._bar.clear()
+            self.watch.say(f"{self._chooser}" + (f" from step {step + 1} on" if step else ""))
+
     def _train_epoch(self, batches: Iterator[tuple[Tensor, ...]]) -> None:
         """Take the steps of an epoch; put the old weights back if it diverges."""
         started, run, network = time.perf_counter(), self._run, self.model.network
@@ -289,7 +321,12 @@ class Training:
         criterion, rates = MSELoss(network), self._rates()
         losses, added_up = torch.zeros(len(rates), device=self.model.example.device), 0
         for step, run.rule.lr in enumerate(rates):
-            losses[step] = self._step(criterion, *next(batches))
+            batch = next(batches)
+            if self._chooser.due():
+                self._choose_threads(criterion, batch)
+            with self._chooser.timed():
+                losses[step] = self._step(criterion, *batch)
+            self._note_threads(len(self.history.losses) + step)
             self._bar.update()
             last = step == len(rates) - 1
             if step % 50 == 49 or last:
@@ -316,6 +353,17 @@ class Training:
         self, criterion: MSELoss, noisy: Tensor, target: Tensor, counts: Tensor | None = None
     ) -> Tensor | float:
         """Take one step on our share of a batch; return our share of the loss."""
+        run = self._run
+        loss = self._differentiate(criterion, noisy, target, counts)
+        run.rule.step()
+        if run.average is not None:
+            run.average.update()
+        return loss
+
+    def _differentiate(
+        self, criterion: MSELoss, noisy: Tensor, target: Tensor, counts: Tensor | None = None
+    ) -> Tensor | float:
+        """Compute our share of the loss of a batch, and all gradients; return the loss."""
         run, network, loss = self._run, self.model.network, 0.0
         rows = self._group.share(len(noisy))
         weight = (rows.stop - rows.start) / len(noisy)
@@ -325,9 +373,6 @@ class Training:
                 x, y = self._as_input(noisy[rows]), self._as_input(target[rows])
                 loss = weight * criterion(network(x), y, self._weights(x, y, counts, rows))
                 criterion.backward()
-        run.rule.step()
-        if run.average is not None:
-            run.average.update()
         return loss
 
     def _weights(self, x: Tensor, y: Tensor, counts: Tensor | None, rows: slice) -> Tensor | None:
@@ -430,14 +475,6 @@ def pair_weights(noisy1: Tensor, noisy2: Tensor, floor: float, copies: int = 2) 
     square = (floor / 255) ** 2
     variance = (noisy1 - noisy2).square().mean((1, 2, 3), keepdim=True) / copies
     return 4 * square / (variance + square)
-
-
-def threads_for(model: Denoiser, batches: Batches, recipe: Recipe) -> int:
-    """Return how many threads a training computes on: see ``Recipe.threads``."""
-    if recipe.threads is not None:
-        return recipe.threads
-    parameters = sum(parameter.numel() for parameter, _ in model.network.param())
-    return 1 if batches.pixels * parameters <= SMALL_STEP else torch.get_num_threads()
 
 
 def _fingerprint(*tensors: Tensor) -> str:

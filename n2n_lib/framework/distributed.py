@@ -80,6 +80,12 @@ def current() -> Group:
     return Group()
 
 
+def neighbours() -> int | None:
+    """Return how many processes of this training are on this machine; None where it is alone."""
+    size = current().size
+    return None if size == 1 else int(os.environ.get("LOCAL_WORLD_SIZE", size))
+
+
 @contextmanager
 def processes(device: str = "cpu", patience: float = 1800.0) -> Iterator[Group]:
     """Join the processes that ``torchrun`` started, for as long as the context lasts.

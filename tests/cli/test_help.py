@@ -18,9 +18,9 @@ OPTIONS = {
     "train": "--pairs --epochs --steps --batch --optimiser --lr --schedule --ema --network"
     " --network-options --noise --sigma --patch --scale --jitter --clean-targets --data --frames"
     " --seed --threads --device --dtype --out --resume --json --quiet",
-    "denoise": "--model --out --noise --sigma --block --ensemble --adapt --seed",
+    "denoise": "--model --out --noise --sigma --block --ensemble --adapt --seed --threads",
     "evaluate": "--model --data --against --noise --sigma --block --ensemble --adapt --seed"
-    " --figure --json",
+    " --figure --threads --json",
     "notebooks": "--timeout",
     "student": "DEST --source --library --install-from --json",
     "lab": "FOLDER --instructor --no-browser",

@@ -275,10 +275,11 @@ def test_clean_targets(tmp_path, monkeypatch):
 
 
 def test_threads(tmp_path):
-    threads = torch.get_num_threads()
-    try:
-        options = ("--pairs", 8, "--epochs", 1, "--out", tmp_path, "--quiet")
-        assert "1 threads" in well("train", *options, "--threads", 1).out
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(threads)
+    before = torch.get_num_threads()
+    options = ("--pairs", 8, "--epochs", 1, "--out", tmp_path, "--quiet")
+    for number in (2, 1):
+        assert f"threads: {number} of " in well("train", *options, "--threads", number).out
+        results = json.loads((tmp_path / "results.json").read_text())
+        assert (results["threads"], results["threads_later"]) == (number, [])
+        assert torch.get_num_threads() == before
+    assert "threads: 1 of " in well("train", *options).out

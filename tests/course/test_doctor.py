@@ -26,6 +26,7 @@ from n2n_lib.course import doctor, notebooks
 from n2n_lib.course.doctor import FAULT, OK, WARNING, Finding
 from n2n_lib.course.lessons import EDITION
 from n2n_lib.framework import conv
+from n2n_lib.support import cores
 
 LIBRARIES = [Path(p) for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
 
@@ -257,32 +258,22 @@ def test_threads(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    "files, quota",
+    "quota, status, told",
     [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({"cpu.max": "odd\n"}, None),
-        ({"cpu.max": "1 0\n"}, None),
-        ({}, None),
+        (None, OK, "processors 4"),
+        (1.5, WARNING, "a quota lets it use 1.5"),
+        (0.5, WARNING, "a quota lets it use 0.5"),
+        (2.0, OK, "a quota lets it use 2"),
     ],
 )
-def test_a_quota_of_processors(
-    files: dict[str, str], quota: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(doctor, "CGROUP", str(tmp_path))
-    assert doctor.processor_quota() == quota
+def test_a_quota_of_processors(quota: float | None, status: str, told: str, monkeypatch):
+    monkeypatch.setattr(cores, "quota", lambda *files: quota)
+    monkeypatch.setattr(cores, "affinity", lambda: 4)
     answers(monkeypatch, 2)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
     finding = doctor.check_threads()
-    if quota is None:
-        assert finding.status == OK and "quota" not in finding.found
-    else:
-        assert finding.status == WARNING and f"a quota lets it use {quota}" in finding.found
+    assert finding.status == status and told in finding.found
+    assert ("quota" in finding.found) == (quota is not None)
+    if status == WARNING:
         assert "OMP_NUM_THREADS to 1," in finding.mend
 
 

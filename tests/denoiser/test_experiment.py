@@ -48,8 +48,10 @@ def test_pairs_are_drawn_trained_on_and_measured(source: Source, tmp_path):
     assert_same(weights(alone), weights(model))
     assert_same(weights(alone), weights(Model.load(tmp_path / "out" / "model.pth")))
     assert model.sigma == 30.0 and len(model.history.val_psnr) == 2
-    assert told[0] == "10 noisy pairs from 6 photographs, 1 threads."
-    assert "Comparing on 8 validation images" in told[1] and done.images == 8
+    assert told[0] == "10 noisy pairs from 6 photographs."
+    assert told[1].startswith("threads: 1 of ")
+    assert "Comparing on 8 validation images" in told[2] and done.images == 8
+    assert (done.results["threads"], done.results["threads_later"]) == (1, [])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == WRITTEN
     assert done.results == json.loads((tmp_path / "out" / "results.json").read_text()) | {
         "scale": (1.0, 8.0)
@@ -69,7 +71,7 @@ def test_fresh_pairs_and_going_on(source: Source, tmp_path):
         clean_targets=True,
     )  # fmt: skip
     model, done, told = run(source, recipe, tmp_path)
-    assert told[0] == "Fresh pairs for 4 steps, 1 threads." and done.results["pairs"] == 12
+    assert told[0] == "Fresh pairs for 4 steps." and done.results["pairs"] == 12
     stream = PairStream(3, **vars(GAUSSIAN), clean_targets=True, seed=6)
     options = {"split": "validation", "noise": "gaussian", "sigma": 30.0, "size": 16}
     held_out = sample_pairs(8, **options, generator=generator(sources.HELD_OUT_SEED))[:2]

@@ -242,6 +242,11 @@ def damaged_checkpoints() -> dict[str, Callable[[dict], object]]:
         "history without losses": changed("history", lambda h: h | {"losses": None}),
         "losses of another run": changed("history", lambda h: h | {"losses": h["losses"][:3]}),
         "seconds are None": changed("history", lambda h: h | {"seconds": None}),
+        "threads are None": changed("history", lambda h: h | {"threads": None}),
+        "threads without a step": changed("history", lambda h: h | {"threads": [[1]]}),
+        "no threads": changed("history", lambda h: h | {"threads": [[0, 0]]}),
+        "threads of a later step": changed("history", lambda h: h | {"threads": [[10**6, 1]]}),
+        "half a thread": changed("history", lambda h: h | {"threads": [[0, 0.5]]}),
     }
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from n2n_lib.support.threads import mind_the_time
+
 
 def _find_onednn():
     """Return oneDNN's operator, or None where this build of PyTorch has none (ARM, for example)."""
@@ -43,6 +45,7 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     Tensor
         ``(M, N)``, contiguous.
     """
+    mind_the_time()
     large = a.numel() * len(b) >= SMALL
     if large and _onednn is not None and a.dtype is torch.float32 and a.device.type == "cpu":
         return _onednn(a, b, bias, "none", [], "")
