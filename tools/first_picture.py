@@ -20,7 +20,7 @@ from n2n_lib.denoiser.camera import Camera
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "camera.jpg"
 CAMERA = Camera(
-    iso=6400, full_well=20_000, lens_blur=0.6, chroma_blur=1.2, quality=95, subsampling="4:2:2"
+    iso=12_800, full_well=30_000, lens_blur=0.6, chroma_blur=1.2, quality=95, subsampling="4:2:2"
 )
 """A camera of middling size at a sensitivity that a dim café asks for."""
 

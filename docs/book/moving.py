@@ -292,7 +292,7 @@ def hero(to: Path) -> str:
             save_picture(half, to / f"hero{ending}.webp")
         size = (width * 5 // 4, both.height * 5 // 4)
     caption = (
-        "Move the handle. Left: a photograph at ISO 6 400; the noise is that of a simulated "
+        "Move the handle. Left: a photograph at ISO 12 800; the noise is that of a simulated "
         "camera. Right: what <code>n2n denoise</code> makes of the file. Its network was trained "
         "on noisy photographs alone, and never saw this one."
     )

@@ -129,7 +129,7 @@ def run(
         history = model.fit(batches, recipe, watch)
     if not group.leads:
         return None
-    model.sigma = task.level or model.sigma
+    model.sigma = task.level  # none where it varies, or is no Gaussian's
     model.save_model(out / MODEL)
     trained = sum(history.seconds)
     say(f"Trained in {trained:.0f} s. Comparing on {len(noisy)} validation images ...")

@@ -65,6 +65,15 @@ def test_pairs_are_drawn_trained_on_and_measured(source: Source, tmp_path):
     assert (names[0], names[-1]) == ("do nothing", "our network")
 
 
+def test_a_level_that_it_started_with_is_forgotten_where_noise_has_none(source: Source, tmp_path):
+    """Else another level would be made of it, and the picture shown on a scale of that."""
+    model, task = Model(seed=4), Task(noise="poisson", size=16)
+    model.sigma = 25.0
+    options = {"progress": False, "say": [].append}
+    experiment.run(model, source, task, Recipe(num_pairs=4, num_epochs=1), tmp_path, **options)
+    assert model.sigma is None and Model.load(tmp_path / "model.pth").sigma is None
+
+
 def test_fresh_pairs_and_going_on(source: Source, tmp_path):
     recipe = Recipe(
         num_steps=4, epoch_steps=2, batch_size=3, lr=1e-3, optimiser="adam", seed=6,
