@@ -2260,18 +2260,18 @@ ODD = {
 }
 
 
-@every_returning_exercise
 @pytest.mark.parametrize("what", ODD)
 @pytest.mark.parametrize("only", ["always", "in the last case"])
+@every_returning_exercise  # changes last, while the wrong answers to it are remembered
 def test_odd_answers_are_explained_too(name: str, what: str, only: str, capsys):
-    calls = 0
+    calls, right = 0, student(name)
 
     def odd(*arguments):
         nonlocal calls
         calls += 1
         if only == "always" or calls == len(EXERCISES[name].cases):
             return ODD[what]()
-        return student(name)(*arguments)
+        return right(*arguments)
 
     message = judge(name, odd)
     assert "\n" not in message and message.startswith(f"{name}: ")
@@ -2288,14 +2288,14 @@ def test_a_function_that_does_nothing_in_place_is_told_so(capsys):
 @every_function
 def test_an_exception_is_reported_with_its_case_and_arguments(name: str, capsys):
     case = EXERCISES[name].cases[-1]
-    calls = 0
+    calls, right = 0, student(name)
 
     def fails(*arguments):
         nonlocal calls
         calls += 1
         if calls == len(EXERCISES[name].cases):
             raise KeyError("height")
-        return student(name)(*arguments)
+        return right(*arguments)
 
     message = judge(name, fails)
     assert f"The case “{case.name}” with " in message
