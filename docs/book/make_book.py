@@ -36,7 +36,14 @@ ROOT = BOOK.parents[1]
 MATHJAX = Path(*importlib.util.find_spec("sphinx-mathjax-offline").submodule_search_locations)
 
 
-GUIDES = ("results.md", "BENCHMARKS.md", "credits.md", "denoised.png", "speed.png")
+GUIDES = (
+    "lab-camera.md",
+    "results.md",
+    "BENCHMARKS.md",
+    "credits.md",
+    "denoised.png",
+    "speed.png",
+)
 """What the book takes from the folder above it."""
 
 
