@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.metadata
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from packaging.markers import default_environment
@@ -305,6 +309,7 @@ def project(tmp_path: Path) -> Path:
         "    done\n"
         "fi\n"
         'case "$FAIL" in ?*) case "$name $*" in *"$FAIL"*) exit 1;; esac;; esac\n'
+        'case "$SLOW" in ?*) case "$name $*" in *"$SLOW"*) exec sleep 60;; esac;; esac\n'
     )
     tool.chmod(0o755)
     return folder
@@ -391,15 +396,68 @@ STYLE = ["ruff check .", "ruff format --check .", "lint-imports ", "codespell "]
 
 @with_make
 @pytest.mark.parametrize(
-    "target, steps", [("test", [UNIT_TESTS, NBVAL]), ("lint", STYLE)], ids=["test", "lint"]
+    "target, steps",
+    [("test", [UNIT_TESTS, *(f"{NBVAL}/0{n}_x.ipynb" for n in (1, 2, 3))]), ("lint", STYLE)],
+    ids=["test", "lint"],
 )
 def test_every_step_runs_and_each_can_fail(project: Path, target: str, steps: list[str]):
+    (project / "notebooks").mkdir()
+    for n in (1, 2, 3):
+        (project / "notebooks" / f"0{n}_x.ipynb").touch()
     assert make(target, "PYTHON=./tool", folder=project).returncode == 0
     made = calls(project)
     assert made[:2] == [VENV, INSTALL] and sorted(made[2:]) == sorted(steps)  # some side by side
     for step in steps:
         assert make(target, folder=project, FAIL=step.strip()).returncode != 0
         assert sorted(calls(project)) == sorted(steps)
+
+
+def alive(group: int) -> list[list[str]]:
+    """Return what the living processes of a group were called with."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.cmdline())
+    return found
+
+
+@with_make
+@pytest.mark.parametrize("slow", ["-m pytest", "--nbval"], ids=["unit tests", "lessons alone"])
+def test_ctrl_c_ends_the_unit_tests_and_the_lessons(project: Path, slow: str):
+    (project / "notebooks").mkdir()
+    for n in (1, 2, 3):
+        (project / "notebooks" / f"0{n}_x.ipynb").touch()
+    make("setup", "PYTHON=./tool", folder=project)
+    calls(project)
+    own = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    running = subprocess.Popen(
+        ["make", "test"],
+        cwd=project,
+        env=own | {"SLOW": slow, "TMPDIR": str(project)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        deadline = time.monotonic() + 60
+        log = project / "calls"
+        while not log.exists() or len(log.read_text().splitlines()) < 2 + (slow == "--nbval"):
+            assert running.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.2)  # until the last of them is asleep
+        os.killpg(running.pid, signal.SIGINT)
+        assert running.wait(timeout=20) != 0
+        deadline = time.monotonic() + 20
+        while left := alive(running.pid):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.05)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    assert len(calls(project)) == 2 + (slow == "--nbval")
+    assert not list(project.glob("tmp.*"))
 
 
 BOOK_INSTALL = INSTALL.replace("test,bench,grading", "book")

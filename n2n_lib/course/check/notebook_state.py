@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import functools
 import inspect
 import linecache
 import re
@@ -417,12 +418,13 @@ def _names_read(code: CodeType) -> Iterator[str]:
             yield from _names_read(inner)
 
 
-def _bound(text: str, *kinds: type) -> set[str]:
+@functools.lru_cache(maxsize=512)  # every wrong answer asks it of every cell that has been run
+def _bound(text: str, *kinds: type) -> frozenset[str]:
     """Return the names that the statements of some kinds bind in a text."""
     try:
         tree = ast.parse(text)
     except SyntaxError:  # a cell with magics, or one that failed
-        return set()
+        return frozenset()
     names = set()
     for statement in tree.body:
         if not isinstance(statement, kinds):
@@ -432,4 +434,4 @@ def _bound(text: str, *kinds: type) -> set[str]:
                 names.add(node.asname or node.name.partition(".")[0])
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 names.add(node.id)
-    return names
+    return frozenset(names)
