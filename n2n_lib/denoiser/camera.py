@@ -612,7 +612,20 @@ class Camera:
         return self._mosaic(self.focus(clean))
 
     def focus(self, clean: Tensor) -> Tensor:
-        """Blur the light of a scene as the lens does; the shape and the values' range stay."""
+        """Return the scene as lens and anti-aliasing filter throw it onto the sensor.
+
+        Blurred is the light that sRGB values stand for; the camera's own contrast is not undone.
+
+        Parameters
+        ----------
+        clean : Tensor
+            As in `sense`.
+
+        Returns
+        -------
+        Tensor
+            The same shape, 0-1; `clean` itself where `lens_blur` is 0.
+        """
         _check_photograph(clean)
         if not self.lens_blur:
             return clean

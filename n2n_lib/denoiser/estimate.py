@@ -37,8 +37,8 @@ MOST = 8192
 LIKENESS = 0.07
 """Correlation of neighbours from which on noise is not white.
 
-White noise of 5 to 25 grey levels on photographs shows up to 0.03; a camera's shows 0.2 to 0.7, and
-0.09 where it was sharpened much.
+White noise of 5 to 25 grey levels on photographs shows up to 0.03; a camera's shows 0.19 to
+0.7, and 0.09 where it was sharpened much.
 """
 
 FEWEST = 6
