@@ -284,7 +284,7 @@ CHANGES = [
     (F + "optim.py", "/ (10 + self.steps)", "/ (9 + self.steps)", "optimisers"),
     (F + "init.py", "math.sqrt(2.0 / (1", "math.sqrt(1.0 / (1", "depth"),
     (F + "kernels/fast.py", "(place < s)", "(place <= s)", "speed"),
-    (F + "kernels/winograd.py", "(0.5, -0.5, 0.5)", "(0.5, 0.5, -0.5)", "speed"),
+    (F + "kernels/winograd.py", "(-1 / 6, 1 / 6, -1 / 6)", "(1 / 6, -1 / 6, -1 / 6)", "speed"),
     (F + "kernels/doubling.py", "(whole, behind, out=odd)", "(whole, before, out=odd)", "speed"),
     (F + "containers.py", "else past + through", "else past - through", "unet"),
     (F + "containers.py", "else grad_output + through", "else through", "unet"),

@@ -1,6 +1,6 @@
 """Convolutions in fewer multiplications, against PyTorch's layers and their autograd.
 
-``winograd`` takes two thirds of the plain sum's, ``doubling`` a quarter of those of upsampling and
+``winograd`` takes half of the plain sum's, ``doubling`` a quarter of those of upsampling and
 convolving. The sizes of tests are small, so both are switched on here by lowering their limits.
 """
 

@@ -13,8 +13,8 @@ tensor operations. Five ideas carry convolution and upsampling:
    the small image with a kernel of ``k + s - 1`` taps, see `UpsampledByTaps`.
 4. *Stay in the cache.* A batch is worked through in parts whose windows take about 8 MB: few
    enough numbers for the cache that the cores share, and enough to keep all cores busy.
-5. *Multiply less.* Windows of three lines and stride 1 need four products for two lines of output
-   instead of six, see ``kernels.winograd``; after doubling an image, windows of 3 x 3 need nine
+5. *Multiply less.* Windows of three lines and stride 1 need six products for four lines of output
+   instead of twelve, see ``kernels.winograd``; after doubling an image, windows of 3 x 3 need nine
    products a pixel instead of 16, see ``kernels.doubling``.
 
 What these share, the parts of a batch, windows and their adjoint, is in ``kernels.windows``.
@@ -26,7 +26,7 @@ its ``backward``:
 ==================== ================== ==============================================
 function             way                where
 ==================== ================== ==============================================
-``conv2d``           `FourProducts`     where ``winograd.applies``
+``conv2d``           `SixProducts`      where ``winograd.applies``
 ..                   `ByWindows`        everywhere else
 ``upsample_conv2d``  `NineProducts`     where ``doubling.applies``
 ..                   `UpsampledByTaps`  stride 1, and a padding of at most (k - 1) d
@@ -73,7 +73,7 @@ from n2n_lib.framework.kernels.windows import (
     split_batch,
     windows,
 )
-from n2n_lib.framework.kernels.winograd import FourProducts
+from n2n_lib.framework.kernels.winograd import SixProducts
 
 Gradients = tuple[Tensor | None, Tensor, Tensor]
 """Of the input (None where it is not needed), the weight and the bias."""
@@ -201,8 +201,8 @@ def _by_windows(
 
 def conv2d_forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: HW, padding: HW, dilation: HW
-) -> tuple[Tensor, FourProducts | ByWindows]:
-    """Convolve, in four products for six where that pays, else with windows."""
+) -> tuple[Tensor, SixProducts | ByWindows]:
+    """Convolve, in six products for twelve where that pays, else with windows."""
     if winograd.applies(weight.shape, stride, padding, dilation):
         y, saved = winograd.forward(as_rows(x), weight, bias, padding)
     else:
@@ -212,7 +212,7 @@ def conv2d_forward(
 
 def conv2d_backward(
     grad_output: Tensor,
-    saved: FourProducts | ByWindows,
+    saved: SixProducts | ByWindows,
     weight: Tensor,
     stride: HW,
     padding: HW,
@@ -313,7 +313,7 @@ class UpsampledByTaps(NamedTuple):
 class UpsampledFirst(NamedTuple):
     """Upsampling, then a convolution, where there is no shorter way: what the backward needs."""
 
-    convolution: FourProducts | ByWindows
+    convolution: SixProducts | ByWindows
     scale: HW
 
     def backward(self, grad: Tensor, weight: Tensor, needs_input_grad: bool) -> Gradients:
