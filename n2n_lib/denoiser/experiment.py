@@ -197,7 +197,8 @@ def run_on_frames(
         As in `run`.
     """
     started, group, scenes = time.perf_counter(), current(), source.scenes
-    if not (model.pretrained or model.sigma):  # it learns one level; others it is shown on its scale
+    # A new network learns one level and is shown others on its scale; a blind one stays blind.
+    if not (model.pretrained or model.sigma):
         model.sigma = sum(scene.level for scene in scenes) / len(scenes)
     stream = FramesStream(scenes, model.sigma, recipe.batch_size, size=size, seed=recipe.seed)
     batches = Batches.of_stream(stream, recipe)
