@@ -157,8 +157,9 @@ def train(
         Path | None,
         typer.Option(
             help="Train on your own noisy frames of one scene and clean them: a folder of images, "
-            "a folder of such folders, or a TIFF stack. From the weights of unet, unless --start "
-            f"or --network tell; --steps {FRAMES['steps']}, --batch {FRAMES['batch']}, --patch "
+            "a folder of such folders, or a TIFF stack. From the weights of unet or unet-camera, "
+            "whichever cleans these frames better, unless --start or --network tell; "
+            f"--steps {FRAMES['steps']}, --batch {FRAMES['batch']}, --patch "
             f"{FRAMES['patch']}, --optimiser {FRAMES['optimiser']}, --schedule "
             f"{FRAMES['schedule']}, --ema {FRAMES['ema']}; an epoch is {FRAMES_EPOCH} steps.",
             show_default="train on photographs",
@@ -205,7 +206,9 @@ def train(
         steps, batch, patch, optimiser, schedule, ema = (
             context.params[name] if name in given else value for name, value in FRAMES.items()
         )
-        start = "unet" if start is None and "network" not in given else start
+        # Which of these it will be, the frames decide once they are read.
+        choosing = start is None and "network" not in given
+        start = experiment.STARTS[0] if choosing else start
     counts = {"--pairs": pairs, "--epochs": epochs, "--batch": batch, "--patch": patch}
     for name, value in (counts | ({} if steps is None else {"--steps": steps})).items():
         check_at_least(value, name, 1)
@@ -238,9 +241,12 @@ def train(
     with processes(device) as group:
         console = make_console(stderr=as_json, quiet=not group.leads)
         watched = {"resume": resume, "progress": not quiet, "say": console.print}
-        watched["notes"] = {"start": start}
+        watched["notes"] = notes = {"start": start}
         if frames is not None:
             source = Source.open_frames(frames)
+            if choosing:
+                notes["start"] = experiment.best_start(source.scenes, say=console.print)
+                model = _new_model(network, network_options, seed, notes["start"], dtype).to(device)
             results = experiment.run_on_frames(model, source, patch, recipe, out, **watched)
         else:
             source = Source.open(data_path)

@@ -197,7 +197,8 @@ def run_on_frames(
         As in `run`.
     """
     started, group, scenes = time.perf_counter(), current(), source.scenes
-    if model.sigma is None:  # the network learns one level, and is shown others on its scale
+    # A new network learns one level and is shown others on its scale; a blind one stays blind.
+    if not (model.pretrained or model.sigma):
         model.sigma = sum(scene.level for scene in scenes) / len(scenes)
     stream = FramesStream(scenes, model.sigma, recipe.batch_size, size=size, seed=recipe.seed)
     batches = Batches.of_stream(stream, recipe)
@@ -243,9 +244,45 @@ def run_on_frames(
             for scene, own in zip(scenes, gains, strict=True)
         },
     }
-    results |= _settings(model, recipe, notes, started) | {"sigma": round(model.sigma, 4)}
+    sigma = None if model.sigma is None else round(model.sigma, 4)
+    results |= _settings(model, recipe, notes, started) | {"sigma": sigma}
     _write(results, out)
     return results
+
+
+STARTS = ("unet", "unet-camera")
+"""Shipped networks that a training on frames may start from."""
+
+
+def best_start(
+    scenes: Sequence[Scene], starts: Sequence[str] = STARTS, *, say: Callable[[str], None] = print
+) -> str:
+    """Find out which saved network cleans frames best as it comes: a training starts well there.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        The frames, see `Source.open_frames`.
+    starts : sequence of str
+        Names of shipped models, or files.
+    say : callable
+        Takes what was found, in one line.
+
+    Returns
+    -------
+    str
+        The one with the largest gain on one frame, as `gains.estimate_gains` measures it without
+        a clean picture, mean over scenes.
+    """
+    found = {}
+    for name in starts:
+        model = Model()
+        model.load_pretrained_model(name)
+        found[name] = mean_estimates(_gains(model, scenes))[ONE_CLEANED].gain
+    best = max(found, key=found.get)
+    told = ", ".join(f"{name} gains {gain:.1f} dB" for name, gain in found.items())
+    say(f"As they come, on one frame: {told}. Starting from {best}.")
+    return best
 
 
 def _gains(model: Model, scenes: Sequence[Scene]) -> list[dict[str, Estimate]]:

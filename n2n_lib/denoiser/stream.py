@@ -280,9 +280,9 @@ class FramesStream(BatchStream):
     ----------
     scenes : sequence of Scene
         What to draw from, each as often as it has pixels.
-    sigma : float
+    sigma : float or None
         The network is shown each scene on the scale on which a frame's noise has this standard
-        deviation, in grey levels of 255.
+        deviation, in grey levels of 255; None: as it is.
     batch_size, seed : int
         As in `BatchStream`.
     size : int
@@ -302,7 +302,7 @@ class FramesStream(BatchStream):
     def __init__(
         self,
         scenes: Sequence[Scene],
-        sigma: float,
+        sigma: float | None,
         batch_size: int = 8,
         *,
         size: int = 64,
@@ -310,7 +310,8 @@ class FramesStream(BatchStream):
     ) -> None:
         super().__init__(batch_size, seed)
         check_integer("size", size, 1)
-        check_number("sigma", sigma, above=0)
+        if sigma is not None:
+            check_number("sigma", sigma, above=0)
         self._scenes, self.sigma = scenes, sigma
         self._trained = [~scene.held_out for scene in scenes]
         sides = [side for scene in scenes for side in scene.frames[0].shape[1:]]
@@ -346,7 +347,7 @@ class FramesStream(BatchStream):
             others = [k for k in range(len(frames)) if k != chosen]
             mean, known = mean_where([frames[k] for k in others], valid[others])
             known &= valid[chosen] & self._trained[number][rows, columns]
-            scale = self.sigma / scene.level
+            scale = 1.0 if self.sigma is None else self.sigma / scene.level
             for made, image in ((noisy, frames[chosen] * scale), (target, mean * scale)):
                 made[row] = _turned(image, turn)
             counts[row] = 255 * _turned(known[None], turn)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from commands import assert_one_line, run, well
 from given import load, parameters, pixels
 from PIL import Image
 from reference import assert_same
 from skimage import data
 
+from n2n_lib import photograph
+from n2n_lib.denoiser.camera import Camera
 from n2n_lib.denoiser.gains import MEAN, MEAN_CLEANED, ONE, ONE_CLEANED
+from n2n_lib.denoiser.images import save_image
 
 TINY = "--network report --steps 3 --batch 2 --patch 32 --quiet".split()
 
@@ -64,13 +69,24 @@ def test_frames_in_model_and_cleaned_frames_out(exposures: Path, tmp_path):
     assert (drawn[0] == 255).all() and drawn.std() > 10  # white paper, something on it
 
 
-def test_without_a_network_it_starts_from_the_shipped_one(exposures: Path, tmp_path):
+@pytest.mark.parametrize("start", ["unet", "unet-camera"])
+def test_without_a_network_it_starts_from_the_shipped_one_that_suits(
+    start: str, exposures: Path, tmp_path
+):
+    if start == "unet-camera":  # two shots that a camera developed, in place of white noise
+        shutil.rmtree(exposures)
+        exposures.mkdir()
+        scene, generator = photograph("coffee")[:, 60:188, 150:278] / 255, torch.Generator()
+        for number in range(2):
+            save_image(255 * Camera(iso=6400).expose(scene, generator), exposures / f"{number}.png")
     options = "--steps 1 --batch 1 --patch 32 --lr 1e-9 --ema 0 --quiet --json".split()
     done = well("train", "--frames", exposures, "--out", tmp_path / "out", *options)
+    assert f"Starting from {start}." in done.err
     results = json.loads(done.out)
-    assert (results["start"], results["network"], results["optimiser"]) == ("unet", "unet", "adam")
+    assert (results["start"], results["network"], results["optimiser"]) == (start, "unet", "adam")
+    assert results["sigma"] == load(start).sigma  # none of its own: frames are shown as they are
     pairs = zip(
-        parameters(tmp_path / "out" / "model.pth"), load("unet").network.param(), strict=True
+        parameters(tmp_path / "out" / "model.pth"), load(start).network.param(), strict=True
     )
     assert all((one - two).abs().max() < 1e-6 for one, (two, _) in pairs)
 
