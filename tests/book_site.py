@@ -285,6 +285,32 @@ def test_slider_moves_by_mouse_and_keyboard(tab, site: str, page: str):
 
 
 @with_browser
+def test_the_notebooks_own_slider_uncovers_a_picture(tab, site: str):
+    open_page(tab, site + PAGE_OF["unet"])
+    figure = tab.locator("figure.n2n-before-after").first
+    left, right = figure.locator("img").all()
+    assert left.bounding_box() == right.bounding_box()  # one lies over the other
+    clip = "image => getComputedStyle(image).clipPath"
+    start, handle = left.evaluate(clip), figure.locator("input")
+    handle.press("ArrowRight")
+    assert handle.input_value() == "51" and left.evaluate(clip) != start
+    assert figure.locator(".n2n-still:visible").count() == 0
+
+
+@with_browser
+def test_without_scripts_the_notebooks_own_pictures_stand_side_by_side(browser, site: str):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(site + PAGE_OF["unet"])
+    left, right = (
+        each.bounding_box()
+        for each in tab.locator("figure.n2n-before-after").first.locator("img").all()
+    )
+    assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
+    context.close()
+
+
+@with_browser
 @pytest.mark.parametrize("page, number", FRAMES.items())
 def test_frames_move_by_keyboard(tab, site: str, page: str, number: int):
     open_page(tab, site + page)
