@@ -31,6 +31,7 @@ SHARPNESS = 1.5
 _STYLE = """<style>
 @media (scripting: enabled) {
   .n2n-moving .n2n-still { display: none }
+  .n2n-play img { width: 100% }
   .n2n-play label { display: flex; gap: 0.6em; align-items: center }
   .n2n-play label input { flex: 1; min-width: 0 }
   .n2n-play output { min-width: 4em }
@@ -129,7 +130,7 @@ def play(draw: Callable[..., Figure], **sliders: Sequence) -> Moving:
     html = (
         f'<figure class="n2n-moving n2n-play" style="margin: 0; max-width: {width}px" '
         f"data-frames='{json.dumps(sources)}'>\n{_STYLE}"
-        f'<img src="{sources[first]}" alt="{escape(shown)}" width="100%">\n'
+        f'<img src="{sources[first]}" alt="{escape(shown)}" width="{width}">\n'
         f"{rulers}\n"
         f'<figcaption class="n2n-still">Here with {escape(shown)}. {_TO_MOVE} you can move it.'
         "</figcaption>\n</figure>"

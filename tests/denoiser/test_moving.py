@@ -98,7 +98,7 @@ def test_without_style_and_script_nothing_is_left_that_does_not_work():
         told = " ".join(re.sub(r"<[^>]*>", " ", html).split())
         assert "Run the cell, or trust the notebook" in told
         pictures = re.findall(r"<img [^>]*>", html)
-        widths = {1: ["100%"], 2: ["49%", "49%"]}[len(pictures)]
+        widths = {1: ["220"], 2: ["49%", "49%"]}[len(pictures)]
         assert [re.search(r'width="(.*?)"', each)[1] for each in pictures] == widths
     assert told.startswith("Left: noisy. Right: denoised.")
 
