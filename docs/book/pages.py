@@ -13,6 +13,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 from PIL import Image
 
+from n2n_lib.course.check.prediction import NONE_WRITTEN
 from n2n_lib.course.edition import REGION
 
 ANSWER = re.compile(r"<details>\s*<summary>Answers?</summary>.*?</details>\s*", re.S)
@@ -177,6 +178,9 @@ def page_of(lesson: NotebookNode, stem: str, figures: Path, moving: dict[str, st
             cell.source = ANCHOR.sub(lambda link: link[0].lower(), cell.source)
             cell.source = TAGGED.sub(_numbered, cell.source)
         if cell.cell_type == "code":
+            for output in cell.outputs:  # a reader of the book has nowhere to write one
+                if "text" in output:
+                    output.text = output.text.replace(f" {NONE_WRITTEN}", "")
             cells += _take_figures(cell, figures, caption(lesson, index))
         if cell["id"] in moving:
             text, _, rest = cell.source.partition("\n#")  # before a heading that ends the cell

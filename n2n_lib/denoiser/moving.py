@@ -1,7 +1,9 @@
 """Pictures that move under a slider, in a notebook as in the book, with no kernel behind them.
 
 All frames are drawn at once and lie in the output itself, as HTML with one range input for each
-slider. Where no HTML is shown, a still picture stands in.
+slider. What moves is all in one style element. A notebook that is not trusted, or is read on a web
+site, loses that element together with the scripts, and what is left is made for standing still:
+one figure, or two pictures side by side. Where no HTML is shown, a still picture stands in.
 """
 
 from __future__ import annotations
@@ -26,8 +28,29 @@ MOST_FRAMES = 60
 SHARPNESS = 1.5
 """Pixels of a frame to a pixel of the page, each way: today's screens have more than one."""
 
-_RULER = "width: 100%; margin: 0.4em 0 0"
-_SHARP = "image-rendering: pixelated;"
+_STYLE = """<style>
+@media (scripting: enabled) {
+  .n2n-moving .n2n-still { display: none }
+  .n2n-play img { width: 100% }
+  .n2n-play label { display: flex; gap: 0.6em; align-items: center }
+  .n2n-play label input { flex: 1; min-width: 0 }
+  .n2n-play output { min-width: 4em }
+  .n2n-before-after > * { max-width: var(--width) }
+  .n2n-before-after div { position: relative; --at: 50% }
+  .n2n-before-after img { display: block; width: 100% }
+  .n2n-before-after img:first-child { position: absolute; inset: 0;
+    clip-path: inset(0 calc(100% - var(--at)) 0 0) }
+  .n2n-sharp img { image-rendering: pixelated }
+  .n2n-before-after input { display: block; width: 100%; margin: 0.4em 0 0 }
+}
+</style>
+"""
+"""What is hidden is shown by it, and the other way round."""
+
+_HIDDEN = 'hidden="hidden"'
+"""Of a slider that nothing moves. JupyterLab drops the attribute where it has no value."""
+
+_TO_MOVE = "Run the cell, or trust the notebook, and"
 
 _OWN_KEYS = "data-lm-suppress-shortcuts"
 """On a slider: JupyterLab would take its arrow keys for its own, and go to another cell."""
@@ -101,14 +124,16 @@ def play(draw: Callable[..., Figure], **sliders: Sequence) -> Moving:
         for name, of_one, place in zip(names, values, at, strict=True)
     )
     shown = ", ".join(
-        f"{name} {_told(of_one[place])}"
+        f"{_label(name)} {_told(of_one[place])}"
         for name, of_one, place in zip(names, values, at, strict=True)
     )
     html = (
-        f'<figure class="n2n-play" style="margin: 0; max-width: {width}px" '
-        f"data-frames='{json.dumps(sources)}'>\n"
-        f'<img src="{sources[first]}" alt="{escape(shown)}" style="width: 100%">\n'
-        f"{rulers}\n</figure>"
+        f'<figure class="n2n-moving n2n-play" style="margin: 0; max-width: {width}px" '
+        f"data-frames='{json.dumps(sources)}'>\n{_STYLE}"
+        f'<img src="{sources[first]}" alt="{escape(shown)}" width="{width}">\n'
+        f"{rulers}\n"
+        f'<figcaption class="n2n-still">Here with {escape(shown)}. {_TO_MOVE} you can move it.'
+        "</figcaption>\n</figure>"
     )
     return Moving(html, frames[first], f"<a picture to move: {', '.join(names)}>")
 
@@ -147,34 +172,27 @@ def before_after(
             f"{tuple(after.shape)}"
         )
     pictures = [_of_tensor(image) for image in (before, after)]
-    sharp = _SHARP if width > pictures[0].width else ""
-    below, above = (
-        f'<img src="{_source(picture, "PNG")}" alt="{escape(name)}" style="{sharp} {place}">'
-        for picture, name, place in zip(
-            reversed(pictures),
-            reversed(names),
-            (
-                "display: block; width: 100%",
-                "position: absolute; inset: 0; width: 100%; height: 100%; "
-                "clip-path: inset(0 calc(100% - var(--at)) 0 0)",
-            ),
-            strict=True,
-        )
+    factor = max(1, width // pictures[0].width)  # a page may blur what it enlarges
+    before_img, after_img = (
+        f'<img src="{_source(_enlarged(picture, factor), "PNG")}" alt="{escape(name)}" width="49%">'
+        for picture, name in zip(pictures, names, strict=True)
     )
     label = f"How much is {names[0]}"
     html = (
-        f'<figure class="n2n-before-after" style="margin: 0; max-width: {width}px">\n'
-        f'<div style="position: relative; --at: 50%">\n{below}\n{above}\n</div>\n'
-        f'<input type="range" min="0" max="100" value="50" aria-label="{escape(label)}" '
-        f'{_OWN_KEYS} style="{_RULER}" oninput="this.previousElementSibling.style.setProperty('
+        f'<figure class="n2n-moving n2n-before-after{" n2n-sharp" if factor > 1 else ""}" '
+        f'style="margin: 0; max-width: {2 * width + 8}px; --width: {width}px">\n{_STYLE}'
+        f"<div>\n{before_img}\n{after_img}\n</div>\n"
+        f'<input type="range" min="0" max="100" value="50" {_HIDDEN} aria-label="{escape(label)}" '
+        f'{_OWN_KEYS} oninput="this.previousElementSibling.style.setProperty('
         "'--at', this.value + '%')\">\n"
-        f"<figcaption>left of the slider {escape(names[0])}, right of it {escape(names[1])}"
+        f"<figcaption>Left: {escape(names[0])}. Right: {escape(names[1])}."
+        f'<span class="n2n-still"> {_TO_MOVE} a slider lays one over the other.</span>'
         "</figcaption>\n</figure>"
     )
     height = round(width * pictures[0].height / pictures[0].width)
     still = Image.new("RGB", (2 * width + 8, height), "white")
     for picture, left in zip(pictures, (0, width + 8), strict=True):
-        way = Image.Resampling.NEAREST if sharp else Image.Resampling.LANCZOS
+        way = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS
         still.paste(picture.resize((width, height), way), (left, 0))
     return Moving(html, still, f"<{names[0]} and {names[1]}, to compare>")
 
@@ -189,14 +207,17 @@ def _ruler(name: str, told: list[str], at: int) -> str:
         "figure.querySelector('img').alt = inputs.map("
         "i => i.name + ' ' + i.nextElementSibling.value).join(', ')"
     )
-    label = name.replace("_", " ")
+    label = _label(name)
     return (
-        f'<label style="display: flex; gap: 0.6em; align-items: center">{escape(label)}'
+        f"<label {_HIDDEN}>{escape(label)}"
         f'<input type="range" name="{escape(label)}" min="0" max="{len(told) - 1}" value="{at}" '
-        f"{_OWN_KEYS} data-told='{escape(json.dumps(told))}' "
-        f'style="flex: 1" oninput="{escape(show)}">'
-        f'<output style="min-width: 4em">{escape(told[at])}</output></label>'
+        f"{_OWN_KEYS} data-told='{escape(json.dumps(told))}' oninput=\"{escape(show)}\">"
+        f"<output>{escape(told[at])}</output></label>"
     )
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _told(value: object) -> str:
@@ -212,6 +233,11 @@ def _picture(figure: Figure) -> Image.Image:
 
 def _of_tensor(image: Tensor) -> Image.Image:
     return Image.fromarray(to_uint8(to_unit(image)).permute(1, 2, 0).numpy())
+
+
+def _enlarged(picture: Image.Image, factor: int) -> Image.Image:
+    size = (factor * picture.width, factor * picture.height)
+    return picture.resize(size, Image.Resampling.NEAREST)
 
 
 def _source(picture: Image.Image, kind: str) -> str:

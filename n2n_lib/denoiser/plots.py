@@ -612,8 +612,12 @@ def show_tape(
     return made
 
 
+_MOST_SQUARES = 4
+"""In a row of `show_progress`: a wider picture would be shrunk until nobody can read it."""
+
+
 def show_progress(lessons: Mapping[str, Sequence[tuple[str, str]]]) -> Figure:
-    """Draw which exercises are done: one row a lesson, one square an exercise.
+    """Draw which exercises are done: a row or more for each lesson, one square an exercise.
 
     Parameters
     ----------
@@ -627,15 +631,20 @@ def show_progress(lessons: Mapping[str, Sequence[tuple[str, str]]]) -> Figure:
         The signs in the squares say the same as the colours.
     """
     states = [state for exercises in lessons.values() for _, state in exercises]
-    columns = max(map(len, lessons.values()))
-    made, axes = figure(1, 1, (1.7 + 2.1 * columns, 0.9 + 0.3 * len(lessons)))
-    for y, (lesson, exercises) in enumerate(lessons.items()):
+    columns = min(_MOST_SQUARES, max(map(len, lessons.values())))
+    lines = [
+        (lesson if start == 0 else "", exercises[start : start + columns])
+        for lesson, exercises in lessons.items()
+        for start in range(0, max(1, len(exercises)), columns)
+    ]
+    made, axes = figure(1, 1, (2.5 + 2.1 * columns, 0.9 + 0.3 * len(lines)))
+    for y, (lesson, exercises) in enumerate(lines):
         axes.text(-0.08, y, lesson, ha="right", va="center", fontsize=9, weight="bold")
         for x, (name, state) in enumerate(exercises):
             _square(axes, x, y, name, state)
     for x, state in enumerate(_PROGRESS):
-        _square(axes, x, len(lessons) + 0.6, f"{state}: {states.count(state)}", state)
-    axes.set(xlim=(-0.85, columns), ylim=(len(lessons) + 1.1, -0.6))
+        _square(axes, x, len(lines) + 0.6, f"{state}: {states.count(state)}", state)
+    axes.set(xlim=(-1.15, columns), ylim=(len(lines) + 1.1, -0.6))
     axes.set_title(f"{states.count('right')} of {len(states)} exercises right", loc="left")
     axes.set_axis_off()
     return made
@@ -647,4 +656,4 @@ def _square(axes: Axes, x: float, y: float, text: str, state: str) -> None:
     axes.plot(x + 0.03, y, "s", ms=13, mfc=face, mec=edge, mew=1.5)
     colour = edge if face == "white" else "white"
     axes.text(x + 0.03, y, sign, ha="center", va="center", fontsize=9, color=colour, weight="bold")
-    axes.text(x + 0.1, y, text, va="center", fontsize=7)
+    axes.text(x + 0.1, y, text, va="center", fontsize=8)

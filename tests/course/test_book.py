@@ -13,6 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from n2n_lib.course.check import predicted
 from n2n_lib.course.notebooks import find_lessons
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +52,13 @@ def test_a_solution_is_folded_away_below_what_a_student_sees(tmp_path: Path):
     assert "hide-input" in folded.metadata["tags"]
     assert "    y = x + x\n    return y\n\n\nprint" in folded.source
     assert "SOLUTION" not in shown.source + folded.source
+
+
+def test_no_reader_is_told_of_a_prediction_that_they_could_not_write_down(tmp_path: Path, capsys):
+    predicted(None, 24.98, "dB")
+    said = new_output("stream", name="stdout", text=capsys.readouterr().out)
+    cells = page(new_code_cell("predicted()", outputs=[said], execution_count=1), tmp_path=tmp_path)
+    assert cells[-1].outputs[0].text == "It is 24.98 dB.\n"
 
 
 def test_a_student_gets_no_solution_and_no_answer():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import nbformat
 import pytest
 from answers import ByTorch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from notebook_files import code_cells, tags
 
 from n2n_lib.course import check
@@ -216,3 +218,25 @@ def test_states_differ_in_more_than_colour():
     signs = {name: sign for sign, name in zip(signs, signs[1:], strict=False)}
     assert len({signs["a"], signs["b"], signs["c"]}) == 3
     assert figure.axes[0].get_title(loc="left") == "1 of 3 exercises right"
+
+
+def test_the_picture_of_all_exercises_can_be_read():
+    """It is no wider than the other figures, and no name runs into what stands beside it."""
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for name, exercise in EXERCISES.items():
+        title = stem_of(exercise.topic).replace("_", " ")
+        rows.setdefault(title, []).append((name, "not tried"))
+    figure = plots.show_progress(rows)
+    assert figure.get_figwidth() <= 11
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # lays out what stands beside the squares
+    renderer = canvas.get_renderer()
+    texts = [each for each in figure.axes[0].texts if each.get_text()]
+    assert {each.get_text() for each in texts} >= EXERCISES.keys() | rows.keys()
+    boxes = [each.get_window_extent(renderer) for each in texts]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
+    assert not [
+        (one.get_text(), other.get_text())
+        for (one, a), (other, b) in itertools.combinations(zip(texts, boxes, strict=True), 2)
+        if a.overlaps(b)
+    ]

@@ -69,13 +69,38 @@ def test_names_cannot_break_the_page():
 def test_before_and_after_keep_every_pixel():
     before, after = torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8)
     moving = plots.before_after(before, after, width=70)
-    below, above = re.findall('<img src="(.*?)"', moving.html)
-    assert np.array_equal(decoded(below), after.permute(1, 2, 0).numpy())
-    assert np.array_equal(decoded(above), before.permute(1, 2, 0).numpy())
+    left, right = (decoded(source) for source in re.findall('<img src="(.*?)"', moving.html))
+    assert left.shape == right.shape == (50, 70, 3)  # enlarged here: a page may blur
     still = np.array(moving.still)
     assert still.shape == (50, 148, 3)
-    assert np.array_equal(still[5::10, 5:70:10], before.permute(1, 2, 0).numpy())
-    assert np.array_equal(still[5::10, 83::10], after.permute(1, 2, 0).numpy())
+    assert np.array_equal(still[:, :70], left) and np.array_equal(still[:, 78:], right)
+    for shown, image in ((left, before), (right, after)):
+        expected = image.repeat_interleave(10, 1).repeat_interleave(10, 2).permute(1, 2, 0)
+        assert np.array_equal(shown, expected.numpy())
+
+
+def test_a_photograph_is_not_enlarged():
+    image = torch.randint(0, 256, (3, 40, 60), dtype=torch.uint8)
+    moving = plots.before_after(image, image, width=90)
+    assert decoded(re.search('<img src="(.*?)"', moving.html)[1]).shape == (40, 60, 3)
+    assert "n2n-sharp" not in moving.html.replace(".n2n-sharp", "")
+
+
+def test_without_style_and_script_nothing_is_left_that_does_not_work():
+    """As JupyterLab shows a notebook that it does not trust, and as web sites do."""
+    image = torch.zeros(3, 4, 4)
+    for moving in (plots.play(drawing([]), of_a=[1, 2], b=[3]), plots.before_after(image, image)):
+        html = re.sub(r"<style>.*?</style>", "", moving.html, flags=re.S)
+        html = re.sub(r""" (style|on\w+|data-[\w-]+)=("[^"]*"|'[^']*')""", "", html)
+        html = re.sub(r'<label hidden="hidden">.*?</label>', "", html)
+        html = re.sub(r'<input [^>]*hidden="hidden"[^>]*>', "", html)
+        assert "<input" not in html and "<output" not in html
+        told = " ".join(re.sub(r"<[^>]*>", " ", html).split())
+        assert "Run the cell, or trust the notebook" in told
+        pictures = re.findall(r"<img [^>]*>", html)
+        widths = {1: ["220"], 2: ["49%", "49%"]}[len(pictures)]
+        assert [re.search(r'width="(.*?)"', each)[1] for each in pictures] == widths
+    assert told.startswith("Left: noisy. Right: denoised.")
 
 
 @pytest.mark.parametrize(

@@ -181,3 +181,18 @@ def test_every_student_has_a_page_that_the_class_links_to(tmp_path: Path):
     for name, link in links.items():
         assert text_of(page(tmp_path / link).find(".//h1")) == name
     assert len({name.casefold() for name in names.values()} - {"index.html"}) == len(NAMES)
+
+
+def test_on_a_narrow_screen_remarks_stand_below_their_row(tmp_path: Path):
+    marks = {"03/x": Mark(0, 1, "wrong", message="Transposed.")}
+    grades = [Grade("ann", "", marks, ["cut short"]), Grade("bob", "", marks)]
+    tree = page(write_class_page(tmp_path / "index.html", grades))
+    wide = [table for table in tree.iterfind(".//table") if "wide" in table.get("class", "")]
+    heads = [[text_of(each) for each in table.iterfind(".//th[@class='notes']")] for table in wide]
+    assert heads == [["Remarks"], ["Most common messages"]]
+    notes = [[text_of(each) for each in t.iterfind(".//td[@class='notes']")] for t in wide]
+    assert notes[0][0] == "cut short" and notes[1] == ["2 \u00d7 Transposed."]
+    assert not list(wide[0].findall(".//td[@class='notes']")[1])  # an empty one takes no line
+    style = "".join(each.text for each in tree.iterfind(".//style"))
+    narrow = style.partition("@media screen and (max-width")[2]
+    assert ".notes { grid-column: 1 / -1;" in narrow and ".notes:empty" in narrow

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+NONE_WRITTEN = "(No prediction was written down.)"
+
 Guess = float | str | Sequence[str] | None
 
 
@@ -35,7 +37,7 @@ def predicted(guess: Guess, truth: float | str | Sequence[str], unit: str = "") 
     It is 24.98 dB. (No prediction was written down.)
     """
     if guess is None or guess is Ellipsis:
-        print(f"It is {_told(truth, unit)}. (No prediction was written down.)")
+        print(f"It is {_told(truth, unit)}. {NONE_WRITTEN}")
         return
     if _is_number(truth) != _is_number(guess):
         kind = "a number" if _is_number(truth) else f"such as {_told(truth)}"
