@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any
 
+from torch import Tensor
+
 from n2n_lib.course.check.exercise import Answer, Exercise
 from n2n_lib.course.check.outcome import Outcome, call
 
@@ -61,8 +63,8 @@ def known_mistakes(
         change nothing count.
     everywhere : bool
         Whether it must do the same in every case. If not, it is enough that two wrong answers are
-        the same, and that the student's answer raises or returns a wrong shape wherever else the
-        two differ.
+        the same, and that the student's answer raises, returns a wrong shape or has values that
+        are not finite wherever else the two differ.
     """
     least = 1 if everywhere else 2
     returned = [index for index, outcome in enumerate(outcomes) if outcome.error is None]
@@ -132,6 +134,22 @@ def is_wrong(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:
 
 def _excused(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:
     """Whether a mistake may differ from the student's answer in a case that this one spoils."""
-    if "wrong shape" in outcome.verdicts:
-        return not exercise.same(theirs.got, outcome.expected)
-    return outcome.error is not None
+    if outcome.error is not None:
+        return True
+    if theirs.error is not None or exercise.same(theirs.got, outcome.expected):
+        return False
+    return "wrong shape" in outcome.verdicts or _is_same_where_finite(exercise, outcome, theirs)
+
+
+def _is_same_where_finite(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:
+    """Whether an answer differs from a mistake only in values that are not finite."""
+    if "not finite" not in outcome.verdicts or len(theirs.got) != len(outcome.got):
+        return False
+    ours, others = [], []
+    for got, other in zip(outcome.got, theirs.got, strict=True):
+        if isinstance(got, Tensor) and isinstance(other, Tensor) and got.shape == other.shape:
+            finite = got.isfinite()
+            got, other = got[finite], other[finite]
+        ours.append(got)
+        others.append(other)
+    return exercise.same(ours, others)
