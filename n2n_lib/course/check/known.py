@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any
@@ -40,7 +41,9 @@ class Wrong:
         """Return what it makes of a case."""
         if index not in self._outcomes:
             case = self._exercise.cases[index]
-            outcome = call(self._exercise, case, self._function, watch=False)
+            with warnings.catch_warnings():  # what it warns of is not the student's to read
+                warnings.simplefilter("ignore")
+                outcome = call(self._exercise, case, self._function, watch=False)
             if outcome.error is not None:
                 outcome.error.__traceback__ = None  # it would keep all that was there alive
             self._outcomes[index] = outcome
@@ -136,9 +139,11 @@ def _excused(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:
     """Whether a mistake may differ from the student's answer in a case that this one spoils."""
     if outcome.error is not None:
         return True
-    if theirs.error is not None or exercise.same(theirs.got, outcome.expected):
+    if theirs.error is not None:
         return False
-    return "wrong shape" in outcome.verdicts or _is_same_where_finite(exercise, outcome, theirs)
+    if "wrong shape" in outcome.verdicts:
+        return not exercise.same(theirs.got, outcome.expected)
+    return _is_same_where_finite(exercise, outcome, theirs)
 
 
 def _is_same_where_finite(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:
