@@ -559,8 +559,9 @@ class Diagnosis:
             there += "; all others are right"
         return (
             f"{what} {kind} in the case “{outcome.case.name}”{there}. That comes of a division by "
-            "zero (0 / 0 is nan), the deviation of a single value, an exp of a large number, numbers "
-            "that grow from step to step, or a tensor from torch.empty that is never filled."
+            "zero (0 / 0 is nan), the deviation of a single value, an exp of a large number, "
+            "numbers that grow from step to step, or a tensor from torch.empty that is never "
+            "filled."
         )
 
     def _place(self) -> str | None:
