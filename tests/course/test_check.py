@@ -866,7 +866,7 @@ FURTHER: dict[str, list[tuple]] = {
                 ("both.abs().flatten(1).median(dim=1).values", "both.flatten(1).var(dim=1)"),
                 ("(2 * 0.6745)", "4"),
             ),
-            "the result is not a number (nan) in the case “one image, four pixels”",
+            "got [nan]. Where a result is no number, that comes of",
             "the deviation of a single value",
         ),
     ],

@@ -89,6 +89,12 @@ UNDEFINED = "The class has nothing of this name: look at its spelling and its in
 _CASTS = {torch.float32: ".float()", torch.float64: ".double()", torch.float16: ".half()"}
 """What makes a tensor of this dtype out of any other."""
 
+_CAUSES = (
+    "a division by zero (0 / 0 is nan), the deviation of a single value, an exp of a large number, "
+    "numbers that grow from step to step, or a tensor from torch.empty that is never filled."
+)
+"""Of results that are nan or infinite."""
+
 _ORDER = (
     "holds the right numbers in another order: look at view, reshape and the order of dimensions "
     "before them."
@@ -558,10 +564,7 @@ class Diagnosis:
         if several and not spoilt.all() and not (wrong & ~spoilt).any():
             there += "; all others are right"
         return (
-            f"{what} {kind} in the case “{outcome.case.name}”{there}. That comes of a division by "
-            "zero (0 / 0 is nan), the deviation of a single value, an exp of a large number, "
-            "numbers that grow from step to step, or a tensor from torch.empty that is never "
-            "filled."
+            f"{what} {kind} in the case “{outcome.case.name}”{there}. That comes of {_CAUSES}"
         )
 
     def _place(self) -> str | None:
@@ -633,7 +636,7 @@ class Diagnosis:
         text = f"In the case “{outcome.case.name}” {which} should be "
         text += "{}, got {}.".format(*differing(self.exercise, expected, got))
         if "not finite" in outcome.verdicts:
-            text += f" There, {self._says_not_finite(outcome)}"
+            text += f" Where a result is no number, that comes of {_CAUSES}"
         if given := in_full(outcome.case):
             text += f" Given was {given}."
         text += self._but_right()
