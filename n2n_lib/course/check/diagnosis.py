@@ -563,9 +563,7 @@ class Diagnosis:
             there = f", the first at {', '.join(axes)}"
         if several and not spoilt.all() and not (wrong & ~spoilt).any():
             there += "; all others are right"
-        return (
-            f"{what} {kind} in the case “{outcome.case.name}”{there}. That comes of {_CAUSES}"
-        )
+        return f"{what} {kind} in the case “{outcome.case.name}”{there}. That comes of {_CAUSES}"
 
     def _place(self) -> str | None:
         """Explain numbers that are wrong only at the beginning or only at the end."""
