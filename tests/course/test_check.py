@@ -103,6 +103,11 @@ FURTHER: dict[str, list[tuple]] = {
             "uses `torch.optim",
             "ready-made",
         ),
+        (
+            "a tenth of the rate",
+            but(("2e-3", "2e-4")),
+            "is the learning rate too small",
+        ),
     ],
     "best_constant": [
         (
@@ -340,6 +345,32 @@ FURTHER: dict[str, list[tuple]] = {
         ),
     ],
     "conv2d_input_grad": [
+        (
+            "the mean where windows overlap, 0 / 0 where there is none",
+            """
+            def spread(windows):
+                return fold(windows, size, weight.shape[2:], stride=stride, padding=padding)
+            windows = weight.flatten(1).T @ grad_output.flatten(2)
+            return spread(windows) / spread(torch.ones_like(windows))
+            """,
+            "it takes their mean where a sum belongs",
+            "not a number (nan) in the case “stride 2, with a rest”",
+            "the first at image 0, channel 0, row 0, column 6",
+            "0 / 0 is nan",
+        ),
+        (
+            "right but for 0 / 0 where there is no window",
+            """
+            def spread(windows):
+                return fold(windows, size, weight.shape[2:], stride=stride, padding=padding)
+            windows = weight.flatten(1).T @ grad_output.flatten(2)
+            count = spread(torch.ones_like(windows))
+            return spread(windows) / count * count
+            """,
+            "Some values of the result are not a number (nan)",
+            "row 0, column 6; all others are right.",
+            "It is right on “one channel, one image”",
+        ),
         (
             "padding forgotten in fold",
             but((", padding=padding", "")),
@@ -828,6 +859,38 @@ FURTHER: dict[str, list[tuple]] = {
             "variance",
             but(("middle / (2 * 0.6745)", "(middle / (2 * 0.6745)) ** 2")),
             "the result should be [0.4192], got [",
+        ),
+        (
+            "standard deviation of another difference",
+            but(
+                ("both.abs().flatten(1).median(dim=1).values", "both.flatten(1).var(dim=1)"),
+                ("(2 * 0.6745)", "4"),
+            ),
+            "got [nan]. Where a result is no number, that comes of",
+            "the deviation of a single value",
+        ),
+    ],
+    "clean_up": [
+        (
+            "another dtype",
+            but(("part / 255", "part.float() / 255")),
+            "should be torch.float64, that of the input, got torch.float32",
+            "Leave `.float()` out",
+        ),
+    ],
+    "choose_rate": [
+        (
+            "nan counts as the lowest",
+            but(("min(loss for loss in losses if not math.isnan(loss))", "min(losses)")),
+            "begins with nan",
+        ),
+        (
+            "nan counts as the lowest, and no rate is left for min and max",
+            but(
+                ("min(loss for loss in losses if not math.isnan(loss))", "min(losses)"),
+                ("floor[0] * floor[-1]", "min(floor) * max(floor)"),
+            ),
+            "begins with nan",
         ),
     ],
     "adapt": [
@@ -1946,7 +2009,7 @@ BY_TORCH: dict[str, Callable] = {
     ),
     "score": psnr_by_image,
     "build_network": lambda seed, *shape: (shape[0], 3, *shape[1:], *6 * (1,)),  # every rule holds
-    "train_network": lambda steps, seed: (steps, *7 * (1,)),
+    "train_network": lambda steps, seed: (steps, *8 * (1,)),
     "play_back": by_a_triangular_system,
     "sum_to": lambda grad, shape: pulled_back(
         lambda x: x.expand_as(grad), (grad.new_zeros(shape),), grad

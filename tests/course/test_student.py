@@ -74,6 +74,9 @@ SHOWN = {
     "grad_x, grad_weight",
     "grad_x, grad_weight, grad_bias",
     "weight, bias",
+    # Its first module keeps its parameters so, and the next module does the same.
+    "self.weight, self.weight_grad = weight, torch.zeros_like(weight)",
+    "self.bias, self.bias_grad = bias, torch.zeros_like(bias)",
     # Later lessons train with this gradient, in such a loop, and test another transpose.
     "2 * error / error.numel()",
     "for _ in range(steps):",

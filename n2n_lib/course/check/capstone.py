@@ -486,11 +486,12 @@ def _rules_of_train(answer: Callable[..., Any], steps: int, seed: int) -> tuple[
     even = 0.2 + 0.6 * torch.rand(24, 3, 1, 1, generator=draw)
     noisy1, noisy2 = (even + 0.25 * torch.randn(24, 3, 8, 8, generator=draw) for _ in range(2))
     before = [noisy1.clone(), noisy2.clone()]
-    networks = [_tiny_network() for _ in range(4)]
+    networks = [_tiny_network() for _ in range(5)]
     start = _loss_of(networks[0], noisy1, noisy2)
     losses = answer(networks[0], noisy1, noisy2, steps, seed)
-    for network, other_seed in zip(networks[1:], (seed, seed, seed + 1), strict=True):
+    for network, other_seed in zip(networks[1:4], (seed, seed, seed + 1), strict=True):
         answer(network, noisy1, noisy2, FEW_STEPS, other_seed)
+    answer(networks[4], noisy1, noisy2.flip(0), FEW_STEPS, seed)
     untouched = _equal([noisy1, noisy2], before)
     end = _loss_of(networks[0], *before)
     numbers = isinstance(losses, list) and all(isinstance(loss, float) for loss in losses)
@@ -501,6 +502,7 @@ def _rules_of_train(answer: Callable[..., Any], steps: int, seed: int) -> tuple[
         int(finite),
         int(finite and len(losses) > 0 and 0.5 * start < losses[0] < 2 * start),
         int(not _equal(weights[0], _parameters(_tiny_network()))),
+        int(not _equal(weights[1], weights[4])),
         -1 if not end <= 1.1 * start else int(end < 0.9 * start),
         int(_equal(weights[1], weights[2])),
         int(not _equal(weights[1], weights[3])),
@@ -527,6 +529,7 @@ def _rules_of_train(answer: Callable[..., Any], steps: int, seed: int) -> tuple[
         "losses are finite floats",
         "first loss: mean squared error",
         "parameters move",
+        "the second copy matters",
         "loss falls",
         "same seed, same result",
         "other seed, other result",
@@ -578,8 +581,16 @@ train_network.mistakes = (
         likely="uphill",
     ),
     Mistake(
-        "The parameters move but the loss against the second copy does not fall: is the target the "
-        "other noisy copy, and the gradient that of this step?",
+        "The loss hardly falls in so few steps: is the learning rate too small, or does it fall to "
+        "0 too early? A rate of 2e-3 suits Adam here, and one of about 1 plain descent. If yours "
+        "is of this size, is the gradient that of this step?",
+        but(("2e-3", "1e-6")),
+        but(("(1 + math.cos(math.pi * step / steps)) / 2", "0.1**step")),
+        likely="too small a rate",
+    ),
+    Mistake(
+        "The second copy makes no difference, and the loss against it does not fall: the target is "
+        "the other noisy copy of the same picture, not the input itself.",
         but(("noisy1[rows], noisy2[rows]", "noisy1[rows], noisy1[rows]")),
         likely="its own target",
     ),

@@ -86,6 +86,15 @@ UNSET = (
 UNDEFINED = "The class has nothing of this name: look at its spelling and its indentation."
 """Of an attribute that is missing: the class itself asks for it, or the check."""
 
+_CASTS = {torch.float32: ".float()", torch.float64: ".double()", torch.float16: ".half()"}
+"""What makes a tensor of this dtype out of any other."""
+
+_CAUSES = (
+    "a division by zero (0 / 0 is nan), the deviation of a single value, an exp of a large number, "
+    "numbers that grow from step to step, or a tensor from torch.empty that is never filled."
+)
+"""Of results that are nan or infinite."""
+
 _ORDER = (
     "holds the right numbers in another order: look at view, reshape and the order of dimensions "
     "before them."
@@ -211,14 +220,17 @@ class Diagnosis:
         return _either(known_mistakes(self.exercise, self.outcomes))
 
     def _known_elsewhere(self) -> str | None:
-        """Explain a known mistake in an answer that raises, or has wrong shapes, besides."""
+        """Explain a known mistake in an answer that raises, or is no number, elsewhere besides."""
         known = known_mistakes(self.exercise, self.outcomes, everywhere=False)
         if not known:
             return None
         raised = next((outcome for outcome in self.wrong if outcome.error is not None), None)
-        if raised is None:
+        if raised is not None:
+            return f"{_either(known)} And {self._raised(raised)}"
+        if any("wrong shape" in outcome.verdicts for outcome in self.wrong):
             return f"{_either(known)} And look at the shapes: one of them is wrong besides."
-        return f"{_either(known)} And {self._raised(raised)}"
+        spoilt = next(each for each in self.wrong if any(each.wrong_values("not finite")))
+        return f"{_either(known)} And look again: {self._says_not_finite(spoilt)}"
 
     def _edit(self) -> str | None:
         """Explain what does the same as a right answer with one small edit, or two such."""
@@ -414,11 +426,13 @@ class Diagnosis:
                 return None
         if not found or any(outcome.error is not None for outcome in self.wrong):
             return None
-        pairs = dict.fromkeys((str(expected.dtype), str(got.dtype)) for _, expected, got in found)
+        pairs = dict.fromkeys((expected.dtype, got.dtype) for _, expected, got in found)
         told = [f"{expected}, that of the input, got {got}" for expected, got in pairs]
+        casts = listed([f"`{_CASTS[got]}`" for _, got in pairs if got in _CASTS])
+        without = f"Leave {casts} out, and make" if casts else "Make"
         return (
-            f"The numbers are right, but the dtype should be {', and elsewhere '.join(told)}. Make "
-            "new tensors with `torch.zeros_like(...)` or `dtype=x.dtype`."
+            f"The numbers are right, but the dtype should be {', and elsewhere '.join(told)}. "
+            f"{without} new tensors with `torch.zeros_like(...)` or `dtype=x.dtype`."
         )
 
     def _factor(self) -> str | None:
@@ -525,23 +539,31 @@ class Diagnosis:
         """Explain results that are nan or infinite wherever they are wrong."""
         if not all(any(outcome.wrong_values("not finite")) for outcome in self.wrong):
             return None
-        for outcome in self.wrong:
-            for _, expected, got in outcome.wrong_values("not finite"):
-                kind = "not a number (nan)" if got.isnan().any() else "infinite"
-                where = tuple((~got.isfinite()).nonzero()[0].tolist())
-                there = "".join(
-                    f", the first where {name} is {value[where].item():.4g}"
-                    for name, value in outcome.case.arguments.items()
-                    if self.exercise.elementwise
-                    and isinstance(value, Tensor)
-                    and value.shape == expected.shape
-                )
-                return (
-                    f"Some results are {kind} in the case “{outcome.case.name}”{there}. "
-                    "That comes of numbers that grow from step to step, an exp of a large one, a "
-                    "division by zero, or a tensor from torch.empty that is never filled."
-                )
-        return None
+        text = self._says_not_finite(self.wrong[0])
+        return text[0].upper() + text[1:] + self._but_right()
+
+    def _says_not_finite(self, outcome: Outcome) -> str:
+        """Say which results of a case are nan or infinite, and what makes them so."""
+        index, expected, got = next(outcome.wrong_values("not finite"))
+        wrong = self.exercise.wrong(expected, got)
+        spoilt = wrong & ~got.isfinite()
+        which, several = self._which(index), got.numel() > 1
+        what = f"{which} is" if not several else f"some values of {which} are"
+        kind = "not a number (nan)" if got.isnan().any() else "infinite"
+        where = tuple(spoilt.nonzero()[0].tolist())
+        there = "".join(
+            f", the first where {name} is {value[where].item():.4g}"
+            for name, value in outcome.case.arguments.items()
+            if self.exercise.elementwise
+            and isinstance(value, Tensor)
+            and value.shape == expected.shape
+        )
+        if not there and len(where) > 1:
+            axes = (f"{self._axis(dim)} {place}" for dim, place in enumerate(where))
+            there = f", the first at {', '.join(axes)}"
+        if several and not spoilt.all() and not (wrong & ~spoilt).any():
+            there += "; all others are right"
+        return f"{what} {kind} in the case “{outcome.case.name}”{there}. That comes of {_CAUSES}"
 
     def _place(self) -> str | None:
         """Explain numbers that are wrong only at the beginning or only at the end."""
@@ -611,6 +633,8 @@ class Diagnosis:
         which = self.exercise.name_of(index, count) if count > 1 else "the result"
         text = f"In the case “{outcome.case.name}” {which} should be "
         text += "{}, got {}.".format(*differing(self.exercise, expected, got))
+        if "not finite" in outcome.verdicts:
+            text += f" Where a result is no number, that comes of {_CAUSES}"
         if given := in_full(outcome.case):
             text += f" Given was {given}."
         text += self._but_right()

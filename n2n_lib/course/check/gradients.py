@@ -329,9 +329,8 @@ def _module_case(name: str, n: int, i: int, o: int, dtype: torch.dtype = torch.f
     hints=(
         "What must backward know that only forward has seen? And what becomes of a gradient if "
         "backward runs twice before a step?",
-        "`__init__` keeps both parameters and makes a gradient of zeros for each; forward keeps"
-        " x. backward adds to the gradients and returns that of x, as in linear_backward. param"
-        " lists two pairs.",
+        "forward keeps x. backward adds to the gradients that `__init__` has made, and returns "
+        "that of x, as in linear_backward. param lists two pairs.",
         "In backward: `self.weight_grad += grad_output.T @ self.x`, the bias likewise with "
         "`grad_output.sum(0)`; param returns `[(self.weight, self.weight_grad), ...]`.",
     ),

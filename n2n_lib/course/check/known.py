@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any
+
+from torch import Tensor
 
 from n2n_lib.course.check.exercise import Answer, Exercise
 from n2n_lib.course.check.outcome import Outcome, call
@@ -38,7 +41,9 @@ class Wrong:
         """Return what it makes of a case."""
         if index not in self._outcomes:
             case = self._exercise.cases[index]
-            outcome = call(self._exercise, case, self._function, watch=False)
+            with warnings.catch_warnings():  # what it warns of is not the student's to read
+                warnings.simplefilter("ignore")
+                outcome = call(self._exercise, case, self._function, watch=False)
             if outcome.error is not None:
                 outcome.error.__traceback__ = None  # it would keep all that was there alive
             self._outcomes[index] = outcome
@@ -61,8 +66,8 @@ def known_mistakes(
         change nothing count.
     everywhere : bool
         Whether it must do the same in every case. If not, it is enough that two wrong answers are
-        the same, and that the student's answer raises or returns a wrong shape wherever else the
-        two differ.
+        the same, and that the student's answer raises, returns a wrong shape or has values that
+        are not finite wherever else the two differ.
     """
     least = 1 if everywhere else 2
     returned = [index for index, outcome in enumerate(outcomes) if outcome.error is None]
@@ -132,6 +137,24 @@ def is_wrong(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:
 
 def _excused(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:
     """Whether a mistake may differ from the student's answer in a case that this one spoils."""
+    if outcome.error is not None:
+        return True
+    if theirs.error is not None:
+        return False
     if "wrong shape" in outcome.verdicts:
         return not exercise.same(theirs.got, outcome.expected)
-    return outcome.error is not None
+    return _is_same_where_finite(exercise, outcome, theirs)
+
+
+def _is_same_where_finite(exercise: Exercise, outcome: Outcome, theirs: Outcome) -> bool:
+    """Whether an answer differs from a mistake only in values that are not finite."""
+    if "not finite" not in outcome.verdicts or len(theirs.got) != len(outcome.got):
+        return False
+    ours, others = [], []
+    for got, other in zip(outcome.got, theirs.got, strict=True):
+        if isinstance(got, Tensor) and isinstance(other, Tensor) and got.shape == other.shape:
+            finite = got.isfinite()
+            got, other = got[finite], other[finite]
+        ours.append(got)
+        others.append(other)
+    return exercise.same(ours, others)

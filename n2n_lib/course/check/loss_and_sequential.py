@@ -491,11 +491,10 @@ def use_chain(
     hints=(
         "The chain knows nothing of its parts but their three methods. Which of the three runs "
         "through them from the end?",
-        "Keep the modules in a list. forward gives each what the one before returned; backward "
-        "does so from the last on, with gradients; param is one list, the lists of all modules "
-        "joined in order.",
-        "`self.layers = list(modules)`; forward has `x = module.forward(x)` in a loop, backward"
-        " the same over `reversed(self.layers)`, and param `pairs += module.param()`.",
+        "forward gives each module what the one before returned; backward does so from the last "
+        "on, with gradients; param is one list, the lists of all modules joined in order.",
+        "forward has `x = module.forward(x)` in a loop over `self.layers`, backward the same over "
+        "`reversed(self.layers)`, and param `pairs += module.param()`.",
     ),
     returns=("output", "grad_input", "gradients of param", "output after a step"),
     use=use_chain,

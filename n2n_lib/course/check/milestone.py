@@ -65,11 +65,9 @@ def _use_conv(answer: Any, x: Tensor, weight: Tensor, bias: Tensor, grad_output:
     hints=(
         "What does backward need that only forward has seen, and what must happen to the gradients "
         "of a module that runs twice? All that it computes is a function of yours, from "
-        "“Convolution” and “SGD”.",
-        "weight (O, C, 3, 3) is Xavier's deviation times normal numbers, bias (O,) is zero. "
+        "“Convolution”.",
         "forward keeps the windows (N, 9 C, H W) of x and its height and width. backward adds to "
-        "both gradients and returns that of x. param lists two pairs, each a parameter and its "
-        "gradient.",
+        "both gradients, that of the weight from these windows, and returns the gradient of x.",
         "`self.windows, self.size = unfold(x, 3, padding=1), x.shape[2:]` in forward, and "
         "`self.weight_grad += conv2d_weight_grad(grad_output, self.windows, self.weight.shape)` in "
         "backward, which returns `conv2d_input_grad(grad_output, self.weight, self.size, 1, 1)`.",
@@ -151,6 +149,7 @@ Conv.mistakes = (
     Mistake(
         "A second backward overwrites the gradient of the weight: add to it, with `+=`.",
         but(("weight_grad += ", "weight_grad = ")),
+        likely="weight_grad overwritten",
     ),
     Mistake(
         "A second backward overwrites the gradient of the bias: add to it, with `+=`.",
@@ -172,12 +171,12 @@ Conv.mistakes = (
         "The gradient of the bias is summed over the whole of grad_output: each output channel "
         "has a bias of its own, so the channels stay apart: use conv2d_bias_grad.",
         but(("conv2d_bias_grad(grad_output)", "grad_output.sum()")),
+        likely="one sum for the bias",
     ),
     Mistake(
         "The weight begins with a standard deviation of 1: multiply what torch.randn draws by "
         "xavier_std(shape).",
         but(("xavier_std(shape) * ", "")),
-        likely="no Xavier",
     ),
     Mistake(
         "The weight begins at the variance of Xavier's rule, and xavier_std is the standard "
@@ -192,7 +191,6 @@ Conv.mistakes = (
         "All weights begin at zero. Then every channel computes the same, and stays equal to the "
         "others for ever: draw them at random (lesson 08).",
         but(("xavier_std(shape) * torch.randn(shape, generator=generator)", "torch.zeros(shape)")),
-        likely="zero weights",
     ),
     Mistake(
         "The first two of the weight's sizes are swapped: it is (out_channels, in_channels, 3, 3).",
@@ -417,9 +415,8 @@ def _joined(pairs: list[tuple[Tensor, Tensor]], like: Tensor) -> tuple[int, Tens
         "forward hands each output to the next module, from the first to the last; backward does "
         "the same with the gradient, from the last to the first. param is one list: the pairs of "
         "the first module, then those of the second, and so on.",
-        "`*modules` in __init__ collects the modules. `for module in reversed(self.modules): "
-        "grad_output = module.backward(grad_output)`, and `[pair for module in self.modules for "
-        "pair in module.param()]`.",
+        "`for module in reversed(self.modules): grad_output = module.backward(grad_output)`, and "
+        "`[pair for module in self.modules for pair in module.param()]`.",
     ),
     returns=("output", "grad_input", "number of pairs", "what param returns, joined"),
     cases=(

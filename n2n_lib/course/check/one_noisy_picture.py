@@ -119,6 +119,20 @@ noise_level.mistakes = (
         ),
     ),
     Mistake(
+        "It is the standard deviation of the differences, by `std`. It squares what an edge "
+        "contributes, while the median does not see how large it is; and of a single difference, "
+        "which is all that four pixels have, `std` is not a number (nan).",
+        *(
+            but(
+                ("both.abs().flatten(1).median(dim=1).values", f"{of}.flatten(1).std(dim=1)"),
+                ("(2 * 0.6745)", factor),
+            )
+            for of in ("both", "both.abs()")
+            for factor in ("2", "(2 * 0.6745)")
+        ),
+        likely="std",
+    ),
+    Mistake(
         "Only neighbours in a row are compared. The difference of two such differences, one below "
         "the other, cancels a slope of the picture as well.",
         but(

@@ -725,8 +725,20 @@ def _sweep_case(name: str, rates: list[float], losses: list[float]) -> Case:
             [0.5, 1.0, 2.5, 4.0, 8.0, 32.0],
             [1.35, 1.15, 1.03, 1.0, 1.15, 1.9],
         ),
-        _sweep_case("two that diverged", [0.01, 0.1, 1.0, 4.0], [0.5, 0.42, math.nan, math.inf]),
+        _sweep_case(
+            "one without a loss, two that diverged",
+            [0.001, 0.01, 0.1, 1.0, 4.0],
+            [math.nan, 0.5, 0.42, math.nan, math.inf],
+        ),
         _sweep_case("the lowest at the edge", [1.0, 3.0, 9.0, 27.0], [2.0, 1.19, 1.0, 7.0]),
+    ),
+    errors=tuple(
+        (
+            part,
+            "No rate is on the floor: the lowest of a list that begins with nan is nan to `min`, "
+            "and no loss is at most nan. Leave every nan out first; `math.isnan` finds it.",
+        )
+        for part in ("IndexError", "empty")
     ),
 )
 def choose_rate(rates: list[float], losses: list[float]) -> float:
@@ -736,7 +748,7 @@ def choose_rate(rates: list[float], losses: list[float]) -> float:
     ----------
     function : callable
         The student's, which takes rates in ascending order and the loss that each ended with, nan
-        where it diverged, and returns the middle, on a logarithmic axis, between the smallest and
+        where there is none, and returns the middle, on a logarithmic axis, between the smallest and
         the largest rate whose loss is at most 1.2 times the lowest.
     """
     lowest = min(loss for loss in losses if not math.isnan(loss))
