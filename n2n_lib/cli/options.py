@@ -12,6 +12,11 @@ from typing import Annotated
 
 import typer
 
+from n2n_lib.support import cores
+
+MOST_THREADS = 4
+"""Threads for each processor of the machine, at most: enough for the digits of a larger one."""
+
 
 class UsageError(ValueError):
     """What the user asked for cannot be done."""
@@ -169,6 +174,11 @@ def use_threads(context: typer.Context, number: int | None) -> None:
     """Compute on so many threads until the command ends, or on as many as are found to pay."""
     if number is not None:
         check_at_least(number, "--threads", 1)
+        if number > (most := MOST_THREADS * cores.present()):
+            raise UsageError(
+                f"expected --threads of at most {most}, {MOST_THREADS} for each processor of this "
+                f"machine, got {number}"
+            )
     from n2n_lib.support.threads import sparingly, threads
 
     context.with_resource(sparingly() if number is None else threads(number))
