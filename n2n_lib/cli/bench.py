@@ -13,6 +13,7 @@ from n2n_lib.cli.options import (
     QuietOption,
     ThreadsOption,
     UsageError,
+    check_at_least,
     check_positive,
     use_threads,
 )
@@ -48,6 +49,13 @@ def bench(
         ),
     ] = False,
     threads: ThreadsOption = None,
+    busy: Annotated[
+        int,
+        typer.Option(
+            help="Let so many other programs keep processors busy meanwhile, for ours and "
+            "PyTorch's alike.",
+        ),
+    ] = 0,
     quiet: QuietOption = False,
 ) -> None:
     """Compare our speed with PyTorch's: the rows of a case take turns, medians of many.
@@ -58,9 +66,11 @@ def bench(
     from n2n_lib.denoiser import bench as benchmark
     from n2n_lib.denoiser import plots
     from n2n_lib.support import files
+    from n2n_lib.support.busy import busy as busy_programs
     from n2n_lib.support.threads import span
 
     check_positive(seconds, "--seconds")
+    check_at_least(busy, "--busy", 0)
     chosen = tuple(case for case in benchmark.CASES if cases in case.name)
     if not chosen:
         names = ", ".join(repr(case.name) for case in benchmark.CASES)
@@ -68,12 +78,15 @@ def bench(
     for path in filter(None, (json_path, plot)):
         files.check_writable(path.absolute().parent)
     use_threads(context, span().most if threads is None else threads)
-    console, limits = make_console(), benchmark.machine()
+    console, limits = make_console(), benchmark.machine() | {"busy": busy}
     console.print(
         f"{limits['processor']}, {limits['threads']} threads, torch {limits['torch']}: products "
         f"{limits['gigaflops']:.0f} Gflop/s (torch.mm {limits['gigaflops_mm']:.0f}), copies "
         f"{limits['gigabytes_per_second']:.0f} GB/s"
     )
+    context.with_resource(busy_programs(busy))  # not beside the limits, which are the machine's own
+    if busy:
+        console.print(f"beside {busy} busy program{'s' if busy > 1 else ''}")
     if full_runs:
         _bench_full_runs(console)
         return

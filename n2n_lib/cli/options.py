@@ -5,11 +5,17 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import re
 from enum import Enum
 from functools import cache
 from typing import Annotated
 
 import typer
+
+from n2n_lib.support import cores
+
+MOST_THREADS = 4
+"""Threads for each processor of the machine, at most: enough for the digits of a larger one."""
 
 
 class UsageError(ValueError):
@@ -36,16 +42,17 @@ def names_in(module: str, table: str) -> tuple[str, ...]:
     ('constant', 'step', 'cosine', 'warmup-cosine')
     """
     found = importlib.util.find_spec(f"n2n_lib.{module}")
-    for statement in ast.parse(found.loader.get_source(found.name)).body:
-        targets = getattr(statement, "targets", [getattr(statement, "target", None)])
-        if any(isinstance(target, ast.Name) and target.id == table for target in targets):
-            parts = [
-                part.keys if isinstance(part, ast.Dict) else part.elts
-                for part in ast.walk(statement.value)
-                if isinstance(part, (ast.Dict, ast.Tuple))
-            ]
-            return tuple(key.value for part in parts for key in part)
-    raise LookupError(f"expected n2n_lib.{module} to assign {table}")
+    source = found.loader.get_source(found.name)
+    # This statement alone, up to the next line that begins at the margin: files are long.
+    lines = re.search(rf"^{table}\b[^=\n]*=.*?(?=^[^\s)\]}}]|\Z)", source, re.DOTALL | re.MULTILINE)
+    if lines is None:
+        raise LookupError(f"expected n2n_lib.{module} to assign {table}")
+    parts = [
+        part.keys if isinstance(part, ast.Dict) else part.elts
+        for part in ast.walk(ast.parse(lines[0]).body[0].value)
+        if isinstance(part, (ast.Dict, ast.Tuple))
+    ]
+    return tuple(key.value for part in parts for key in part)
 
 
 Noise = Enum("Noise", [(name, name) for name in names_in("denoiser.noise", "NOISES")], type=str)
@@ -167,6 +174,11 @@ def use_threads(context: typer.Context, number: int | None) -> None:
     """Compute on so many threads until the command ends, or on as many as are found to pay."""
     if number is not None:
         check_at_least(number, "--threads", 1)
+        if number > (most := MOST_THREADS * cores.present()):
+            raise UsageError(
+                f"expected --threads of at most {most}, {MOST_THREADS} for each processor of this "
+                f"machine, got {number}"
+            )
     from n2n_lib.support.threads import sparingly, threads
 
     context.with_resource(sparingly() if number is None else threads(number))

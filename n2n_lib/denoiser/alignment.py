@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from skimage import filters, morphology, registration
+from skimage import filters, registration  # which scikit-image loads when they are first used
 from torch import Tensor
 
 MOVED = 6.0
@@ -207,6 +207,8 @@ def still_parts(frames: Sequence[Tensor]) -> Tensor:
     not count), and beyond what an edge changes by within half a pixel: shifts are whole numbers.
     Two frames have but one difference, so both lose the pixel.
     """
+    from skimage import morphology  # which scikit-image loads whole
+
     median = _median(frames)
     smooth = np.stack([filters.gaussian(channel, MASK_SMOOTHING) for channel in median.numpy()])
     slopes = np.hypot(np.gradient(smooth, axis=1), np.gradient(smooth, axis=2))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from n2n_lib.denoiser.networks import CUSTOM, find_network
 from n2n_lib.denoiser.recipe import History
@@ -128,21 +129,32 @@ def read_model(
     return saved, network
 
 
+class _Unfilled(TorchFunctionMode):
+    """Fill no tensor: one without memory holds no numbers, and PyTorch loads a compiler for it."""
+
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        if function in (Tensor.normal_, Tensor.uniform_):
+            return arguments[0]
+        if function is torch.zeros_like:
+            return torch.empty(arguments[0].shape)
+        return function(*arguments, **(options or {}))
+
+
 def _build(saved: SavedModel) -> Module:
     """Build the network that a file names, without weights of its own.
 
     On the meta device it takes no memory to find out whether the weights fit, however large a
     network a damaged file asks for. Only then do its tensors get memory.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         network = find_network(saved.network).build(**saved.arguments)
     check_shapes(saved.parameters, network)
     for module in network.modules():
         for name, value in list(vars(module).items()):
             grad = getattr(module, f"{name}_grad", None)
             if isinstance(value, Tensor) and grad is not None:
-                setattr(module, name, torch.empty_like(value, device="cpu"))
-                setattr(module, f"{name}_grad", torch.zeros_like(grad, device="cpu"))
+                setattr(module, name, torch.empty(value.shape))
+                setattr(module, f"{name}_grad", torch.zeros(grad.shape))
     return network
 
 

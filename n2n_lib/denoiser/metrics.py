@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import torch
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from n2n_lib.support.arguments import check_number
@@ -143,6 +142,8 @@ def ssim(output: Tensor, target: Tensor, *, peak: float = 1.0) -> float:
             f"expected images of at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels for SSIM, "
             f"got {height} x {width}"
         )
+    from skimage.metrics import structural_similarity  # and with it a good part of SciPy
+
     scores = [
         structural_similarity(
             image.numpy(),

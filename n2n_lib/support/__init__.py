@@ -1,1 +1,1 @@
-"""What all of it stands on: files, checks of arguments, memory, threads."""
+"""What all of it stands on: files, checks of arguments, memory, threads, processes."""

@@ -7,7 +7,6 @@ which somebody works must go on running after an update, so these names lead to 
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 from types import ModuleType
@@ -33,8 +32,12 @@ MOVED = {
 """Where the modules that lessons have imported are now, below ``n2n_lib``."""
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Answer ``import n2n_lib.OLD`` with the module of now."""
+class _Finder:
+    """Answer ``import n2n_lib.OLD`` with the module of now.
+
+    A finder and a loader without the base classes of ``importlib.abc``, which bring along as many
+    modules as all else that ``import n2n_lib`` needs.
+    """
 
     def find_spec(self, fullname, path=None, target=None):  # noqa: D102
         package, _, old = fullname.partition(".")

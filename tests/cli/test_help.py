@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import nbformat
+import psutil
 import pytest
+import torch
+import typer
 from commands import Run, assert_one_line, command, environment, run, well
 from nbformat.v4 import new_code_cell, new_notebook
 
+from n2n_lib import cli
+from n2n_lib.cli import options
 from n2n_lib.denoiser import bench as benchmark
+from n2n_lib.support import busy, cores
 
 OPTIONS = {
     "train": "--pairs --epochs --steps --batch --optimiser --lr --schedule --ema --network"
@@ -25,7 +33,7 @@ OPTIONS = {
     "student": "DEST --source --library --install-from --json",
     "lab": "FOLDER --instructor --no-browser",
     "doctor": "--json",
-    "bench": "--seconds --cases --json --plot --threads",
+    "bench": "--seconds --cases --json --plot --threads --busy",
     "grade": "--out --source --feedback --timeout --memory --jobs --json --quiet",
 }
 HEAVY = ("torch", "numpy", "matplotlib", "skimage", "sklearn", "PIL", "nbformat", "jupyter_client")
@@ -212,3 +220,48 @@ def test_full_runs_print_a_line_for_each_row(monkeypatch):
     lines = [line for line in well("bench", "--full-runs").out.splitlines() if "minutes" in line]
     assert len(lines) == 4
     assert all("1.50 minutes, 23.45 dB" in line for line in lines)
+
+
+def busy_programs() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if busy.PROGRAM in child.cmdline()]
+
+
+def test_a_bench_beside_busy_programs(monkeypatch, tmp_path):
+    seen = []
+
+    def measured(cases, limits, **options):
+        seen.extend(busy_programs())
+        assert len(seen) == 2 and all(program.is_running() for program in seen)
+        yield from ()
+
+    monkeypatch.setattr(benchmark, "machine", lambda: dict.fromkeys(LIMITS, 1.0))
+    monkeypatch.setattr(benchmark, "run", measured)
+    done = well("bench", "--busy", 2, "--json", tmp_path / "bench.json")
+    assert "beside 2 busy programs" in done.out
+    assert json.loads((tmp_path / "bench.json").read_text())["machine"]["busy"] == 2
+    assert seen and not any(program.is_running() for program in seen)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError("no"), ZeroDivisionError])
+def test_busy_programs_end_whatever_happens(monkeypatch, error):
+    seen = []
+
+    def fails(cases, limits, **options):
+        seen.extend(busy_programs())
+        raise error
+
+    monkeypatch.setattr(benchmark, "machine", lambda: dict.fromkeys(LIMITS, 1.0))
+    monkeypatch.setattr(benchmark, "run", fails)
+    with pytest.raises(ZeroDivisionError) if error is ZeroDivisionError else nullcontext():
+        assert run("bench", "--busy", 1).code in (2, 130)
+    assert len(seen) == 1 and not seen[0].is_running()
+
+
+@pytest.mark.parametrize("processors, most", [(1, 4), (2, 8), (32, 128)])
+def test_as_many_threads_as_processors_can_be_expected_to_run(monkeypatch, processors, most):
+    monkeypatch.setattr(cores, "present", lambda: processors)
+    with typer.Context(typer.main.get_command(cli.app)) as context:
+        options.use_threads(context, most)
+        assert torch.get_num_threads() == most
+        with pytest.raises(options.UsageError, match=f"at most {most}, 4 for .*, got {most + 1}"):
+            options.use_threads(context, most + 1)

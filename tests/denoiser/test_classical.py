@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from skimage import restoration
 
 import n2n_lib
 from n2n_lib.denoiser import classical, metrics
@@ -58,6 +59,8 @@ def test_sigma_is_in_grey_levels_and_matters():
 def test_estimate_of_gaussian_noise():
     noisy = Gaussian(25)(torch.full((3, 128, 128), 0.5), seeded())
     assert classical.estimate_sigma(noisy) == pytest.approx(25, rel=0.05)
+    levels = restoration.estimate_sigma(noisy.numpy(), average_sigmas=False, channel_axis=0)
+    assert classical.estimate_sigma(noisy) == pytest.approx(255 * np.mean(levels), rel=1e-6)
 
 
 def test_median_equals_sorting(thumbnails):

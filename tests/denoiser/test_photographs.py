@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from n2n_lib.denoiser import photographs as photographs_module
 from n2n_lib.denoiser.photographs import PHOTOGRAPHS, photograph, photographs
 
 SIZES = {
@@ -38,16 +41,33 @@ def test_photographs_and_their_split():
 
 
 def test_photographs_are_the_files_of_the_packages():
+    from matplotlib.cbook import get_sample_data
     from skimage import data as skimage_data
     from sklearn.datasets import load_sample_image
 
     left, right, _ = skimage_data.stereo_motorcycle()
-    motorcycle = photograph("motorcycle").permute(1, 2, 0).numpy()
-    assert np.array_equal(motorcycle, left) and not np.array_equal(motorcycle, right)
-    coffee = photograph("coffee").permute(1, 2, 0).numpy()
-    assert np.array_equal(coffee, skimage_data.coffee())
-    china = photograph("china").permute(1, 2, 0).numpy()
-    assert np.array_equal(china, load_sample_image("china.jpg"))
+    with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as image:
+        read = {"motorcycle": left, "grace_hopper": np.array(image)}
+    for photo in PHOTOGRAPHS:
+        if photo.package == "scikit-learn":
+            read[photo.name] = load_sample_image(f"{photo.name}.jpg")
+        elif photo.name not in read:
+            read[photo.name] = getattr(skimage_data, photo.name)()
+    for name, image in photographs().items():
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), read[name]), name
+    assert not np.array_equal(left, right)
+
+
+def test_a_package_without_its_photographs_is_one_clear_error(tmp_path: Path, monkeypatch):
+    (tmp_path / "sklearn").mkdir()
+    (tmp_path / "sklearn" / "__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "sklearn", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(FileNotFoundError, match="expected scikit-learn with .* none of 'china' in"):
+        photograph("china")
+    monkeypatch.setattr(photographs_module, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="No module named 'sklearn'"):
+        photograph("china")
 
 
 def test_photographs_need_no_network():

@@ -358,3 +358,61 @@ def test_affinity_to_one_processor():
     env = os.environ | {"OMP_NUM_THREADS": "4"}
     shown = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert shown.stdout.split() == ["1", "1"], shown.stderr
+
+
+QUOTAS = {
+    "version 2": ({"cpu.max": "100000 100000\n"}, "0::/\n"),
+    "version 2, part of a processor": ({"cpu.max": "150000 100000\n"}, "0::/\n"),
+    "version 2, our own group": (
+        {"cpu.max": "max 100000\n", "job/cpu.max": "100000 100000\n"},
+        "0::/job\n",
+    ),
+    "version 1": (
+        {"cpu/cpu.cfs_quota_us": "100000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+        "1:cpu,cpuacct:/\n0::/\n",
+    ),
+}
+
+
+@pytest.fixture(params=QUOTAS.values(), ids=QUOTAS)
+def quota_of_one(request, tmp_path, monkeypatch) -> None:
+    """A machine that shows eight processors, of which a container may use one at a time."""
+    files, member = request.param
+    for name, text in files.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(text)
+    (tmp_path / "member").write_text(member)
+    places = (str(tmp_path / "cgroup"), str(tmp_path / "member"))
+    for function in (cores.quota, cores.usable):
+        monkeypatch.setattr(function, "__defaults__", places)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)  # PyTorch takes what it sees
+
+
+def test_a_quota_of_one_processor_is_one_thread(quota_of_one, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    why = cores.usable().why
+    assert why.startswith("a quota of 1")
+    assert threads.span() == Span(1, 1, why)
+    chooser = Chooser(waits=lambda count: 1 / 0)  # nothing is tried
+    with chooser.at_work():
+        assert not chooser.due()
+        assert str(chooser) == f"threads: 1 of 8 ({why})"
+    assert asked[:2] == [1, 1] and asked[-1] == 8  # and afterwards as before
+
+
+def test_whoever_gives_a_number_gets_it_under_a_quota_too(quota_of_one, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    with threads.threads(4):
+        assert asked == [4] and threads.span() == Span(4, 4, "as told")
+
+
+def test_one_processor_in_sight_of_eight(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {5}, raising=False)
+    monkeypatch.setattr(cores, "quota", lambda *places: None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    assert threads.span() == Span(1, 1, "this process may run on 1 processor")
