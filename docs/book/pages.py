@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 from PIL import Image
 
-from n2n_lib.course.edition import REGION
+from n2n_lib.course.marks import REGION
 
 ANSWER = re.compile(r"<details>\s*<summary>Answers?</summary>.*?</details>\s*", re.S)
 ANCHOR = re.compile(r"\]\(#[^)\s]+\)")

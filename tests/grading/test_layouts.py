@@ -564,6 +564,7 @@ def test_nested_zip_files_get_the_points_of_plain_folders(tmp_path: Path):
             Outputs(tmp_path / f"{name}.csv"),
             source=lessons,
             limits=PLAIN,
+            jobs=1,
             progress=False,
         )
         totals.append({done.student: done.total for done in grades})
