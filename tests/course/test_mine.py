@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,16 @@ class Notebook:
             self.run(*before(name), place.cell, f"check.{name}({place.function})")
 
 
+@lru_cache
+def cells_of(lesson: Path) -> list[nbformat.NotebookNode]:
+    """Return the code of a lesson, which takes long to read for all its pictures."""
+    return code_cells(nbformat.read(lesson, as_version=4))
+
+
 def before(name: str) -> list[str]:
     """Return what an answer needs of the cells before it, exercises and checks left out."""
     place, cells = PLACES[name], []
-    for cell in code_cells(nbformat.read(place.lesson, as_version=4)):
+    for cell in cells_of(place.lesson):
         if cell.source == place.cell:
             break
         if not {"exercise", "check"} & set(tags(cell)):
