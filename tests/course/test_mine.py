@@ -12,7 +12,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +68,10 @@ class Notebook:
             self.run(*before(name), place.cell, f"check.{name}({place.function})")
 
 
-@lru_cache
-def cells_of(lesson: Path) -> list[nbformat.NotebookNode]:
-    """Return the code of a lesson, which takes long to read for all its pictures."""
-    return code_cells(nbformat.read(lesson, as_version=4))
-
-
 def before(name: str) -> list[str]:
     """Return what an answer needs of the cells before it, exercises and checks left out."""
     place, cells = PLACES[name], []
-    for cell in cells_of(place.lesson):
+    for cell in code_cells(nbformat.read(place.lesson, as_version=4)):
         if cell.source == place.cell:
             break
         if not {"exercise", "check"} & set(tags(cell)):
