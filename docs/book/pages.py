@@ -14,7 +14,7 @@ from nbformat.v4 import new_markdown_cell
 from PIL import Image
 
 from n2n_lib.course.check.prediction import NONE_WRITTEN
-from n2n_lib.course.edition import REGION
+from n2n_lib.course.marks import REGION
 
 ANSWER = re.compile(r"<details>\s*<summary>Answers?</summary>.*?</details>\s*", re.S)
 ANCHOR = re.compile(r"\]\(#[^)\s]+\)")

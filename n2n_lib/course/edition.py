@@ -33,6 +33,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from n2n_lib.course import first_cell
 from n2n_lib.course.lessons import EDITION, NAMES, SUCCESSORS, stem_of
+from n2n_lib.course.marks import BEGIN, END, REGION
 from n2n_lib.course.notebooks import (
     BESIDE_PACKAGE,
     INSTALLED,
@@ -44,10 +45,6 @@ from n2n_lib.course.notebooks import (
     read_lesson,
 )
 from n2n_lib.support import files
-
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-
-REGION = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n.*?^[ \t]*{END}[ \t]*$", re.DOTALL | re.MULTILINE)
 
 STUB = "raise NotImplementedError  # your code, in place of this line"
 """The line that stands where a student writes."""

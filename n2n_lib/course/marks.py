@@ -1,4 +1,4 @@
-"""What nbgrader knows of the cells that are graded, from their tags.
+"""What marks the cells that are graded: lines around a solution, and what nbgrader knows.
 
 An instructor tags a cell with ``exercise`` or ``check`` and says how many points it is worth, if
 not `POINTS`. All else that nbgrader wants to read follows from the tag and the cell's id.
@@ -7,8 +7,13 @@ not `POINTS`. All else that nbgrader wants to read follows from the tag and the 
 from __future__ import annotations
 
 import math
+import re
 
 from n2n_lib.support.files import brief
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+
+REGION = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n.*?^[ \t]*{END}[ \t]*$", re.DOTALL | re.MULTILINE)
 
 TAGS = ("exercise", "check")
 

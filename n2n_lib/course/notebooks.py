@@ -13,19 +13,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
+from typing import TYPE_CHECKING
 
 import matplotlib
-import nbformat
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from nbformat import NotebookNode
 from tqdm import tqdm
 
 from n2n_lib.course import marks
 from n2n_lib.course.lessons import EDITION, NAMES
 from n2n_lib.support.files import brief, make_writable, write_atomically
+
+if TYPE_CHECKING:  # Jupyter takes a second to load, and who only looks for lessons needs none of it
+    from nbclient import NotebookClient
+    from nbformat import NotebookNode
 
 METADATA = {
     "kernelspec": {
@@ -176,6 +175,8 @@ def read_lesson(path: Path) -> NotebookNode:
     LessonError
         If it cannot be read; the message names it.
     """
+    import nbformat
+
     if not path.is_file():
         raise LessonError(f"expected a notebook, found no file {path}")
     try:
@@ -221,6 +222,11 @@ def _complete_ids(cells: list[dict]) -> None:
 
 def run_lesson(lesson: NotebookNode, path: Path, timeout: int) -> None:
     """Execute the cells in place; `path` says where. Parameters and errors as in `execute`."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
     started: list[NotebookNode] = []
     with tempfile.TemporaryDirectory() as ipython_folder:
         client = NotebookClient(
@@ -365,6 +371,8 @@ def _machine_paths(path: Path) -> re.Pattern[str]:
 
 def normalise(lesson: NotebookNode) -> None:
     """Leave nothing in the notebook that tells when, where or by whom it was run."""
+    import nbformat
+
     lesson.metadata = nbformat.from_dict(METADATA)
     for cell in lesson.cells:
         for key in VIEW_STATE & set(cell.metadata):
@@ -377,6 +385,8 @@ def normalise(lesson: NotebookNode) -> None:
 
 
 def _save(lesson: NotebookNode, path: Path) -> None:
+    import nbformat
+
     nbformat.validate(lesson)
     text = nbformat.writes(lesson).rstrip("\n") + "\n"
     write_atomically(path, lambda file: file.write(text.encode("utf-8")))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from handing_in import (
+    HIT,
     HOSTILE,
     LESSONS,
     NOTEBOOKS,
@@ -20,6 +23,8 @@ from handing_in import (
 )
 
 from n2n_lib.course.grading.grades import Grade
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.judging.judges import Judges
 from n2n_lib.course.grading.run import grade
 from n2n_lib.course.grading.written.outputs import Outputs
 
@@ -53,14 +58,15 @@ def added() -> dict:
 
 
 @pytest.fixture(scope="session")
-def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Grade]]:
-    """A class, graded once: folder of the results, grades by student."""
+def graded_class(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, Grade], Grade]:
+    """Grade a class once: folder of the results, grades by student, that of the solutions."""
     folder = tmp_path_factory.mktemp("class")
     bodies = {name: body for name, (body, _) in HOSTILE.items()}
     students = folder / "handed in"
-    hand_in(students / "good", *((lesson, notebook(lesson)) for lesson in LESSONS))
     hand_in(students / "stubs", *((lesson, notebook(lesson, rest=STUB)) for lesson in LESSONS))
-    hand_in(students / "hostile", *((lesson, notebook(lesson, bodies)) for lesson in LESSONS))
+    hand_in(students / "hostile", *((lesson, notebook(lesson, bodies)) for lesson in HIT))
     half = notebook(UPSAMPLING, {"upsample-forward": "return x"})
     hand_in(students / "half" / "in a folder", (UPSAMPLING, half))
     hand_in(students / "=tampered", (UPSAMPLING, tampered()))
@@ -69,8 +75,17 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Gr
     real = Path(tempfile.mkdtemp())
     real.chmod(0o755)
     (folder / "temporary").symlink_to(real)
+    found: dict[str, Grade] = {}
+    by_judges = Judges.grade
+
+    def kept(judges: Judges, *handed_in: Any) -> Iterator[tuple[HandedIn, Grade | None]]:
+        for student, done in by_judges(judges, *handed_in):
+            found[student.name] = done
+            yield student, done
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(real))
+        patch.setattr(Judges, "grade", kept)
         grades = grade(
             students,
             Outputs(folder / "grades.csv", feedback=folder / "pages"),
@@ -78,7 +93,19 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Gr
             limits=PLAIN,
             progress=False,
         )
-    return folder, {done.student: done for done in grades}
+    return folder, {done.student: done for done in grades}, found[NOTEBOOKS.name]
+
+
+@pytest.fixture
+def graded(graded_class: tuple[Path, dict[str, Grade], Grade]) -> tuple[Path, dict[str, Grade]]:
+    """A class, graded once: folder of the results, grades by student."""
+    return graded_class[:2]
+
+
+@pytest.fixture
+def solutions(graded_class: tuple[Path, dict[str, Grade], Grade]) -> Grade:
+    """What the lessons' own solutions get, which are graded as a student's before the class."""
+    return graded_class[2]
 
 
 @pytest.fixture

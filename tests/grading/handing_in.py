@@ -58,6 +58,12 @@ def code_cell(source: str) -> dict:
     return {"cell_type": "code", "id": "mine", "metadata": {}, "source": source, "outputs": []}
 
 
+def exercises_of(lesson: str) -> set[str]:
+    """Return the ids of a lesson's exercises."""
+    content = json.loads((NOTEBOOKS / f"{lesson}.ipynb").read_text(encoding="utf-8"))
+    return {c["id"] for c in content["cells"] if "exercise" in c["metadata"].get("tags", ())}
+
+
 STUB = "raise NotImplementedError"
 LESSONS = [path.stem for path in find_lessons(NOTEBOOKS)]
 
@@ -117,3 +123,6 @@ HOSTILE = {
     "momentum-exercise": ("raise ValueError('<script>alert(1)</script>')", "raised ValueError"),
 }
 """Bodies of functions, and a part of what is said about them on Linux."""
+
+HIT = [lesson for lesson in LESSONS if HOSTILE.keys() & exercises_of(lesson)]
+"""The lessons that they are answers to."""

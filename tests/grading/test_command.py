@@ -59,7 +59,8 @@ def test_names_that_no_terminal_should_show(tmp_path: Path, source: Path):
     for name in names:
         hand_in(tmp_path / "class" / name, (UPSAMPLING, notebook(UPSAMPLING, rest=STUB)))
     done = commands.run(
-        *("grade", tmp_path / "class", "--out", tmp_path / "grades.csv", "--source", source, "-q")
+        *("grade", tmp_path / "class", "--out", tmp_path / "grades.csv", "--source", source),
+        *("--jobs", 1, "-q"),
     )
     assert done.code == 0
     assert f"{len(names)} students recognised" in done.out
@@ -81,7 +82,13 @@ def test_solutions_that_are_wrong_stop_everything(tmp_path: Path):
     source = hand_in(tmp_path / "lessons", (UPSAMPLING, wrong))
     hand_in(tmp_path / "class" / "ann", (UPSAMPLING, notebook(UPSAMPLING)))
     with pytest.raises(ValueError, match=f"got {N}/upsample-forward.* wrong"):
-        grade(tmp_path / "class", Outputs(tmp_path / "grades.csv"), source=source, limits=PLAIN)
+        grade(
+            tmp_path / "class",
+            Outputs(tmp_path / "grades.csv"),
+            source=source,
+            limits=PLAIN,
+            jobs=1,
+        )
     assert not (tmp_path / "grades.csv").exists()
 
 

@@ -216,13 +216,13 @@ def test_what_cannot_be_read_costs_one_student(judges: Judges, tmp_path: Path):
 
 
 @pytest.fixture
-def run(tmp_path: Path, source: Path) -> Iterator[subprocess.Popen]:
-    """The command at work on two students who hang."""
+def run(request: pytest.FixtureRequest, tmp_path: Path, source: Path) -> Iterator[subprocess.Popen]:
+    """The command at work on two students who hang, with so many judges."""
     for name in ("ann", "bob"):
         handed_in(tmp_path / "class", name, {"upsample-backward": HANG})
     (tmp_path / "temporary").mkdir()
     call = ["grade", tmp_path / "class", "--out", tmp_path / "grades.csv", "--source", source]
-    call += ["-q", "--timeout", 600]
+    call += ["-q", "--timeout", 600, "--jobs", request.param]
     process = subprocess.Popen(
         commands.command(*call),
         env=commands.environment(TMPDIR=str(tmp_path / "temporary")),
@@ -242,9 +242,14 @@ def tree_of(run: subprocess.Popen) -> list[psutil.Process]:
 
 @linux_only
 @pytest.mark.parametrize("moment", ["solutions", "class", "frozen"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "number, run",
+    [(signal.SIGINT, 1), (signal.SIGTERM, 2)],
+    ids=["SIGINT", "SIGTERM"],
+    indirect=["run"],
+)
 def test_a_run_can_be_stopped_at_any_moment(run, tmp_path: Path, moment: str, number: int):
-    """As from a terminal, which sends the signal to all processes of the command."""
+    """A terminal sends SIGINT to all processes; SIGTERM reaches one, which ends all judges."""
     if moment == "solutions":
         wait_for(lambda: bool(judges_below(run.pid)))
     else:
@@ -271,6 +276,7 @@ def test_a_run_can_be_stopped_at_any_moment(run, tmp_path: Path, moment: str, nu
 
 
 @linux_only
+@pytest.mark.parametrize("run", [2], indirect=True)
 def test_nothing_goes_on_after_a_run_that_was_killed(run):
     wait_for(lambda: any(map(busy_worker, tree_of(run))))
     below = tree_of(run)

@@ -15,7 +15,9 @@ from handing_in import ACTIVATIONS, ONE, PLAIN, STUB, UPSAMPLING, N, notebook, p
 
 from n2n_lib.course.grading.handed_in.layouts import Found, find_class
 from n2n_lib.course.grading.handed_in.submissions import read_submission
+from n2n_lib.course.grading.judging.marking import grade_submission
 from n2n_lib.course.grading.run import grade
+from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.course.grading.written.outputs import Outputs
 
 LESSONS = [UPSAMPLING, ACTIVATIONS]
@@ -557,16 +559,20 @@ def test_nested_zip_files_get_the_points_of_plain_folders(tmp_path: Path):
     lessons = write(tmp_path / "lessons", {U: good})
     plain = {f"{who}/{file}": work for who, files in works.items() for file, work in files.items()}
     as_zips = {moodle(who, "lessons.zip"): zipped(files) for who, files in works.items()}
-    totals = []
-    for name, tree in {"plain": {f"{BOB}/": b"", **plain}, "moodle": as_zips}.items():
-        grades = grade(
-            write(tmp_path / name, tree),
-            Outputs(tmp_path / f"{name}.csv"),
-            source=lessons,
-            limits=PLAIN,
-            progress=False,
-        )
-        totals.append({done.student: done.total for done in grades})
-    assert totals[0] == totals[1]
-    assert totals[0][ANNA] == totals[0][CHLOE] == points_of(UPSAMPLING) > totals[0][JOERG] > 0
-    assert totals[0][BOB] == 0
+    zipped_ones = grade(
+        write(tmp_path / "moodle", as_zips),
+        Outputs(tmp_path / "moodle.csv"),
+        source=lessons,
+        limits=PLAIN,
+        jobs=1,
+        progress=False,
+    )
+    totals = {done.student: done.total for done in zipped_ones}
+    asked, students = read_assignments(lessons), write(tmp_path / "plain", plain | {f"{BOB}/": b""})
+    with PLAIN.worker() as worker:  # one process for all, where judges start one for each
+        assert totals == {
+            each.name: grade_submission(read_submission(each, asked), asked, worker).total
+            for each in find_class(students, [UPSAMPLING]).students
+        }
+    assert totals[ANNA] == totals[CHLOE] == points_of(UPSAMPLING) > totals[JOERG] > 0
+    assert totals[BOB] == 0

@@ -9,16 +9,18 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import nbformat
 import pytest
 from handing_in import ACTIVATIONS, NOTEBOOKS, hand_in
 
 from n2n_lib.course.edition import student_version
+from n2n_lib.course.grading.grades import Grade
+from n2n_lib.course.grading.handed_in.layouts import HandedIn
+from n2n_lib.course.grading.handed_in.submissions import read_submission
 from n2n_lib.course.grading.judging.judge import Limits
-from n2n_lib.course.grading.run import Grade, grade
-from n2n_lib.course.grading.written.outputs import Outputs
+from n2n_lib.course.grading.judging.marking import grade_submission
+from n2n_lib.course.grading.tasks import read_assignments
 
 FULL = {
     "relu-forward": 1,
@@ -441,18 +443,15 @@ def recursion_and_an_exit(nb: Notebook) -> None:
 
 @pytest.fixture(scope="module")
 def grades(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Grade]:
-    folder: Path = tmp_path_factory.mktemp("realistic")
-    for name, (make, _) in SUBMISSIONS.items():
-        hand_in(folder / "class" / name, (ACTIVATIONS, make().content))
-    done = grade(
-        folder / "class",
-        Outputs(folder / "grades.csv"),
-        source=NOTEBOOKS,
-        lessons=[ACTIVATIONS[:2]],
-        limits=Limits(seconds=10),
-        progress=False,
-    )
-    return {each.student: each for each in done}
+    """Grade all as a judge does, but in one process for answers: starting one takes seconds."""
+    folder, found = tmp_path_factory.mktemp("realistic"), {}
+    lessons = read_assignments(NOTEBOOKS, [ACTIVATIONS[:2]])
+    with Limits(seconds=10).worker() as worker:
+        for name, (make, _) in SUBMISSIONS.items():
+            path = hand_in(folder / name, (ACTIVATIONS, make().content))
+            submission = read_submission(HandedIn(name, (path,)), lessons)
+            found[name] = grade_submission(submission, lessons, worker)
+    return found
 
 
 def lines(done: Grade) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from n2n_lib.course import check, marks
 from n2n_lib.course.check.exercise import Exercise
 from n2n_lib.course.check.hand_in import HandIn, Hidden
-from n2n_lib.course.edition import REGION
+from n2n_lib.course.marks import REGION
 from n2n_lib.course.needed import needed
 from n2n_lib.course.notebooks import LessonError, find_lessons
 
