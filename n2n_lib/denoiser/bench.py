@@ -76,9 +76,10 @@ class Case:
 
 CASES: tuple[Case, ...] = (
     Case("report's network, batch 4", report_network, 4, 32),
+    Case("report's network, batch 16", report_network, 16, 32),
     Case("report's network, batch 100", report_network, 100, 32),
     Case("3x3 decoder, batch 4", report_3x3_network, 4, 32),
-    Case("3x3 decoder, batch 32", report_3x3_network, 32, 32),
+    Case("3x3 decoder, batch 16", report_3x3_network, 16, 32),
     Case("3x3 decoder, batch 100", report_3x3_network, 100, 32),
     Case("3x3 decoder, batch 500", report_3x3_network, 500, 32),
     Case("3x3 stack 32/64/96, batch 16", conv_stack, 16, 64),
