@@ -2325,7 +2325,7 @@ ODD = {
 
 @pytest.mark.parametrize("what", ODD)
 @pytest.mark.parametrize("only", ["always", "in the last case"])
-@every_returning_exercise
+@every_returning_exercise  # changes last, while the wrong answers to it are remembered
 def test_odd_answers_are_explained_too(name: str, what: str, only: str, capsys):
     calls, right = 0, student(name)
 
