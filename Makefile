@@ -87,14 +87,16 @@ book-check: book book-student ## open every page in Chromium: links, search, key
 PHOTOS := --noise gaussian --sigma 25 --patch 64 --scale 1-4 --jitter 0.4
 FRESH := --optimiser adam --schedule warmup-cosine --ema 0.999
 UNET := --network unet --network-options depth=3,slope=0
+SMALL := --network unet --network-options width=16,slope=0
 CAMERAS := --noise camera --patch 64 --scale 1-4 --jitter 0.4 --weight-floor 2
+WIDER := --data out/photographs
 weights: $(STAMP) ## train the networks that come along anew, some hours; they go to out/
-	$(BIN)/n2n train --batch 4 --lr 2 --out out/report
-	$(BIN)/n2n train --network strided --steps 16000 --batch 32 $(FRESH) --resume --out out/bestmodel
-	$(BIN)/n2n train $(UNET) --steps 4000 --batch 32 $(FRESH) --resume --out out/unet-pixels
-	$(BIN)/n2n train $(UNET) $(PHOTOS) --steps 30000 --batch 8 $(FRESH) --resume --out out/unet
 	$(BIN)/python -m tools.wider out/photographs
-	$(BIN)/n2n train --start out/unet/model.pth $(CAMERAS) --data out/photographs --steps 16000 \
+	$(BIN)/n2n train --batch 4 --lr 2 --out out/report
+	$(BIN)/n2n train $(SMALL) $(WIDER) --steps 12000 --batch 32 $(FRESH) --resume --out out/bestmodel
+	$(BIN)/n2n train $(UNET) $(WIDER) --steps 12000 --batch 32 $(FRESH) --resume --out out/unet-pixels
+	$(BIN)/n2n train $(UNET) $(PHOTOS) --steps 30000 --batch 8 $(FRESH) --resume --out out/unet
+	$(BIN)/n2n train --start out/unet/model.pth $(CAMERAS) $(WIDER) --steps 16000 \
 		--batch 8 --lr 3e-4 $(FRESH) --resume --out out/unet-camera
 
 bench: $(STAMP) ## measure speed against PyTorch

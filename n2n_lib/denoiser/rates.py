@@ -13,8 +13,9 @@ STEEP = {"unet": 0.025}
 TRAINED = {"sgd": 0.01, "momentum": 0.01, "nesterov": 0.01, "adagrad": 0.1, "adam": 0.1}
 """Share of `RATES` from weights that were trained before, which large steps would undo.
 
-One epoch of 3 000 pairs moves ``bestmodel`` by -2.0 dB at the rate of random weights for SGD, by
--0.1 dB at a tenth, and not at all at a hundredth; for ``unet-pixels`` a tenth is still too much.
+One epoch of 3 000 pairs moves a trained ``strided`` network by -2.0 dB at the rate of random
+weights for SGD, by -0.1 dB at a tenth, and not at all at a hundredth; for a U-Net a tenth is still
+too much.
 """
 
 
