@@ -65,7 +65,9 @@ def applies(shape: tuple[int, ...], stride: HW, padding: HW, dilation: HW) -> bo
 def _sums_of_weights(weight: Tensor) -> Tensor:
     """Return ``G w`` as six matrices ``(6, O, kW C)``."""
     lines_of_weight = weight.permute(2, 0, 3, 1).reshape(3, -1)
-    return (weight.new_tensor(_G) @ lines_of_weight).view(6, len(weight), -1)
+    # A matrix product would round by the number of threads, and pictures would depend on it.
+    first, middle, last = (weight.new_tensor(_G)[:, :, None] * lines_of_weight).unbind(1)
+    return (first + middle + last).view(6, len(weight), -1)
 
 
 def _sums_of_lines(x: Tensor, at: Geometry, parts: list[Part]) -> Iterator[Iterator[Tensor]]:
