@@ -103,7 +103,7 @@ def _grey(moves: Moves, path: Path) -> tuple[Tensor, Tensor]:
         for scene in scenes
     ]
     stack = np.stack([page[0].numpy().astype(np.uint16) for page in pages])
-    tifffile.imwrite(path, stack, photometric="minisblack")  # else four pages are one of four colours
+    tifffile.imwrite(path, stack, photometric="minisblack")  # else four are RGBA
     first, clean = ((page / 65535) for page in (pages[0], 8000 + 48000 * scenes[0]))
     return _cut(first, moves), _cut(clean, moves)
 
