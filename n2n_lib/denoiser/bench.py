@@ -82,6 +82,7 @@ CASES: tuple[Case, ...] = (
     Case("3x3 decoder, batch 16", report_3x3_network, 16, 32),
     Case("3x3 decoder, batch 100", report_3x3_network, 100, 32),
     Case("3x3 decoder, batch 500", report_3x3_network, 500, 32),
+    Case("3x3 stack 16/16, batch 8", partial(conv_stack, inner=(16, 16)), 8, 32),
     Case("3x3 stack 32/64/96, batch 16", conv_stack, 16, 64),
     Case("report's network, predict 512x512", report_network, 1, 512, training=False),
     Case("3x3 stack 32/64/96, predict 512x512", conv_stack, 1, 512, training=False),

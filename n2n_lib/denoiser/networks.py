@@ -266,21 +266,25 @@ def unet_sizes(*, depth: int = 2, convs: int = 1, **others) -> tuple[int, int]:
     return multiple, -(-reach // multiple) * multiple
 
 
-def conv_stack(*, generator: torch.Generator | None = None) -> Sequential:
-    """Build a stack of 3 x 3 convolutions with 32, 64, 96, 64, 32 channels, to measure speed.
+def conv_stack(
+    *, inner: tuple[int, ...] = (32, 64, 96, 64, 32), generator: torch.Generator | None = None
+) -> Sequential:
+    """Build a stack of 3 x 3 convolutions, to measure speed.
 
     Parameters
     ----------
+    inner : tuple of int
+        Channels between the first convolution and the last.
     generator : torch.Generator, optional
         Source of the initial weights; default is PyTorch's global one.
 
     Returns
     -------
     Sequential
-        Maps ``(N, 3, H, W)`` to the same shape, any H and W: the load of a U-Net at its finest
-        scale.
+        Maps ``(N, 3, H, W)`` to the same shape, any H and W: as it is built by default, the load of
+        a U-Net at its finest scale.
     """
-    layers, widths = [], (3, 32, 64, 96, 64, 32, 3)
+    layers, widths = [], (3, *inner, 3)
     for before, after in zip(widths, widths[1:], strict=False):
         layers += [Conv2d(before, after, 3, padding=1, generator=generator), ReLU(inplace=True)]
     return Sequential(layers[:-1])
