@@ -10,7 +10,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING
@@ -272,26 +272,31 @@ def _execute(client: NotebookClient, env: dict[str, str]) -> None:
     while it still speaks through them.
     """
     running: Queue[tuple[asyncio.AbstractEventLoop, asyncio.Task]] = Queue()
+    manager = client.km
 
     async def work() -> None:
         running.put((asyncio.get_running_loop(), asyncio.current_task()))
         try:
             await client.async_execute(cleanup_kc=True, env=env)
         finally:
-            manager = client.km  # None where all went well; else it was stopped too early
-            if manager is not None and manager.has_kernel:
+            if manager.has_kernel:  # it was stopped too early
                 await manager.shutdown_kernel(now=True)
 
     with ThreadPoolExecutor(1) as pool:
         ended = pool.submit(lambda: asyncio.run(work()))
         try:
-            ended.result()
+            while not ended.done():  # a signal that another thread receives does not end a wait
+                wait([ended], timeout=0.5)
         except KeyboardInterrupt:
             client.shutdown_kernel = "immediate"  # asked to end, it would print what it was at
             loop, task = running.get()
-            with contextlib.suppress(RuntimeError):  # it has just ended by itself
-                loop.call_soon_threadsafe(task.cancel)
+            while not ended.done():  # again: while a kernel starts, jupyter_client may lose one
+                with contextlib.suppress(RuntimeError):  # it has just ended by itself
+                    if not manager.shutting_down:
+                        loop.call_soon_threadsafe(task.cancel)
+                wait([ended], timeout=0.5)
             raise
+    ended.result()
 
 
 def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:

@@ -214,7 +214,8 @@ def test_lessons_run_in_order_and_those_before_a_failure_are_saved(tmp_path: Pat
 def test_an_interrupted_run_stops_and_leaves_the_old_file(tmp_path: Path, moment: str):
     path = write(tmp_path / "01_slow.ipynb", "import time\nopen('on', 'w').close()\ntime.sleep(60)")
     before = path.read_bytes()
-    code = (
+    code = (  # a shell's background jobs, such as these tests, inherit that Ctrl-C is ignored
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from n2n_lib.course.notebooks import execute\n"
         f"try:\n    execute([{str(path)!r}])\nexcept KeyboardInterrupt:\n    print('interrupted')"
     )
