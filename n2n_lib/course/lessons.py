@@ -81,6 +81,7 @@ FIRST_LESSON = {
     "framework.kernels.doubling": "speed",
     "framework.kernels.fast": "speed",
     "framework.kernels.product": "speed",
+    "framework.kernels.shifted": "speed",
     "framework.kernels.windows": "speed",
     "framework.kernels.winograd": "speed",
     "denoiser.stream": "unet",

@@ -134,7 +134,7 @@ def test_a_model_trains_and_predicts_on_a_gpu(device: str) -> None:
 TRAINING = (
     "module conv upsampling transposed activations losses containers optim distributed "
     "kernels/fast kernels/unfold kernels/windows kernels/winograd kernels/product "
-    "kernels/doubling"
+    "kernels/doubling kernels/shifted"
 ).split()
 
 

@@ -1,7 +1,8 @@
-"""Convolutions in fewer multiplications, against PyTorch's layers and their autograd.
+"""Convolutions that multiply or copy less, against PyTorch's layers and their autograd.
 
-``winograd`` takes half of the plain sum's, ``doubling`` a quarter of those of upsampling and
-convolving. The sizes of tests are small, so both are switched on here by lowering their limits.
+``winograd`` takes half of the plain sum's products, ``doubling`` a quarter of those of upsampling
+and convolving; ``shifted`` copies no windows. The sizes of tests are small, so they are switched on
+here by lowering their limits.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from reference import LAYOUTS, generator, with_layout
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate
 
-from n2n_lib.framework.kernels import doubling, fast, windows, winograd
+from n2n_lib.framework.kernels import doubling, fast, shifted, windows, winograd
 
 ONE, TWO = (1, 1), (2, 2)
-every_way = pytest.mark.parametrize("way", [winograd, doubling], ids=["winograd", "doubling"])
+every_way = pytest.mark.parametrize(
+    "way", [winograd, doubling, shifted], ids=["winograd", "doubling", "shifted"]
+)
 
 
 def random(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -54,21 +57,26 @@ def ours(way: ModuleType, x, weight, bias, grad, padding=ONE, needs_input_grad=T
 def test_equals_torch_for_every_shape(way: ModuleType, data: st.DataObject) -> None:
     """In float64: images of one pixel, many parts of a batch, every memory layout of both sides."""
     draw = data.draw
-    kernel_width, padding = 3, ONE
+    kernel, padding = (3, 3), ONE
     if way is winograd:
-        kernel_width = draw(st.integers(1, 4))
-        padding = draw(st.integers(0, 2)), draw(st.integers(0, kernel_width - 1))
-    height = draw(st.integers(max(1, 3 - 2 * padding[0]), 9))
-    width = draw(st.integers(max(1, kernel_width - 2 * padding[1]), 9))
+        kernel = 3, draw(st.integers(1, 4))
+        padding = draw(st.integers(0, 2)), draw(st.integers(0, kernel[1] - 1))
+    if way is shifted:
+        padding = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+        kernel = 2 * padding[0] + 1, 2 * padding[1] + 1
+    height, width = (
+        draw(st.integers(max(1, k - 2 * p), 9)) for k, p in zip(kernel, padding, strict=True)
+    )
     count, channels, out = (draw(st.integers(1, 4)) for _ in range(3))
     layouts = st.sampled_from(LAYOUTS)
     x = with_layout(random(count, channels, height, width, seed=1), draw(layouts))
-    weight, bias = random(out, channels, 3, kernel_width, seed=2), random(out, seed=3)
+    weight, bias = random(out, channels, *kernel, seed=2), random(out, seed=3)
     shape = torch_output(way, x, weight, bias, padding).shape
     grad = with_layout(random(*shape, seed=4), draw(layouts))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(way, "CHANNELS", 1)
+        patch.setattr(way, "FEWEST" if way is shifted else "CHANNELS", 1)
         patch.setattr(windows, "PART_BYTES", draw(st.sampled_from([64, 1000, 1 << 23])))
+        patch.setattr(shifted, "PIECE", draw(st.sampled_from([1, 2, 50, 1 << 15])))
         found = ours(way, x, weight, bias, grad, padding)
     for value, expected in zip(found, by_torch(way, x, weight, bias, grad, padding), strict=True):
         torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-10)
@@ -92,8 +100,9 @@ def test_what_is_not_needed_is_not_computed(way: ModuleType, with_bias: bool) ->
 @every_way
 def test_rounding_in_float32_stays_near_that_of_the_plain_sum(way: ModuleType) -> None:
     """At most five times the error of PyTorch's layers, both against float64."""
-    side = (17, 20) if way is winograd else (34, 40)
-    shapes = (2, 48, 17, 20), (32, 48, 3, 3), (32,), (2, 32, *side)
+    side = (34, 40) if way is doubling else (17, 20)
+    channels = 16 if way is shifted else 48
+    shapes = (2, channels, 17, 20), (32, channels, 3, 3), (32,), (2, 32, *side)
     single = [random(*shape, seed=seed, dtype=torch.float32) for seed, shape in enumerate(shapes)]
     truth = by_torch(way, *(t.double() for t in single))
     found, plain = ours(way, *single), by_torch(way, *single)
@@ -110,6 +119,13 @@ def test_rounding_in_float32_stays_near_that_of_the_plain_sum(way: ModuleType) -
         (winograd, (32, 32, 2, 3), (ONE, ONE, ONE)),
         (winograd, (32, 32, 3, 3), (ONE, (3, 1), ONE)),
         (winograd, (32, 3, 3, 3), (ONE, ONE, ONE)),
+        (shifted, (16, 16, 3, 3), (TWO, ONE, ONE)),
+        (shifted, (16, 16, 3, 3), (ONE, ONE, TWO)),
+        (shifted, (16, 16, 3, 3), (ONE, (1, 0), ONE)),
+        (shifted, (16, 16, 1, 3), (ONE, (0, 1), ONE)),
+        (shifted, (16, 16, 2, 3), (ONE, ONE, ONE)),
+        (shifted, (16, 3, 3, 3), (ONE, ONE, ONE)),
+        (shifted, (32, 32, 3, 3), (ONE, ONE, ONE)),
         (doubling, (32, 32, 3, 3), (TWO, ONE, ONE, TWO)),
         (doubling, (32, 32, 3, 3), (ONE, ONE, (1, 2), TWO)),
         (doubling, (32, 32, 3, 3), (ONE, (0, 1), ONE, TWO)),

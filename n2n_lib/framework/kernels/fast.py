@@ -1,7 +1,7 @@
 r"""A training step, fast: the arithmetic of the lesson on speed, and the default.
 
 The same functions as in ``kernels.unfold``, with the same results, several times faster in plain
-tensor operations. Five ideas carry convolution and upsampling:
+tensor operations. Six ideas carry convolution and upsampling:
 
 1. *Channels last.* Tensors are ``(N, C, H, W)`` to the outside and ``(N, H, W, C)`` in memory. A
    window is then a few runs of contiguous floats, and a copy of all windows is the left matrix of
@@ -16,6 +16,8 @@ tensor operations. Five ideas carry convolution and upsampling:
 5. *Multiply less.* Windows of three lines and stride 1 need six products for four lines of output
    instead of twelve, see ``kernels.winograd``; after doubling an image, windows of 3 x 3 need nine
    products a pixel instead of 16, see ``kernels.doubling``.
+6. *Copy nothing.* Of few channels, windows cost more than products; but the lines of windows that
+   do not overlap are a matrix already, see ``kernels.shifted``.
 
 What these share, the parts of a batch, windows and their adjoint, is in ``kernels.windows``.
 
@@ -46,9 +48,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from n2n_lib.framework.kernels import doubling, winograd
+from n2n_lib.framework.kernels import doubling, shifted, winograd
 from n2n_lib.framework.kernels.doubling import NineProducts
 from n2n_lib.framework.kernels.product import product
+from n2n_lib.framework.kernels.shifted import ByShifts
 from n2n_lib.framework.kernels.unfold import (
     HW,
     mse_backward,  # noqa: F401 (of this set too: as fast as can be)
@@ -201,9 +204,11 @@ def _by_windows(
 
 def conv2d_forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: HW, padding: HW, dilation: HW
-) -> tuple[Tensor, SixProducts | ByWindows]:
-    """Convolve, in six products for twelve where that pays, else with windows."""
-    if winograd.applies(weight.shape, stride, padding, dilation):
+) -> tuple[Tensor, SixProducts | ByShifts | ByWindows]:
+    """Convolve, in six products for twelve or without windows where that pays, else with them."""
+    if shifted.applies(weight.shape, stride, padding, dilation):
+        y, saved = shifted.forward(as_rows(x), weight, bias)
+    elif winograd.applies(weight.shape, stride, padding, dilation):
         y, saved = winograd.forward(as_rows(x), weight, bias, padding)
     else:
         y, saved = _by_windows(as_rows(x), weight, bias, stride, padding, dilation)
@@ -212,7 +217,7 @@ def conv2d_forward(
 
 def conv2d_backward(
     grad_output: Tensor,
-    saved: SixProducts | ByWindows,
+    saved: SixProducts | ByShifts | ByWindows,
     weight: Tensor,
     stride: HW,
     padding: HW,
@@ -313,7 +318,7 @@ class UpsampledByTaps(NamedTuple):
 class UpsampledFirst(NamedTuple):
     """Upsampling, then a convolution, where there is no shorter way: what the backward needs."""
 
-    convolution: SixProducts | ByWindows
+    convolution: SixProducts | ByShifts | ByWindows
     scale: HW
 
     def backward(self, grad: Tensor, weight: Tensor, needs_input_grad: bool) -> Gradients:
