@@ -285,6 +285,12 @@ CHANGES = [
     (F + "init.py", "math.sqrt(2.0 / (1", "math.sqrt(1.0 / (1", "depth"),
     (F + "kernels/fast.py", "(place < s)", "(place <= s)", "speed"),
     (F + "kernels/winograd.py", "(-1 / 6, 1 / 6, -1 / 6)", "(1 / 6, -1 / 6, -1 / 6)", "speed"),
+    (
+        F + "kernels/shifted.py",
+        "first + u * width, count, kw, kw)",
+        "first + u, count, kw, kw)",
+        "speed",
+    ),
     (F + "kernels/doubling.py", "(whole, behind, out=odd)", "(whole, before, out=odd)", "speed"),
     (F + "containers.py", "else past + through", "else past - through", "unet"),
     (F + "containers.py", "else grad_output + through", "else through", "unet"),
