@@ -53,6 +53,9 @@ Crops of unrelated photographs reach 6.
 PLAIN = (1, 8, 32946, 32773)
 """Compressions of TIFF that need no other package: none, Deflate under two names, PackBits."""
 
+ALONE = "to clean one image alone: n2n denoise --adapt 600"
+"""What to do with a single frame."""
+
 LEAST_STILL = 0.2
 """Share of the picture in which no frame may have moved."""
 
@@ -282,6 +285,21 @@ def _as_pages(stack: tifffile.TiffFile) -> Sequence:
     return tifffile.memmap(stack.filehandle.path, mode="r").reshape(-1, *stack.pages[0].shape)
 
 
+def _perhaps_frames(path: Path) -> str:
+    """Say what makes three or four frames one image: tifffile takes them for colours by itself."""
+    try:
+        with tifffile.TiffFile(path) as stack:
+            planes, separate = stack.pages[0].samplesperpixel, stack.pages[0].planarconfig == 2
+    except Exception:  # no TIFF file
+        return ""
+    if planes < 2 or not separate:
+        return ""
+    return (
+        f"its {planes} planes are marked as the colours of one image; if they are frames, write "
+        'them as pages: tifffile.imwrite(path, frames, photometric="minisblack")'
+    )
+
+
 def _read_page(path: Path, page: int) -> np.ndarray:
     try:
         with tifffile.TiffFile(path) as stack:
@@ -318,7 +336,7 @@ def _read(
     if len(frames) == 1:
         raise ValueError(
             f"expected two or more frames of a scene, got one: {frames[0][0]} "
-            "(to clean one image alone: n2n denoise --adapt 600)"
+            f"({_perhaps_frames(Path(frames[0][0])) or ALONE})"
         )
     fits = room // (4 * first.size)
     if fits < 2:

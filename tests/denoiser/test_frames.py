@@ -319,6 +319,16 @@ def test_a_stack_of_pages_that_are_not_read_is_refused(tmp_path):
         open_scenes(tmp_path / "rgba.tif")
 
 
+@pytest.mark.parametrize("count", [3, 4])
+def test_frames_that_tifffile_marks_as_colours_are_explained(tmp_path, count):
+    """It does so by itself with three or four frames, and an instrument's script may not know."""
+    frames = np.stack([bytes_of(image)[..., 0] for image in copies(photo(side=64), count)])
+    with pytest.warns(DeprecationWarning, match="photometric"):
+        tifffile.imwrite(tmp_path / "cells.tif", frames)
+    with pytest.raises(ValueError, match=rf"cells\.tif \(its {count} planes.*minisblack"):
+        open_scenes(tmp_path / "cells.tif")
+
+
 def test_a_file_that_is_no_tiff_is_refused(tmp_path):
     (tmp_path / "stack.tif").write_text("hello")
     with pytest.raises(ValueError, match=r"expected an image, got.*stack\.tif"):
