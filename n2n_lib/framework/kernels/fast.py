@@ -15,7 +15,8 @@ tensor operations. Six ideas carry convolution and upsampling:
    enough numbers for the cache that the cores share, and enough to keep all cores busy.
 5. *Multiply less.* Windows of three lines and stride 1 need six products for four lines of output
    instead of twelve, see ``kernels.winograd``; after doubling an image, windows of 3 x 3 need nine
-   products a pixel instead of 16, see ``kernels.doubling``.
+   products a pixel instead of 16, and windows of 2 x 2 four instead of nine, see
+   ``kernels.doubling``.
 6. *Copy nothing.* Of few channels, windows cost more than products; but the lines of windows that
    do not overlap are a matrix already, see ``kernels.shifted``.
 
@@ -30,7 +31,7 @@ function             way                where
 ==================== ================== ==============================================
 ``conv2d``           `SixProducts`      where ``winograd.applies``
 ..                   `ByWindows`        everywhere else
-``upsample_conv2d``  `NineProducts`     where ``doubling.applies``
+``upsample_conv2d``  `FewProducts`     where ``doubling.applies``
 ..                   `UpsampledByTaps`  stride 1, and a padding of at most (k - 1) d
 ..                   `UpsampledFirst`   everywhere else
 ``conv_transpose2d`` `TransposedByTaps` everywhere
@@ -49,7 +50,7 @@ import torch
 from torch import Tensor
 
 from n2n_lib.framework.kernels import doubling, shifted, winograd
-from n2n_lib.framework.kernels.doubling import NineProducts
+from n2n_lib.framework.kernels.doubling import FewProducts
 from n2n_lib.framework.kernels.product import product
 from n2n_lib.framework.kernels.shifted import ByShifts
 from n2n_lib.framework.kernels.unfold import (
@@ -362,7 +363,7 @@ def upsample_conv2d_forward(
     padding: HW,
     dilation: HW,
     scale: HW,
-) -> tuple[Tensor, NineProducts | UpsampledByTaps | UpsampledFirst]:
+) -> tuple[Tensor, FewProducts | UpsampledByTaps | UpsampledFirst]:
     """Convolve the upsampled image without making it, where that can be done."""
     if doubling.applies(weight.shape, stride, padding, dilation, scale):
         y, nine = doubling.forward(as_rows(x), weight, bias)
@@ -381,7 +382,7 @@ def upsample_conv2d_forward(
 
 def upsample_conv2d_backward(
     grad_output: Tensor,
-    saved: NineProducts | UpsampledByTaps | UpsampledFirst,
+    saved: FewProducts | UpsampledByTaps | UpsampledFirst,
     weight: Tensor,
     stride: HW,
     padding: HW,
@@ -464,9 +465,9 @@ def relu_backward(grad_output: Tensor, output: Tensor, inplace: bool = False) ->
 
 
 def sigmoid_forward(x: Tensor) -> Tensor:
-    """Compute ``e^min(x, 0) / (1 + e^-|x|)`` with few fresh tensors."""
+    """Compute ``e^min(x, 0) / (1 + e^-|x|)`` in two fresh tensors."""
     small = x.abs().neg_().exp_()  # e^-|x|, never more than 1
-    return x.clamp(max=0).exp_() / (1 + small)
+    return x.clamp(max=0).exp_().div_(small.add_(1))
 
 
 def sigmoid_backward(grad_output: Tensor, output: Tensor) -> Tensor:

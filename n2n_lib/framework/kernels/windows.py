@@ -14,17 +14,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from n2n_lib.framework.kernels.product import product
 from n2n_lib.framework.kernels.unfold import HW
+from n2n_lib.support.threads import mind_the_time
 
 Part = tuple[slice, slice]
 """Some images of a batch, and some lines of windows in each."""
 
 PART_BYTES = 1 << 23
 """Size of the windows of one part of a batch: 2 to 4 MB are slower, 12 to 24 hardly faster."""
-
-SMALL, SHORT = 1 << 23, 1 << 12
-"""Multiplications, and rows, below which a product is not worth turning a matrix for."""
 
 LARGE = 1 << 17
 """Numbers from which windows are copied line by line."""
@@ -99,12 +96,13 @@ def bias_grad(grad: Tensor) -> Tensor:
 
 
 def correlate(a: Tensor, b: Tensor) -> Tensor:
-    """Return ``a.T @ b`` of two tall matrices; the narrower one is turned for `product`."""
-    if a.numel() * b.shape[1] < SMALL and len(a) < SHORT:
-        return torch.mm(a.t(), b)  # turning would take longer than `product` saves
-    if a.shape[1] <= b.shape[1]:
-        return product(transposed(a), b.t())
-    return product(transposed(b), a.t()).t()
+    """Return ``a.T @ b`` of two tall matrices.
+
+    By ``torch.mm``, which reads a matrix turned as well as straight. oneDNN would have to get it
+    turned, which takes longer than its product saves.
+    """
+    mind_the_time()
+    return torch.mm(a.t(), b)
 
 
 def transposed(a: Tensor) -> Tensor:
