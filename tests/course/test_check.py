@@ -1117,6 +1117,26 @@ def test_what_a_mistake_is_an_edit_of_is_right(name: str, answer: str, capsys):
     is_right(name, student(name, answer), capsys)
 
 
+@pytest.mark.parametrize("optimiser", ["Adam(network, 1e-3)", "SGD(network, 0.3)"])
+def test_a_network_may_be_trained_with_another_rate(optimiser: str, capsys):
+    body = (
+        "from n2n_lib import SGD\n"
+        f"criterion, optimiser = MSELoss(network), {optimiser}\n"
+        "source, losses = torch.Generator().manual_seed(seed), []\n"
+        "for step in range(steps):\n"
+        "    rows = torch.randint(len(noisy1), (8,), generator=source)\n"
+        "    losses.append(float(criterion(network(noisy1[rows]), noisy2[rows])))\n"
+        "    optimiser.zero_grad()\n"
+        "    criterion.backward()\n"
+        "    optimiser.step()\n"
+        "return losses"
+    )
+    if "Adam" in optimiser:  # the usual rate, falling along a cosine
+        falls = "    optimiser.lr = 1e-3 * (1 + math.cos(math.pi * step / steps)) / 2\n"
+        body = body.replace("    optimiser.zero", falls + "    optimiser.zero")
+    is_right("train_network", student("train_network", body), capsys)
+
+
 @every_exercise
 def test_what_is_not_written_yet_is_no_reason_for_a_hint(name: str, capsys):
     for _ in range(3):

@@ -503,7 +503,7 @@ def _rules_of_train(answer: Callable[..., Any], steps: int, seed: int) -> tuple[
         int(finite and len(losses) > 0 and 0.5 * start < losses[0] < 2 * start),
         int(not _equal(weights[0], _parameters(_tiny_network()))),
         int(not _equal(weights[1], weights[4])),
-        -1 if not end <= 1.1 * start else int(end < 0.9 * start),
+        -1 if not end <= 1.1 * start else int(end < 0.94 * start),
         int(_equal(weights[1], weights[2])),
         int(not _equal(weights[1], weights[3])),
         int(untouched),
