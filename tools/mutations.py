@@ -287,8 +287,8 @@ CHANGES = [
     (F + "kernels/winograd.py", "(-1 / 6, 1 / 6, -1 / 6)", "(1 / 6, -1 / 6, -1 / 6)", "speed"),
     (
         F + "kernels/shifted.py",
-        "first + u * width, count, kw, kw)",
-        "first + u, count, kw, kw)",
+        "rows = _every(frame, first + u * width, count",
+        "rows = _every(frame, first + u, count",
         "speed",
     ),
     (F + "kernels/doubling.py", "(whole, behind, out=odd)", "(whole, before, out=odd)", "speed"),
