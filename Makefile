@@ -57,11 +57,10 @@ student-zip: $(STAMP) ## write a fresh student edition to hand out, n2n-lessons.
 	@$(BIN)/n2n student $(ZIP) $(ARGS)
 
 lab: $(STAMP) ## open the student edition in JupyterLab
-	@test -d $(STUDENT) || $(BIN)/n2n student $(STUDENT)
-	@$(BIN)/jupyter lab $(STUDENT)
+	@$(BIN)/n2n lab $(STUDENT)
 
 lab-instructor: $(STAMP) ## open the lessons with their solutions in JupyterLab
-	@$(BIN)/jupyter lab notebooks
+	@$(BIN)/n2n lab --instructor
 
 notebooks: $(STAMP) ## re-execute all lessons and save them with fresh outputs
 	@$(BIN)/n2n notebooks $(ARGS)

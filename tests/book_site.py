@@ -213,6 +213,15 @@ def test_page_fits_on_a_phone(tab, site: str, page: str):
     assert tab.evaluate("document.documentElement.scrollWidth") <= 375
 
 
+@with_browser
+def test_numbers_and_short_code_stay_on_one_line(tab, site: str):
+    tab.set_viewport_size({"width": 375, "height": 800})
+    open_page(tab, f"{site}index.html")
+    assert tab.get_by_text("U-Net (1\N{NO-BREAK SPACE}732\N{NO-BREAK SPACE}675").count() == 1
+    option = tab.get_by_text("--network report-3x3")
+    assert option.evaluate("option => option.getClientRects().length") == 1
+
+
 EXCEPT_FORMULAS = {"exclude": [["th:has(mjx-container)"]]}
 """axe takes a heading that is one formula for empty: it does not see MathJax's hidden MathML."""
 

@@ -359,7 +359,8 @@ def test_a_setup_that_failed_is_done_again(project: Path, step: str):
         ("bench", "n2n bench --pairs 1000"),
         ("student", "n2n student student --pairs 1000"),
         ("student-zip", "n2n student n2n-lessons.zip --pairs 1000"),
-        ("lab-instructor", "jupyter lab notebooks"),
+        ("lab", "n2n lab student"),
+        ("lab-instructor", "n2n lab --instructor"),
         ("mutants", "python -m tools.mutations --pairs 1000"),
         ("fuzz", "python -m tools.fuzz --pairs 1000"),
         ("kills", "python -m tools.kills --pairs 1000"),
@@ -371,19 +372,6 @@ def test_what_a_target_calls(project: Path, target: str, call: str):
     assert make(*arguments, folder=project).returncode == 0
     assert calls(project) == [VENV, INSTALL, call]
     assert make(*arguments, folder=project, FAIL=call).returncode != 0
-
-
-@with_make
-def test_lab_makes_the_student_edition_once(project: Path):
-    make("setup", "PYTHON=./tool", folder=project)
-    calls(project)
-    assert make("lab", folder=project).returncode == 0
-    assert calls(project) == ["n2n student student", "jupyter lab student"]
-    assert make("lab", folder=project, FAIL="n2n student").returncode != 0
-    assert calls(project) == ["n2n student student"]
-    (project / "student").mkdir()
-    assert make("lab", folder=project).returncode == 0
-    assert calls(project) == ["jupyter lab student"]
 
 
 UNIT_TESTS = "python -m pytest tests"

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from docutils import nodes
+
 import n2n_lib
 
 project = "n2n"
@@ -85,6 +87,33 @@ def add_lesson(app, what, name, obj, options, lines) -> None:
         lines += ["", f"Derived in :doc:`{row['title']} </notebooks/{row['stem']}>`.", ""]
 
 
+NUMBERS = re.compile(
+    r"(?<=\d) (?=\d{3}(?!\d)|× \d|(ms|dB|MB|GB)\b)"  # 1 732 675, 32 × 32, 24.97 dB
+    r"|(?<=\d ×) (?=\d)"
+)
+"""Spaces at which no line shall end."""
+
+VERBATIM = (nodes.FixedTextElement, nodes.literal, nodes.math)
+
+SHORT = 24
+"""Characters of a piece of code that fit on the line of a phone, with room to spare."""
+
+
+def keep_together(app, doctree) -> None:
+    """Let a line end where it may: not in numbers and short code, but after a folder."""
+    for code in doctree.findall(nodes.literal):
+        if len(code.astext()) <= SHORT:
+            code["classes"].append("short")
+    for text in list(doctree.findall(nodes.Text)):
+        changed = NUMBERS.sub("\N{NO-BREAK SPACE}", text)
+        if isinstance(text.parent, nodes.title) and " " not in text:
+            changed = changed.replace("/", "/\N{ZERO WIDTH SPACE}")
+        parents = text.parent, text.parent.parent
+        if changed != text and not any(isinstance(parent, VERBATIM) for parent in parents):
+            text.parent.replace(text, nodes.Text(changed))
+
+
 def setup(app) -> None:
     """Register what is our own."""
+    app.connect("doctree-read", keep_together)
     app.connect("autodoc-process-docstring", add_lesson, priority=900)

@@ -25,6 +25,7 @@ from pages import (
     page_of,
     read_lesson,
     topic_of,
+    without_links_out,
     without_solutions,
 )
 from sphinx.cmd.build import main as sphinx
@@ -37,6 +38,7 @@ MATHJAX = Path(*importlib.util.find_spec("sphinx-mathjax-offline").submodule_sea
 
 
 GUIDES = (
+    "using.md",
     "lab-camera.md",
     "results.md",
     "BENCHMARKS.md",
@@ -52,7 +54,12 @@ def prepare(source: Path, *, student: bool) -> None:
     shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns("__pycache__", "training"))
     (source / "docs").mkdir()
     for name in GUIDES:
-        shutil.copy(ROOT / "docs" / name, source / "docs")
+        guide = ROOT / "docs" / name
+        if guide.suffix != ".md":
+            shutil.copy(guide, source / "docs")
+            continue
+        text = without_links_out(guide.read_text(encoding="utf-8"), guide.parent, GUIDES)
+        (source / "docs" / name).write_text(text, encoding="utf-8")
     _copy_mathjax(source / "_static" / "mathjax")
     table = lesson_table((ROOT / "README.md").read_text(encoding="utf-8"))
     (source / "lessons.json").write_text(json.dumps(table), encoding="utf-8")

@@ -6,6 +6,7 @@ import copy
 import io
 import re
 from base64 import b64decode
+from collections.abc import Collection
 from pathlib import Path
 
 import nbformat
@@ -84,6 +85,26 @@ def glossary_page(guide: str) -> str:
         raise ValueError('notebooks/README.md: expected a section "## Symbols", found none')
     text = re.sub(r"\]\((?=\d\d_)", "](notebooks/", guide[start:])
     return "# Glossary and symbols\n" + text.replace("](../", "](")
+
+
+def without_links_out(guide: str, folder: Path, taken: Collection[str]) -> str:
+    """Leave of a link to another guide only its words where the book does not take that guide.
+
+    Parameters
+    ----------
+    guide : str
+        Markdown of a guide.
+    folder : Path
+        The guide's folder. A link to a file that is not there stays, for Sphinx to complain of.
+    taken : collection of str
+        Names of the files in that folder that the book takes.
+    """
+
+    def words(link: re.Match) -> str:
+        out = link[2] not in taken and (folder / link[2]).is_file()
+        return link[1] if out else link[0]
+
+    return re.sub(r"(?<!!)\[([^]]*)\]\((\w[^)#/]*)(?:#[^)]*)?\)", words, guide)
 
 
 def without_solutions(lesson: NotebookNode) -> NotebookNode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,12 @@ from typing import Annotated
 import typer
 
 from n2n_lib.cli.options import UsageError
+
+NEWS = "@jupyterlab/apputils-extension:announcements"
+"""The part of JupyterLab that asks at its first start whether to fetch news and updates."""
+
+GRADING = "@jupyter/nbgrader"
+"""The menu and the tools that nbgrader adds, which are of no use to a student."""
 
 
 def lab(
@@ -50,9 +57,11 @@ def lab(
     typer.echo(f"JupyterLab on {folder.resolve()}; Ctrl-C twice ends it")
     options = [] if browser else ["--no-browser"]
     words = [sys.executable, "-m", "jupyterlab", str(folder.resolve()), *options]
-    with tempfile.TemporaryDirectory(prefix="n2n-lab-", ignore_cleanup_errors=True) as instead:
-        code = _run(words, os.environ | _moved_folders(Path(instead)))
-    if code not in (0, -signal.SIGINT, 130):  # the last two: Ctrl-C before it listened for it
+    without = [NEWS] if instructor else [NEWS, GRADING]
+    with tempfile.TemporaryDirectory(prefix="n2n-lab-", ignore_cleanup_errors=True) as name:
+        own = Path(name)
+        code = _run(words, os.environ | _moved_folders(own) | _switched_off(without, own))
+    if code not in (0, -signal.SIGINT, -signal.SIGTERM, 130):  # ended before it listened for it
         raise UsageError(
             f"JupyterLab ended with exit code {code}; what it said stands above, and n2n doctor "
             "looks for the reason"
@@ -89,14 +98,36 @@ def _moved_folders(instead: Path) -> dict[str, str]:
     return moved
 
 
+def _switched_off(plugins: list[str], own: Path) -> dict[str, str]:
+    """Return the variable that has JupyterLab leave plugins out; their user's settings stay."""
+    folder = own / "settings"
+    (folder / "labconfig").mkdir(parents=True)
+    (folder / "labconfig" / "page_config.json").write_text(
+        json.dumps({"disabledExtensions": dict.fromkeys(plugins, True)}), encoding="utf-8"
+    )
+    given = os.environ.get("JUPYTER_CONFIG_PATH")
+    return {"JUPYTER_CONFIG_PATH": os.pathsep.join([str(folder), *([given] if given else [])])}
+
+
 def _run(words: list[str], env: dict[str, str]) -> int:
-    """Run a program to its end. Ctrl-C is for the program, which gets it, too, and asks back."""
+    """Run a program to its end. Ctrl-C is for the program, which gets it, too, and asks back.
+
+    What would end this process alone (SIGTERM, a terminal that was closed) ends the program.
+    """
     with subprocess.Popen(words, env=env) as program:
-        while True:
-            try:
-                return program.wait()
-            except KeyboardInterrupt:
-                continue
+        numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        before = {
+            number: signal.signal(number, lambda *_: program.terminate()) for number in numbers
+        }
+        try:
+            while True:
+                try:
+                    return program.wait()
+                except KeyboardInterrupt:
+                    continue
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _with_solutions(folder: Path | None) -> Path:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +62,51 @@ def test_a_jupyterlab_that_is_missing_or_fails(opened, monkeypatch: pytest.Monke
     assert_one_line(run("lab"), "JupyterLab ended with exit code 1", "n2n doctor")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert_one_line(run("lab", "other"), "JupyterLab is not installed", "pip install jupyterlab")
+
+
+def test_what_jupyterlab_shall_not_show_is_switched_off(opened, tmp_path: Path, monkeypatch):
+    """By what JupyterLab itself reads, beside the settings that a user has."""
+    (tmp_path / "theirs" / "labconfig").mkdir(parents=True)
+    settings = tmp_path / "theirs" / "labconfig" / "page_config.json"
+    settings.write_text('{"disabledExtensions": {"their-own": true}}')
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(tmp_path / "theirs"))
+    read = "import json; from jupyterlab_server.config import get_page_config as read_page_config; "
+    read += "print(json.dumps(read_page_config([])['disabledExtensions']))"
+    seen = []
+
+    def start(words: list[str], env: dict[str, str]) -> int:
+        done = subprocess.run([sys.executable, "-c", read], env=env, capture_output=True, text=True)
+        seen.append(set(json.loads(done.stdout)))
+        return done.returncode
+
+    monkeypatch.setattr(lab, "_run", start)
+    well("lab")
+    well("lab", "--instructor")
+    student, instructor = seen
+    assert student >= {"their-own", lab.NEWS, lab.GRADING}
+    assert "their-own" in instructor and lab.NEWS in instructor and lab.GRADING not in instructor
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, no signal ends a process in good order")
+def test_what_ends_the_command_ends_jupyterlab():
+    endless = "import time; print('it runs', flush=True); time.sleep(600)"
+    command = (
+        f"from n2n_lib.cli import lab; print(lab._run({[sys.executable, '-c', endless]}, None))"
+    )
+    words = [sys.executable, "-c", command]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "it runs\n"
+        process.terminate()
+        said, _ = process.communicate(timeout=60)  # the program had the pipe, too, until it ended
+    assert said == f"{-signal.SIGTERM}\n" and process.returncode == 0
+
+
+def test_jupyterlab_still_has_what_is_switched_off():
+    from jupyterlab.commands import get_app_dir
+
+    programs = Path(get_app_dir(), "static").glob("*.js")
+    name = lab.NEWS.partition("/")[2]
+    assert any(name.encode() in program.read_bytes() for program in programs)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="its folders have other places")

@@ -153,6 +153,23 @@ def test_the_glossary_is_taken_from_the_guide():
         pages.glossary_page("# Guide\n")
 
 
+def test_a_link_to_a_guide_that_the_book_leaves_out_becomes_its_words(tmp_path: Path):
+    for name in ("in.md", "out.md"):
+        (tmp_path / name).touch()
+    text = "[a](in.md) [b](in.md#c) [d](out.md) [e](out.md#f) [g](#h) [i](../x.md) [j](lost.md)"
+    left = pages.without_links_out(text, tmp_path, ["in.md"])
+    assert left == "[a](in.md) [b](in.md#c) d e [g](#h) [i](../x.md) [j](lost.md)"
+
+
+def test_the_front_page_says_of_the_speed_what_the_benchmarks_say():
+    benchmarks = (ROOT / "docs" / "BENCHMARKS.md").read_text(encoding="utf-8")
+    every_case = benchmarks.split("## One run")[1].split("A row is the median")[0]
+    factors = [float(factor) for factor in re.findall(r"([\d.]+)× as fast \|", every_case)]
+    index = (ROOT / "docs" / "book" / "index.md").read_text(encoding="utf-8")
+    assert len(factors) > 10
+    assert f"{min(factors):.2f} to {max(factors):.2f} times as fast as PyTorch's best" in index
+
+
 def test_references_have_addresses_and_none_twice():
     text = (ROOT / "docs" / "book" / "references.md").read_text(encoding="utf-8")
     entries = re.findall(r"^- .*?(?=^- |^#|\Z)", text, flags=re.M | re.S)
