@@ -29,6 +29,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, source: Path):
     with subprocess.Popen(
         commands.command(*call),
         env=commands.environment(),
+        preexec_fn=commands.hear_ctrl_c,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
