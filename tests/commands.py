@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -57,6 +58,14 @@ def assert_one_line(done: Run, *fragments: str) -> None:
 def command(*arguments: object) -> list[str]:
     """The words that run the command line in a process of its own."""
     return [sys.executable, "-m", "n2n_lib", *map(str, arguments)]
+
+
+def hear_ctrl_c() -> None:
+    """Let a process be ended by SIGINT, also where those below it ignore it (``preexec_fn``).
+
+    A shell starts what runs in the background so, and what is started there inherits it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from hypothesis import settings
 
 for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):  # which Typer reads when it is loaded
     os.environ.pop(name, None)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process compiles the library anew
 
 pytest.register_assert_rewrite("reference", "small_models", "answers", "handing_in")
 

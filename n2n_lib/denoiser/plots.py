@@ -111,7 +111,7 @@ def draw_image(axes: Axes, image: Tensor, title: str = "", peak: float = 255.0) 
     if unit.dim() == 3:
         unit = unit[0] if unit.shape[0] == 1 else unit.permute(1, 2, 0)
     axes.imshow(unit.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=9, y=1.0)  # else all ticks are laid out to find its place
     axes.set_axis_off()
 
 

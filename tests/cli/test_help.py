@@ -121,6 +121,7 @@ def test_ctrl_c_while_packages_are_loaded_is_one_line(package: str, tmp_path):
 
 TRY_AGAIN = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where tests run
 class Again:
     def find_spec(self, name, *rest):
         if name == "torch":
@@ -144,6 +145,7 @@ def test_ctrl_c_that_a_package_made_another_error_of(error: str, tmp_path):
 
 LATER = """
 import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from n2n_lib.cli import student
 from n2n_lib.course import edition
 def fail(*arguments, **options):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import assert_one_line, command, environment, run, tree, well
+from commands import assert_one_line, command, environment, hear_ctrl_c, run, tree, well
 from given import (
     course_folder,
     parameters,
@@ -71,14 +71,9 @@ def test_the_last_good_weights_of_a_diverging_run_are_written(tmp_path, monkeypa
 EPOCHS = 6
 
 
-def interruptible() -> None:
-    """A shell may have told its background jobs to ignore Ctrl-C; this child must not."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def stop_in_the_middle(arguments: tuple, out: Path, stop: Callable) -> tuple[int, str]:
     """Start training, stop it after its first epochs and before its last; code and stderr."""
-    options = {} if os.name == "nt" else {"preexec_fn": interruptible}
+    options = {} if os.name == "nt" else {"preexec_fn": hear_ctrl_c}
     process = subprocess.Popen(
         command("train", *arguments),
         env=environment(),

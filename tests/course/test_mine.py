@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,21 @@ class Notebook:
             self.run(*before(name), place.cell, f"check.{name}({place.function})")
 
 
+@cache
+def codes_of(lesson: Path) -> list[tuple[str, set[str]]]:
+    """Return source and tags of each code cell."""
+    cells = code_cells(nbformat.read(lesson, as_version=4))
+    return [(cell.source, set(tags(cell))) for cell in cells]
+
+
 def before(name: str) -> list[str]:
     """Return what an answer needs of the cells before it, exercises and checks left out."""
     place, cells = PLACES[name], []
-    for cell in code_cells(nbformat.read(place.lesson, as_version=4)):
-        if cell.source == place.cell:
+    for source, kinds in codes_of(place.lesson):
+        if source == place.cell:
             break
-        if not {"exercise", "check"} & set(tags(cell)):
-            cells.append(cell.source)
+        if not {"exercise", "check"} & kinds:
+            cells.append(source)
     statements = needed([*cells, place.cell], place.function)
     return [ast.unparse(statement) for number, statement in statements if number < len(cells)]
 
@@ -141,7 +149,8 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
             notebook = Notebook()
             patch.setattr(IPython, "get_ipython", lambda notebook=notebook: notebook)
             notebook.run("from n2n_lib import check", "answers = check.answers()")
-            for name in re.findall(r"(\w+) = answers\.\1\b", lesson.read_text(encoding="utf-8")):
+            text = "\n".join(code for code, _ in codes_of(lesson))
+            for name in re.findall(r"(\w+) = answers\.\1\b", text):
                 notebook.run(f"{name} = answers.{name}")
             notebook.solve(*(name for name, place in PLACES.items() if place.lesson == lesson))
     return folder

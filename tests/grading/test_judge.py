@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import commands
 import frames
@@ -148,28 +149,36 @@ def at_work(judge: psutil.Process) -> bool:
 
 
 def busy(process: psutil.Process) -> bool:
-    """Whether a process that an answer runs in has been at work for seconds."""
-    try:
-        return process.cpu_times().user > 3 and not process.children()
-    except psutil.Error:
-        return False
+    """Whether an answer runs in a process, for longer than the right ones do.
 
-
-def busy_worker(process: psutil.Process) -> bool:
-    """Whether a process is a worker, and at work."""
+    That is a fork of a worker; the worker itself is busy as well while it loads PyTorch.
+    """
     try:
-        return "worker" in " ".join(process.cmdline()) and busy(process)
+        words, parent = process.cmdline(), process.parent()
+        is_fork = "worker" in " ".join(words) and parent is not None and parent.cmdline() == words
+        return is_fork and process.cpu_times().user > 1
     except psutil.Error:
         return False
 
 
 @linux_only
 def test_a_judge_that_hangs_costs_one_student(source: Path, tmp_path: Path, monkeypatch):
-    """It is stopped in the middle, as by code that holds Python's lock for ever."""
+    """It is stopped in the middle, as by code that holds Python's lock for ever.
+
+    Once it is, the clock that the time of a judge is measured by is put forward.
+    """
     monkeypatch.setattr("n2n_lib.course.grading.judging.judges.MARGIN", 5)
+    ahead = []
+    clock = SimpleNamespace(time=lambda: time.time() + sum(ahead), sleep=time.sleep)
+    monkeypatch.setattr("pebble.pool.process.time", clock)
+
+    def freeze() -> None:
+        wait_for(freeze_a_judge)
+        ahead.append(35)
+
     students = [handed_in(tmp_path, "ann", {"stamp-row": HANG}), handed_in(tmp_path, "bob")]
     with Judges(source, (), replace(PLAIN, seconds=60, student_seconds=30), jobs=1) as judges:
-        stopped = threading.Thread(target=lambda: wait_for(freeze_a_judge))
+        stopped = threading.Thread(target=freeze)
         stopped.start()
         done = graded_by(judges, *students)
         stopped.join()
@@ -215,21 +224,34 @@ def test_what_cannot_be_read_costs_one_student(judges: Judges, tmp_path: Path):
 # ------------------------------------------------------------------------------- stopping a run
 
 
+UNCHECKED = """
+from n2n_lib.course.grading import run
+run._check_solutions = lambda *_: None
+from n2n_lib.__main__ import main
+main()
+"""
+"""The command, which comes to its class at once."""
+
+
 @pytest.fixture
 def run(request: pytest.FixtureRequest, tmp_path: Path, source: Path) -> Iterator[subprocess.Popen]:
     """The command at work on two students who hang, with so many judges."""
     for name in ("ann", "bob"):
         handed_in(tmp_path / "class", name, {"upsample-backward": HANG})
     (tmp_path / "temporary").mkdir()
+    words = commands.command()
+    if request.node.callspec.params.get("moment") != "solutions":
+        words = [sys.executable, "-c", UNCHECKED]
     call = ["grade", tmp_path / "class", "--out", tmp_path / "grades.csv", "--source", source]
     call += ["-q", "--timeout", 600, "--jobs", request.param]
     process = subprocess.Popen(
-        commands.command(*call),
+        [*words, *map(str, call)],
         env=commands.environment(TMPDIR=str(tmp_path / "temporary")),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=commands.hear_ctrl_c if os.name == "posix" else None,
     )
     yield process
     process.kill()
@@ -253,7 +275,7 @@ def test_a_run_can_be_stopped_at_any_moment(run, tmp_path: Path, moment: str, nu
     if moment == "solutions":
         wait_for(lambda: bool(judges_below(run.pid)))
     else:
-        wait_for(lambda: any(map(busy_worker, tree_of(run))))
+        wait_for(lambda: any(map(busy, tree_of(run))))
     below = tree_of(run)
     if moment == "frozen":
         for judge in judges_below(run.pid):
@@ -278,7 +300,7 @@ def test_a_run_can_be_stopped_at_any_moment(run, tmp_path: Path, moment: str, nu
 @linux_only
 @pytest.mark.parametrize("run", [2], indirect=True)
 def test_nothing_goes_on_after_a_run_that_was_killed(run):
-    wait_for(lambda: any(map(busy_worker, tree_of(run))))
+    wait_for(lambda: any(map(busy, tree_of(run))))
     below = tree_of(run)
     run.kill()
     wait_for(lambda: not any(alive(each) for each in below), seconds=10)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -326,10 +327,10 @@ def test_magics_by_the_thousand_are_read():
 
 
 def test_which_answers_somebody_should_look_at(worker: Worker):
-    def doubtful(*sources: str, output: str = "") -> bool:
+    def doubtful(*sources: str, output: str = "", by: Worker = worker) -> bool:
         cells = handed_in(*sources)
         cells[-1]["output"] = output
-        attempt = judge_answer(worker, TASK, cells)
+        attempt = judge_answer(by, TASK, cells)
         unsure = is_unsure(TASK, cells, attempt)
         points = TASK.points if attempt.right else 0
         return Mark(points, TASK.points, "", unsure=unsure).doubtful
@@ -343,7 +344,8 @@ def test_which_answers_somebody_should_look_at(worker: Worker):
     assert doubtful("from n2n_lib import check", ready)
     assert not doubtful(f"{head}raise NotImplementedError")
     assert not doubtful("pass")
-    assert not doubtful(f"{head}while True: pass")
+    with replace(PLAIN, seconds=2).worker() as impatient:
+        assert not doubtful(f"{head}while True: pass", by=impatient)
     assert doubtful(wrong, output="output_size: right, 6 cases.\n")
     assert doubtful("def output_size(")
     assert doubtful("output_size = nowhere")

@@ -12,12 +12,43 @@ import re
 import symtable
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from n2n_lib.course.needed import DEFINITIONS, names_of, touched_by
 
 GUARD = r"except ImportError:(\n    [\w =]+ = object)+"
 """What follows imports that a file can do without."""
+
+
+class _Read:
+    """What there is to know of a text."""
+
+    def __init__(self, text: str) -> None:
+        self.statements = ast.parse(text).body
+
+    @cached_property
+    def names(self) -> tuple[set[str], set[str]]:
+        """The names that it binds, and the global ones that it uses."""
+        pairs = [names_of(statement) for statement in self.statements]
+        return set().union(*(bound for bound, _ in pairs)), set().union(*(u for _, u in pairs))
+
+    @cached_property
+    def touched(self) -> set[str]:
+        return set().union(*(touched_by(statement) for statement in self.statements))
+
+    @cached_property
+    def module(self) -> str | None:
+        first = self.statements[0] if self.statements else None
+        if isinstance(first, ast.ImportFrom):
+            return "." * first.level + (first.module or "")
+        return first.names[0].name if isinstance(first, ast.Import) else None
+
+    @cached_property
+    def plain(self) -> str:
+        return "\n".join(map(ast.unparse, self.statements))
+
+
+_read = lru_cache(maxsize=1024)(_Read)  # a file is read after each change, which is of few blocks
 
 
 @dataclass(frozen=True)
@@ -35,33 +66,30 @@ class Block:
     text: str
     line: int = 0
 
-    @cached_property
+    @property
     def statements(self) -> list[ast.stmt]:
         """The statement, none of comments alone, several where one line holds more."""
-        return ast.parse(self.text).body
+        return _read(self.text).statements
 
-    @cached_property
+    @property
     def bound(self) -> set[str]:
         """Names that it binds."""
-        return set().union(*(names_of(statement)[0] for statement in self.statements))
+        return _read(self.text).names[0]
 
-    @cached_property
+    @property
     def touched(self) -> set[str]:
         """Names whose objects it changes."""
-        return set().union(*(touched_by(statement) for statement in self.statements))
+        return _read(self.text).touched
 
-    @cached_property
+    @property
     def used(self) -> set[str]:
         """Global names that it uses."""
-        return set().union(*(names_of(statement)[1] for statement in self.statements))
+        return _read(self.text).names[1]
 
-    @cached_property
+    @property
     def module(self) -> str | None:
         """The module of an import, else None."""
-        first = self.statements[0] if self.statements else None
-        if isinstance(first, ast.ImportFrom):
-            return "." * first.level + (first.module or "")
-        return first.names[0].name if isinstance(first, ast.Import) else None
+        return _read(self.text).module
 
     @property
     def is_definition(self) -> bool:
@@ -85,10 +113,10 @@ class Block:
         """Whether it is the library's answer, which another one needs as long as there is none."""
         return "# The library's, until mine is right" in self.text
 
-    @cached_property
+    @property
     def plain(self) -> str:
         """The text without comments and formatting, which says whether two blocks are the same."""
-        return "\n".join(map(ast.unparse, self.statements))
+        return _read(self.text).plain
 
 
 def stand_in(name: str) -> Block:
@@ -168,18 +196,14 @@ def imports_of(statement: ast.Import | ast.ImportFrom) -> list[str]:
 
 def reach(blocks: Iterable[Block], names: Collection[str]) -> list[Block]:
     """Return the blocks that names need, in their order."""
-    blocks, wanted, found = list(blocks), set(names), set()
+    blocks, wanted = list(blocks), set(names)
     modules = set().union(*(block.bound for block in blocks if block.module is not None))
-    while True:
-        new = {
-            index
-            for index, block in enumerate(blocks)
-            if index not in found and wanted & (block.bound | block.touched - modules)
-        }
-        if not new:
-            return [blocks[index] for index in sorted(found)]
-        found |= new
-        wanted = wanted.union(*(blocks[index].used for index in new))
+    left = {index: block.bound | block.touched - modules for index, block in enumerate(blocks)}
+    while new := [index for index, makes in left.items() if not wanted.isdisjoint(makes)]:
+        for index in new:
+            del left[index]
+            wanted |= blocks[index].used
+    return [block for index, block in enumerate(blocks) if index not in left]
 
 
 def fingerprint(blocks: Iterable[Block]) -> str:

@@ -37,7 +37,11 @@ To run any network of the course on it: ``with use_kernels(check.mine()): ...``
 """'''
 
 
-@lru_cache(maxsize=8)  # it is asked for again and again, and blocks remember what they found out
+@lru_cache(maxsize=8)  # it is asked for again and again
+def _read(text: str) -> tuple[Block, ...]:
+    return tuple(read(text, is_heading=lambda line: HEADING.fullmatch(line) is not None))
+
+
 def blocks_of(text: str) -> tuple[Block, ...]:
     """Take the file apart; its docstring is left out.
 
@@ -46,8 +50,8 @@ def blocks_of(text: str) -> tuple[Block, ...]:
     SyntaxError
         If it is not Python.
     """
-    blocks = read(text, is_heading=lambda line: HEADING.fullmatch(line) is not None)
-    return tuple(blocks[1:] if blocks and _is_docstring(blocks[0]) else blocks)
+    blocks = _read(text)
+    return blocks[1:] if blocks and _is_docstring(blocks[0]) else blocks
 
 
 def with_answer(text: str, name: str, needs: Sequence[Block]) -> str:
@@ -109,7 +113,7 @@ def _is_docstring(block: Block) -> bool:
 
 def _header(text: str) -> str:
     """Return the docstring, as the student may have changed it."""
-    blocks = read(text)
+    blocks = _read(text)
     if blocks and _is_docstring(blocks[0]):
         return blocks[0].text
     return DOCSTRING.format(today=date.today().strftime("%d %B %Y").lstrip("0"))
@@ -123,10 +127,11 @@ def _write(header: str, blocks: Iterable[Block]) -> str:
     rest = [block for block in blocks if block.module is None]
     sections: list[tuple[str, list[Block]]] = []
     placed: list[Block] = []
+    bound = set().union(*(block.bound for block in rest))
     for topic in TOPICS:
         section: list[Block] = []
         for name in (name for name, each in EXERCISES.items() if each.topic == topic):
-            if any(name in block.bound for block in rest):
+            if name in bound:
                 needs = [block for block in reach(rest, [name]) if block not in placed]
                 needs.sort(key=lambda block: name in block.bound)  # helpers first
                 section += needs

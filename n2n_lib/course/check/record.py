@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -138,13 +139,18 @@ def read_mine() -> str:
         return memory[MINE]
     try:
         text = path.read_text(encoding="utf-8")
-        ast.parse(text)
+        _require_python(text)
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
         raise SyntaxError(f"{MINE} is not Python in line {line}") from None
     return text
+
+
+@lru_cache(maxsize=8)  # it is read more often than it changes
+def _require_python(text: str) -> None:
+    ast.parse(text)
 
 
 def write_mine(text: str, *, keep: bool) -> None:

@@ -1,0 +1,17 @@
+"""What the tests of the course share."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from n2n_lib.course.check import known
+
+
+@pytest.fixture(scope="session", autouse=True)
+def all_mistakes_are_remembered():
+    """Keep what known mistakes make of the cases: a class does one lesson, these tests all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(known, "_known", cache(known._known.__wrapped__))
+        yield
