@@ -7,7 +7,7 @@ ZIP ?= n2n-lessons.zip
 BIN := .venv/bin
 STAMP := .venv/.complete
 BOOK := .venv/.book
-NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=600 \
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=1200 \
 	--nbval-sanitize-with notebooks/nbval_sanitize.cfg
 
 .PHONY: help setup train test student student-zip lab lab-instructor notebooks html book \

@@ -376,7 +376,7 @@ def test_what_a_target_calls(project: Path, target: str, call: str):
 
 UNIT_TESTS = "python -m pytest tests"
 NBVAL = (
-    "python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=600 "
+    "python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 "
     "--nbval-sanitize-with notebooks/nbval_sanitize.cfg notebooks"
 )
 STYLE = ["ruff check .", "ruff format --check .", "lint-imports ", "codespell "]

@@ -99,7 +99,7 @@ class Copy:
             "PYTHONDONTWRITEBYTECODE": "1",  # a stale .pyc would hide a mutation
         }
         run = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=1800
         )
         failed = re.search(
             rf"^FAILED notebooks/{re.escape(lesson)}\.ipynb::Cell (\d+)", run.stdout, re.MULTILINE
