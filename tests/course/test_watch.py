@@ -291,11 +291,11 @@ def test_the_search_for_an_edit_ends_and_goes_on_at_the_next_check(monkeypatch):
     assert len(edits._tried(exercise)._made) > 50
 
 
-def test_wrong_answers_of_a_few_exercises_are_remembered():
+def test_wrong_answers_of_a_few_exercises_are_remembered(all_mistakes_are_remembered):
     for exercise in list(EXERCISES.values())[:20]:
-        known._known(exercise)
+        all_mistakes_are_remembered(exercise)
         edits._tried(exercise)
-    for remembered in (known._known, edits._tried):
+    for remembered in (all_mistakes_are_remembered, edits._tried):
         assert remembered.cache_info().currsize == known.REMEMBERED < 20
 
 

@@ -465,9 +465,9 @@ def relu_backward(grad_output: Tensor, output: Tensor, inplace: bool = False) ->
 
 
 def sigmoid_forward(x: Tensor) -> Tensor:
-    """Compute ``e^min(x, 0) / (1 + e^-|x|)`` in two fresh tensors."""
+    """Compute ``e^min(x, 0) / (1 + e^-|x|)`` with few fresh tensors."""
     small = x.abs().neg_().exp_()  # e^-|x|, never more than 1
-    return x.clamp(max=0).exp_().div_(small.add_(1))
+    return x.clamp(max=0).exp_() / (1 + small)
 
 
 def sigmoid_backward(grad_output: Tensor, output: Tensor) -> Tensor:
