@@ -23,8 +23,9 @@ from torch.nn.functional import avg_pool2d  # noqa: TID251 (a function, not a mo
 from n2n_lib import Model, photograph, psnr
 from n2n_lib.denoiser import classical, linear
 from n2n_lib.denoiser.camera import draw_camera
-from n2n_lib.denoiser.estimate import measure_noise, within_noise
+from n2n_lib.denoiser.estimate import measure_noise
 from n2n_lib.denoiser.metrics import ssim
+from n2n_lib.denoiser.texture import within_noise
 
 ISO = (100, 400, 1600, 6400, 25600)
 SIZE = 192

@@ -98,8 +98,9 @@ def denoise(
         predicted,
     )
     from n2n_lib.denoiser import image_files, plots
-    from n2n_lib.denoiser.estimate import measure_noise, within_noise
+    from n2n_lib.denoiser.estimate import measure_noise
     from n2n_lib.denoiser.images import find_images, save_image
+    from n2n_lib.denoiser.texture import within_noise
     from n2n_lib.support import files
     from n2n_lib.support.memory import keep_freed
 

@@ -16,7 +16,6 @@ import math
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -139,43 +138,6 @@ def measure_noise(image: Tensor) -> NoiseMeasure:
         _between_channels(noise),
         len(even),
     )
-
-
-def within_noise(noisy: Tensor, cleaned: Tensor, measure: NoiseMeasure) -> Tensor:
-    r"""Take away no more than the noise that is there.
-
-    .. math::
-
-        y = x + a\,(f(x) - x), \qquad a = \min\Bigl(1, \frac{\sigma^2}{r^2}\Bigr)
-
-    with r² the mean square of what was taken away, and σ² that of the noise at the brightness of
-    each pixel. A network that has to find out by itself how much noise there is takes fine texture
-    for noise where there is hardly any; then r is larger than σ. Of all shares a of what is taken
-    away this one leaves the smallest error, if it holds all of the noise and texture besides.
-
-    Parameters
-    ----------
-    noisy, cleaned : Tensor
-        An image ``(3, H, W)`` before and after, 0-255.
-    measure : NoiseMeasure
-        Of the noisy one. Where no place of it was even, nothing is changed.
-
-    Returns
-    -------
-    Tensor
-        The shape and dtype of `cleaned`.
-    """
-    if not measure.blocks:
-        return cleaned
-    before, after = noisy.float(), cleaned.float()
-    brightness = after.mean(0).numpy()
-    level = np.interp(brightness, measure.brightness, measure.level)
-    taken = (before - after).square().mean().item()
-    share = min(1.0, float(np.square(level).mean()) / max(taken, 1e-9))
-    if share == 1:
-        return cleaned
-    result = before.lerp(after, share)
-    return result if cleaned.is_floating_point() else result.round().to(cleaned.dtype)
 
 
 def _blocks(image: Tensor) -> Tensor:
