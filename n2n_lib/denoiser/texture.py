@@ -123,12 +123,14 @@ def _narrowest_half(values: np.ndarray) -> float:
 
 def _mixed(noisy: Tensor, cleaned: Tensor, share: Tensor) -> Tensor:
     """Return ``noisy + share * (cleaned - noisy)``, the share drawn smoothly from cell to cell."""
-    result = cleaned.clone()
+    result = torch.empty_like(cleaned)
     height, width = cleaned.shape[1:]
-    whole = interpolate(share[None, None], scale_factor=CELL, mode="bilinear")[0, 0]
-    whole = whole[:height, :width]
+    padded = torch.cat([share[:1], share, share[-1:]])  # a strip needs the cells around it
     for top in range(0, height, ROWS):
         rows = slice(top, min(top + ROWS, height))
-        mixed = noisy[:, rows].float().lerp(cleaned[:, rows].float(), whole[rows])
+        first, last = top // CELL, -(-rows.stop // CELL) + 2
+        strip = interpolate(padded[None, None, first:last], scale_factor=CELL, mode="bilinear")
+        strip = strip[0, 0, CELL : CELL + rows.stop - top, :width]
+        mixed = noisy[:, rows].float().lerp(cleaned[:, rows].float(), strip)
         result[:, rows] = mixed if cleaned.is_floating_point() else mixed.round_()
     return result
