@@ -105,22 +105,6 @@ def correlate(a: Tensor, b: Tensor) -> Tensor:
     return torch.mm(a.t(), b)
 
 
-def transposed(a: Tensor) -> Tensor:
-    """Return ``a.T`` as a matrix of its own: blocks of some rows first, so that all cores share."""
-    rows, columns = a.shape
-    if a.numel() < 1 << 16:
-        return a.t().contiguous()
-    block = _block(rows)
-    blocks = a.view(-1, block, columns).transpose(1, 2).contiguous()  # (blocks, columns, block)
-    return blocks.transpose(0, 1).reshape(columns, rows)
-
-
-@lru_cache(maxsize=256)
-def _block(rows: int) -> int:
-    """Return the largest divisor of `rows` up to 100: a block that stays in the nearest cache."""
-    return next(size for size in range(100, 0, -1) if rows % size == 0)
-
-
 def joined(parts: list[Tensor]) -> Tensor:
     """Put the rows of the parts of a batch below each other."""
     return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -29,6 +29,7 @@ those of the plain sum.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -36,7 +37,7 @@ from torch import Tensor
 
 from n2n_lib.framework.kernels.product import product
 from n2n_lib.framework.kernels.unfold import HW, output_size
-from n2n_lib.framework.kernels.windows import Geometry, Part, add_up, lines, split_batch, transposed
+from n2n_lib.framework.kernels.windows import Geometry, Part, add_up, lines, split_batch
 
 CHANNELS = 16
 """Channels, in and out, from which six products beat the sums that they need around them."""
@@ -95,6 +96,22 @@ def _plan(x: Tensor, weight: Tensor, padding: HW) -> tuple[Geometry, list[Part]]
     rows, columns = output_size((height, width), tuple(kernel), (1, 1), padding, (1, 1))
     at = Geometry((height, width), (-(-rows // 4), columns), (6, kernel[1]), (4, 1), padding)
     return at, split_batch(n, at.grid[0], columns * (kernel[1] * channels + 6 * out))
+
+
+def transposed(a: Tensor) -> Tensor:
+    """Return ``a.T`` as a matrix of its own: blocks of some rows first, so that all cores share."""
+    rows, columns = a.shape
+    if a.numel() < 1 << 16:
+        return a.t().contiguous()
+    block = _block(rows)
+    blocks = a.view(-1, block, columns).transpose(1, 2).contiguous()  # (blocks, columns, block)
+    return blocks.transpose(0, 1).reshape(columns, rows)
+
+
+@lru_cache(maxsize=256)
+def _block(rows: int) -> int:
+    """Return the largest divisor of `rows` up to 100: a block that stays in the nearest cache."""
+    return next(size for size in range(100, 0, -1) if rows % size == 0)
 
 
 class SixProducts(NamedTuple):
