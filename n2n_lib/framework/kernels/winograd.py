@@ -22,8 +22,8 @@ for six lines :math:`x` of the image, four apart from the next six, of which
 
 makes six sums. The lesson on speed derives the smaller sibling :math:`F(2, 3)`, four products for
 six. It is used along the height; along the width windows are cut as ever, so that each of the six
-products is a matrix product. Exact algebra; in float32 the rounding errors are about three times
-those of the plain sum.
+products is a matrix product. Exact algebra; in float32 the rounding errors are three to four
+times those of the plain sum.
 """
 
 from __future__ import annotations
@@ -37,7 +37,14 @@ from torch import Tensor
 
 from n2n_lib.framework.kernels.product import product
 from n2n_lib.framework.kernels.unfold import HW, output_size
-from n2n_lib.framework.kernels.windows import Geometry, Part, add_up, lines, split_batch
+from n2n_lib.framework.kernels.windows import (
+    Geometry,
+    Gradients,
+    Part,
+    add_up,
+    lines,
+    split_batch,
+)
 
 CHANNELS = 16
 """Channels, in and out, from which six products beat the sums that they need around them."""
@@ -121,13 +128,10 @@ class SixProducts(NamedTuple):
     at: Geometry  # the windows of six lines
     parts: list[Part]
 
-    def backward(
-        self, grad: Tensor, weight: Tensor, needs_input_grad: bool
-    ) -> tuple[Tensor | None, Tensor, Tensor]:
+    def backward(self, grad: Tensor, weight: Tensor, needs_input_grad: bool) -> Gradients:
         """Differentiate: ``dw = G^T [(A dY)^T (B^T x)]``; ``dX``: ``dY`` with ``w`` turned around.
 
-        Takes ``dY`` as ``(N, H', W', O)`` and returns the gradients of the input ``(N, H, W, C)``,
-        the weight ``(O, C, 3, kW)`` and the bias ``(O,)``.
+        Takes ``dY`` as ``(N, H', W', O)``.
         """
         x, at, parts = self
         out, channels, *kernel = weight.shape
