@@ -117,7 +117,7 @@ def transposed(a: Tensor) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _block(rows: int) -> int:
-    """Return the largest divisor of `rows` up to 100: a block that stays in the nearest cache."""
+    """Return the largest divisor of `rows` up to 100: a block that stays in a core's own cache."""
     return next(size for size in range(100, 0, -1) if rows % size == 0)
 
 
