@@ -292,6 +292,12 @@ CHANGES = [
         "speed",
     ),
     (F + "kernels/doubling.py", "(whole, behind, out=odd)", "(whole, before, out=odd)", "speed"),
+    (
+        F + "kernels/doubling.py",
+        "before.narrow(axis, size - 1, 1))",
+        "before.narrow(axis, 0, 1))",
+        "speed",
+    ),
     (F + "containers.py", "else past + through", "else past - through", "unet"),
     (F + "containers.py", "else grad_output + through", "else through", "unet"),
     (

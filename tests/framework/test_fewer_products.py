@@ -140,3 +140,10 @@ def test_rounding_in_float32_stays_near_that_of_the_plain_sum(way: ModuleType) -
 )
 def test_where_it_does_not_apply(way: ModuleType, shape: tuple, geometry: tuple) -> None:
     assert not way.applies(shape, *geometry)
+
+
+@given(rows=st.integers(1, 400), columns=st.integers(1, 200))
+def test_transposed_is_the_transpose(rows: int, columns: int) -> None:
+    matrix = torch.randn(rows, columns, generator=generator(0))
+    turned = winograd.transposed(matrix)
+    assert torch.equal(turned, matrix.t()) and turned.is_contiguous()

@@ -47,10 +47,3 @@ def test_correlate_is_a_product(rows: int, a: int, b: int) -> None:
     found = windows.correlate(left, right)
     exact = left.double().t() @ right.double()
     torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-4)
-
-
-@given(rows=st.integers(1, 400), columns=st.integers(1, 200))
-def test_transposed_is_the_transpose(rows: int, columns: int) -> None:
-    matrix = torch.randn(rows, columns, generator=generator(0))
-    turned = windows.transposed(matrix)
-    assert torch.equal(turned, matrix.t()) and turned.is_contiguous()

@@ -18,7 +18,8 @@ A window of two weights (the report's) is simpler still. Its outputs are
 .. math:: y_{2i} = w_0 x_{i-1} + w_1 x_i, \qquad y_{2i+1} = w_0 x_i + w_1 x_i,
 
 two products for each pixel where sums of weights would take three, so with both axes four in place
-of nine. Exact algebra; in float32 the rounding errors are about twice those of the plain sum.
+of nine. All of it is exact algebra; in float32 the rounding errors of the output are those of the
+plain sum, those of the input's gradient up to three times as large.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from torch import Tensor
 from n2n_lib.framework.kernels.product import product
 from n2n_lib.framework.kernels.unfold import HW
 from n2n_lib.framework.kernels.windows import (
+    Gradients,
     Part,
     add_up,
     bias_grad,
@@ -42,7 +44,7 @@ from n2n_lib.framework.kernels.windows import (
 )
 
 CHANNELS = 16
-"""Channels, in and out, from which fewer products beat the sums that they need around them."""
+"""Channels, in and out, from which this way is taken."""
 
 
 class _ThreeWeights:
@@ -125,11 +127,11 @@ def _kinds(kernel: HW, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _parts(x: Tensor, out: int, count: int) -> list[Part]:
-    """Cut the batch so that `count` products a pixel, and the same again in sums, fit the cache."""
+    """Cut the batch so that `count` products a pixel, and the sums made of them, fit the cache."""
     return split_batch(len(x), 1, x.shape[1] * x.shape[2] * 2 * (count + 1) * out)
 
 
-def _stages(like: Tensor, y: Tensor, products: Tensor) -> list[tuple]:
+def _stages(y: Tensor, products: Tensor) -> list[tuple]:
     """Return what ``spread`` and ``gather`` work on, ``(kinds, even, odd, axis)``: width, height.
 
     ``products`` is ``(n, H, W, k, k, O)``, with the kinds of the width first, ``y`` is
@@ -137,7 +139,7 @@ def _stages(like: Tensor, y: Tensor, products: Tensor) -> list[tuple]:
     ``(n, H, W', k, O)``, in memory of their own.
     """
     n, h, _, _, k, out = products.shape
-    columns = like.new_empty(n, h, y.shape[2], k, out)
+    columns = products.new_empty(n, h, y.shape[2], k, out)
     width = products.unbind(3), columns[:, :, ::2], columns[:, :, 1::2], 2
     height = columns.unbind(3), y[:, ::2], y[:, 1::2], 1
     return [width, height]
@@ -147,15 +149,12 @@ class FewProducts(NamedTuple):
     """Doubling and convolving in k k products a pixel: what its backward needs."""
 
     x: Tensor  # (N, H, W, C)
-    matrix: Tensor  # (k k O, C): V, the sums of weights
+    matrix: Tensor  # (k k O, C): V, weights or sums of them
 
-    def backward(
-        self, grad: Tensor, weight: Tensor, needs_input_grad: bool
-    ) -> tuple[Tensor | None, Tensor, Tensor]:
+    def backward(self, grad: Tensor, weight: Tensor, needs_input_grad: bool) -> Gradients:
         """Differentiate: ``gather`` makes ``dP`` of ``dY``, then ``dX = dP V``, ``dV = dP^T X``.
 
-        Takes ``dY`` as ``(N, H', W', O)`` and returns the gradients of the input
-        ``(N, H, W, C)``, the weight ``(O, C, k, k)`` and the bias ``(O,)``.
+        Takes ``dY`` as ``(N, H', W', O)``.
         """
         x, matrix = self
         (_, h, w, channels), (out, _, *kernel) = x.shape, weight.shape
@@ -164,7 +163,7 @@ class FewProducts(NamedTuple):
         for images, _ in _parts(x, out, count):
             pixels = take_images(x, images).reshape(-1, channels)
             dp = x.new_empty(len(pixels) // (h * w), h, w, k, k, out)
-            for kinds, even, odd, axis in reversed(_stages(x, take_images(grad, images), dp)):
+            for kinds, even, odd, axis in reversed(_stages(take_images(grad, images), dp)):
                 rule.gather(even, odd, kinds, axis)
             dp = dp.view(-1, count * out)
             grad_matrix.append(correlate(dp, pixels))
@@ -192,7 +191,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Few
     for images, _ in _parts(x, out, count):
         pixels = take_images(x, images).reshape(-1, channels)
         p = product(pixels, matrix, biases).view(-1, h, w, k, k, out)
-        for kinds, even, odd, axis in _stages(x, take_images(y, images), p):
+        for kinds, even, odd, axis in _stages(take_images(y, images), p):
             rule.spread(kinds, even, odd, axis)
     if bias is not None and rule.more:
         y[:, -1] += bias

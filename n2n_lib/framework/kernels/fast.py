@@ -11,14 +11,14 @@ tensor operations. Six ideas carry convolution and upsampling:
    ``kH kW O`` with the sums last, ``kW C + kH O`` with one axis each way.
 3. *Never upsample.* An upsampled image holds each number s^2 times. Its convolution is a sum over
    the small image with a kernel of ``k + s - 1`` taps, see `UpsampledByTaps`.
-4. *Stay in the cache.* A batch is worked through in parts whose windows take about 8 MB: few
-   enough numbers for the cache that the cores share, and enough to keep all cores busy.
+4. *Stay in the cache.* A batch is worked through in parts whose windows and products take about
+   8 MB: few enough numbers for the cache that the cores share, and enough to keep all cores busy.
 5. *Multiply less.* Windows of three lines and stride 1 need six products for four lines of output
    instead of twelve, see ``kernels.winograd``; after doubling an image, windows of 3 x 3 need nine
    products a pixel instead of 16, and windows of 2 x 2 four instead of nine, see
    ``kernels.doubling``.
-6. *Copy nothing.* Of few channels, windows cost more than products; but the lines of windows that
-   do not overlap are a matrix already, see ``kernels.shifted``.
+6. *Copy nothing.* With few channels the copies of windows weigh most; but the lines of windows
+   that do not overlap are a matrix already, see ``kernels.shifted``.
 
 What these share, the parts of a batch, windows and their adjoint, is in ``kernels.windows``.
 
@@ -29,9 +29,10 @@ its ``backward``:
 ==================== ================== ==============================================
 function             way                where
 ==================== ================== ==============================================
-``conv2d``           `SixProducts`      where ``winograd.applies``
+``conv2d``           `ByShifts`         where ``shifted.applies``
+..                   `SixProducts`      else where ``winograd.applies``
 ..                   `ByWindows`        everywhere else
-``upsample_conv2d``  `FewProducts`     where ``doubling.applies``
+``upsample_conv2d``  `FewProducts`      where ``doubling.applies``
 ..                   `UpsampledByTaps`  stride 1, and a padding of at most (k - 1) d
 ..                   `UpsampledFirst`   everywhere else
 ``conv_transpose2d`` `TransposedByTaps` everywhere
@@ -62,6 +63,7 @@ from n2n_lib.framework.kernels.unfold import (
 )
 from n2n_lib.framework.kernels.windows import (
     Geometry,
+    Gradients,
     Part,
     add_up,
     as_images,
@@ -78,9 +80,6 @@ from n2n_lib.framework.kernels.windows import (
     windows,
 )
 from n2n_lib.framework.kernels.winograd import SixProducts
-
-Gradients = tuple[Tensor | None, Tensor, Tensor]
-"""Of the input (None where it is not needed), the weight and the bias."""
 
 # ------------------------------------------------------------------ convolution
 
@@ -206,7 +205,7 @@ def _by_windows(
 def conv2d_forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: HW, padding: HW, dilation: HW
 ) -> tuple[Tensor, SixProducts | ByShifts | ByWindows]:
-    """Convolve, in six products for twelve or without windows where that pays, else with them."""
+    """Convolve: without windows or in six products for twelve where they apply, else with them."""
     if shifted.applies(weight.shape, stride, padding, dilation):
         y, saved = shifted.forward(as_rows(x), weight, bias)
     elif winograd.applies(weight.shape, stride, padding, dilation):
@@ -366,8 +365,8 @@ def upsample_conv2d_forward(
 ) -> tuple[Tensor, FewProducts | UpsampledByTaps | UpsampledFirst]:
     """Convolve the upsampled image without making it, where that can be done."""
     if doubling.applies(weight.shape, stride, padding, dilation, scale):
-        y, nine = doubling.forward(as_rows(x), weight, bias)
-        return as_images(y), nine
+        y, saved = doubling.forward(as_rows(x), weight, bias)
+        return as_images(y), saved
     out, channels, *kernel = weight.shape
     after = _upsampled(tuple(x.shape[2:]), tuple(kernel), padding, dilation, scale)
     if stride != (1, 1) or min(after.padding) < 0:
@@ -471,7 +470,7 @@ def sigmoid_forward(x: Tensor) -> Tensor:
 
 
 def sigmoid_backward(grad_output: Tensor, output: Tensor) -> Tensor:
-    """Multiply the slope ``y (1 - y)``, in one pass, with the gradient."""
+    """Make the slope ``y - y^2`` in one pass, and multiply it with the gradient."""
     return torch.addcmul(output, output, output, value=-1).mul_(grad_output)
 
 

@@ -2,8 +2,8 @@
 
 PyTorch brings two libraries with a matrix product for CPUs. ``torch.mm`` goes to a BLAS, which on
 x86 is Intel's MKL. oneDNN has another one, the product inside PyTorch's linear layers, reachable as
-an operator of its own. On Intel's processors the two are equal; on AMD's MKL leaves the widest
-vector instructions unused, and oneDNN is about twice as fast; the lesson on speed measures it.
+an operator of its own. On AMD's processors MKL leaves the widest vector instructions unused, and
+oneDNN is up to twice as fast on large matrices; the lesson on speed measures it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from n2n_lib.support.threads import mind_the_time
 
 
 def _find_onednn():
-    """Return oneDNN's operator, or None where this build of PyTorch has none (ARM, for example)."""
+    """Return oneDNN's operator, or None where this build of PyTorch has none."""
     try:
         return torch.ops.mkldnn._linear_pointwise.default if torch._C._has_mkldnn else None
     except (AttributeError, RuntimeError):

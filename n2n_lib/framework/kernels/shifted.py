@@ -1,11 +1,12 @@
 r"""Convolution of few channels: windows that nobody copies.
 
-With few channels a product is so cheap that copying the windows takes longer than multiplying them.
-But in an image with its frame of zeros, whose pixels lie one after the other in memory, a line of a
-window is there already: the pixels :math:`p, \dots, p + k_W - 1` are :math:`k_W C` numbers in a
-row. The windows at :math:`p = r, r + k_W, r + 2 k_W, \dots` do not overlap: they are the rows of a
-matrix :math:`X_r`, which is a view, and so are their outputs, every :math:`k_W`-th pixel. So with
-:math:`W` columns in the frame and :math:`w_u` the line :math:`u` of the kernel,
+With few channels a product is cheap, and copying its windows into fresh memory takes longer than
+multiplying them. But in an image with its frame of zeros, whose pixels lie one after the other in
+memory, a line of a window is there already: the pixels :math:`p, \dots, p + k_W - 1` are
+:math:`k_W C` numbers in a row. The windows at :math:`p = r, r + k_W, r + 2 k_W, \dots` do not
+overlap: they are the rows of a matrix :math:`X_r`, which is a view, and so are their outputs, every
+:math:`k_W`-th pixel. So with :math:`W` columns in the frame and :math:`w_u` the line :math:`u` of
+the kernel,
 
 .. math:: Y_r = \sum_u X_{r + u W}\, w_u^T, \qquad
           \mathrm{d}w_u = \sum_r \mathrm{d}Y_r^T X_{r + u W}, \qquad 0 \le r < k_W.
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 
 from n2n_lib.framework.kernels.unfold import HW
+from n2n_lib.framework.kernels.windows import Gradients
 from n2n_lib.support.threads import mind_the_time
 
 FEWEST, MOST = 12, 600
@@ -94,13 +96,10 @@ class ByShifts(NamedTuple):
 
     frame: Tensor  # (N, H + 2 pH, W + 2 pW, C)
 
-    def backward(
-        self, grad: Tensor, weight: Tensor, needs_input_grad: bool
-    ) -> tuple[Tensor | None, Tensor, Tensor]:
+    def backward(self, grad: Tensor, weight: Tensor, needs_input_grad: bool) -> Gradients:
         """Differentiate: ``dw_u`` as above; ``dX`` is ``dY`` convolved with ``w`` turned around.
 
-        Takes ``dY`` as ``(N, H, W, O)`` and returns the gradients of the input ``(N, H, W, C)``,
-        the weight ``(O, C, kH, kW)`` and the bias ``(O,)``.
+        Takes ``dY`` as ``(N, H, W, O)``.
         """
         out, channels, kh, kw = weight.shape
         width, padding = self.frame.shape[2], (kh // 2, kw // 2)

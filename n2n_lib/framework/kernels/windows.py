@@ -20,8 +20,11 @@ from n2n_lib.support.threads import mind_the_time
 Part = tuple[slice, slice]
 """Some images of a batch, and some lines of windows in each."""
 
+Gradients = tuple[Tensor | None, Tensor, Tensor]
+"""Of the input ``(N, H, W, C)`` (None where it is not needed), the weight and the bias."""
+
 PART_BYTES = 1 << 23
-"""Size of the windows of one part of a batch: 2 to 4 MB are slower, 12 to 24 hardly faster."""
+"""Size of what is made of one part of a batch, in float32: windows, products and their sums."""
 
 LARGE = 1 << 17
 """Numbers from which windows are copied line by line."""
@@ -92,33 +95,17 @@ def bias_grad(grad: Tensor) -> Tensor:
     """Return the gradient of the bias ``(O,)``: the sum over all pixels of ``(N, H', W', O)``."""
     if grad.numel() < 1 << 16:
         return grad.sum((0, 1, 2))
-    return grad.sum((1, 2)).sum(0)  # image by image: so that all cores share
+    return grad.sum((1, 2)).sum(0)  # N O sums for the cores to share, in place of O
 
 
 def correlate(a: Tensor, b: Tensor) -> Tensor:
     """Return ``a.T @ b`` of two tall matrices.
 
     By ``torch.mm``, which reads a matrix turned as well as straight. oneDNN would have to get it
-    turned, which takes longer than its product saves.
+    turned, which takes about as long as its product saves.
     """
     mind_the_time()
     return torch.mm(a.t(), b)
-
-
-def transposed(a: Tensor) -> Tensor:
-    """Return ``a.T`` as a matrix of its own: blocks of some rows first, so that all cores share."""
-    rows, columns = a.shape
-    if a.numel() < 1 << 16:
-        return a.t().contiguous()
-    block = _block(rows)
-    blocks = a.view(-1, block, columns).transpose(1, 2).contiguous()  # (blocks, columns, block)
-    return blocks.transpose(0, 1).reshape(columns, rows)
-
-
-@lru_cache(maxsize=256)
-def _block(rows: int) -> int:
-    """Return the largest divisor of `rows` up to 100: a block that stays in the nearest cache."""
-    return next(size for size in range(100, 0, -1) if rows % size == 0)
 
 
 def joined(parts: list[Tensor]) -> Tensor:
@@ -185,7 +172,7 @@ def windows(x: Tensor, at: Geometry, parts: list[Part]) -> Iterator[Tensor]:
             yield view.reshape(n * h * w, kh * kw * channels)
             continue
         rows = x.new_empty(n, h, w, kh, kw * channels)
-        for u in range(kh):  # line by line: a copy loops fastest over few and long dimensions
+        for u in range(kh):  # line by line: each copy loops over fewer dimensions
             rows[:, :, :, u].unflatten(3, (kw, channels)).copy_(view[:, :, :, u])
         yield rows.view(n * h * w, kh * kw * channels)
 
