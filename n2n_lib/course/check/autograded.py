@@ -94,4 +94,5 @@ def handed_in_cells() -> list[dict] | None:
 
 
 def _cells(path: Path) -> list[dict]:
-    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return notebook.get("cells", [])  # none in format 3
