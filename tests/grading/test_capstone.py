@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import commands
 import pytest
@@ -377,21 +378,121 @@ def test_the_check_of_the_class_puts_the_numbers_into_its_output(
     shown: list[dict] = []
     monkeypatch.setattr("IPython.get_ipython", lambda: object())
     monkeypatch.setattr("IPython.display.publish_display_data", shown.append)
-    space = {"__name__": "__main__", "torch": torch, "own": check.answers("Conv", "Chain")}
-    text = "def trained_network(numbers):\n    " + body().replace("\n", "\n    ")
-    exec(text, space)
+    answer = function_of(body())
     with pytest.raises(check.CheckFailed, match=r"expected capstone.bin beside the lesson"):
-        check.trained_network(space["trained_network"])
+        check.trained_network(answer)
     numbers = blur()
-    network = space["trained_network"](numbers)
-    assert check.save_numbers(network) == 84
-    check.trained_network(space["trained_network"])
+    assert check.save_numbers(answer(numbers)) == 84
+    check.trained_network(answer)
     assert "84 of 5000 parameters" in capsys.readouterr().out
     (data,) = shown
     cell = {"cell_type": "code", "source": "", "outputs": [
         {"output_type": "display_data", "data": data}]}  # fmt: skip
     ((read,), _) = code_cells(json.dumps({"nbformat": 4, "cells": [cell]}).encode())
     assert torch.equal(measuring.numbers_from(read["numbers"]), numbers)
+
+
+# --------------------------------------------------------------------------------- by nbgrader
+
+
+class Shell:
+    """A kernel: what its cell shows, and the cells that it has run."""
+
+    def __init__(self) -> None:
+        self.shown: list[object] = []
+        self.display_pub = SimpleNamespace(clear_output=self.shown.clear)
+        self.displayhook = self.shown.append
+        self.user_ns = {"In": ["", "check.trained_network(trained_network)"]}
+
+
+@pytest.fixture
+def in_nbgrader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Shell]:
+    """Go where nbgrader runs a notebook that was handed in with numbers; return the kernel."""
+
+    def go(numbers: Tensor | None, graded: str = "autograded", points: float = 20) -> Shell:
+        for folder, output, worth in (("submitted", numbers, 99), (graded, None, points)):
+            content = handed_in(body(), output)
+            cell_of(content, "trained-network-check")["metadata"]["nbgrader"]["points"] = worth
+            place = hand_in(tmp_path / folder / "ann" / "lessons", (LESSON, content))
+        monkeypatch.chdir(place)
+        Path(measuring.FILE).write_bytes(torch.cat([blur(), torch.zeros(6)]).numpy().tobytes())
+        monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+        shell = Shell()
+        monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+        return shell
+
+    return go
+
+
+def function_of(answer: str, **names: object) -> Callable[[Tensor], object]:
+    """Return a student's function."""
+    space = {"__name__": "__main__", "torch": torch, "own": check.answers("Conv", "Chain")} | names
+    exec("def trained_network(numbers):\n    " + answer.replace("\n", "\n    "), space)
+    return space["trained_network"]
+
+
+def test_nbgrader_reads_the_points_of_what_was_handed_in(in_nbgrader, capsys):
+    """The numbers are those of the notebook, the points those of the instructor's."""
+    shell = in_nbgrader(blur(), points=10)
+    check.trained_network(function_of(body()))
+    assert list(map(repr, shell.shown)) == ["10"]
+    assert "84 of 5000 parameters" in capsys.readouterr().out
+
+
+def test_without_nbgraders_folders_the_numbers_beside_the_lesson_count(in_nbgrader, capsys):
+    shell = in_nbgrader(blur(), "elsewhere")
+    check.trained_network(function_of(body()))
+    assert list(map(repr, shell.shown)) == ["20"]
+    assert "90 of 5000 parameters" in capsys.readouterr().out
+
+
+def test_a_notebook_without_numbers_has_no_points_from_nbgrader(in_nbgrader):
+    """Those beside it may be the instructor's, or of a network that was trained for a moment."""
+    shell = in_nbgrader(None)
+    with pytest.raises(check.CheckFailed, match="no numbers in the notebook"):
+        check.trained_network(function_of(body()))
+    assert shell.shown == []
+
+
+@pytest.mark.parametrize("share, points", [(0.3749, "7"), (0.375, "7.5"), (0.01, "0")])
+def test_nbgrader_reads_half_points(in_nbgrader, monkeypatch, share: float, points: str):
+    shell = in_nbgrader(blur())
+    monkeypatch.setattr(measuring, "share_of", lambda reached, pictures: share)
+    check.trained_network(function_of(body()))
+    assert list(map(repr, shell.shown)) == [points]
+
+
+@pytest.mark.parametrize("end", ["network.table = torch.zeros(6000)", "raise KeyboardInterrupt"])
+def test_what_an_answer_shows_is_taken_away_before_it_is_refused(in_nbgrader, end: str):
+    shell = in_nbgrader(blur())
+    answer = function_of("shell.displayhook(20)\n" + body(end), shell=shell)
+    with pytest.raises((check.CheckFailed, KeyboardInterrupt)):
+        check.trained_network(answer)
+    assert shell.shown == []
+
+
+def test_numbers_in_the_code_count_for_nbgrader(in_nbgrader):
+    shell = in_nbgrader(blur())
+    shell.user_ns["In"][:1] = (
+        f"TABLE = [{'0.5, ' * 6000}]\nUNUSED = [{'0.5, ' * 9000}]",
+        "def trained_network(numbers):\n    return TABLE",
+    )
+    with pytest.raises(check.CheckFailed, match="and 5500 more in the code: at most 5000"):
+        check.trained_network(function_of(body()))
+
+
+def test_the_seed_of_the_instructor_reaches_nbgrader(in_nbgrader, monkeypatch, drawn: Thumbnails):
+    in_nbgrader(blur())
+    seeds: list[int] = []
+    monkeypatch.setattr(measuring, "_draw", lambda seed, folder: seeds.append(seed) or drawn)
+    check.trained_network(function_of(body()))
+    monkeypatch.setenv("N2N_CAPSTONE_SEED", "77")
+    check.trained_network(function_of(body()))
+    Hidden(77).draw()
+    assert seeds[0] == measuring.PUBLIC_SEED and seeds[1] == seeds[2]
+    monkeypatch.setenv("N2N_CAPSTONE_SEED", "-1")
+    with pytest.raises(ValueError, match="expected N2N_CAPSTONE_SEED of at least 0, got '-1'"):
+        check.trained_network(function_of(body()))
 
 
 def test_the_student_edition_holds_no_numbers_and_no_specimen(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -224,6 +225,28 @@ def test_the_kernel_holds_without_bubblewrap():
 def test_bubblewrap_holds():
     assert fence.try_to_break_out(closed=True) == (26, ())
     assert raise_fence("required").closed
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("folder", ["packages", "libraries", "fonts"])
+def test_what_has_gone_since_it_was_found_does_not_stop_a_fence(monkeypatch, tmp_path, folder: str):
+    """A long run outlives a temporary folder, or a list of fonts of an older Matplotlib."""
+    place = tmp_path / "lib" / folder
+    (place / "some.dist-info").mkdir(parents=True)
+    (place / "some.so").touch()
+    (place / "fontlist-v1.json").touch()
+    if folder == "packages":
+        monkeypatch.setenv("PYTHONPATH", str(place))
+        monkeypatch.setattr(sys, "path", [*sys.path, str(place)])
+    elif folder == "libraries":
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(place))
+    else:
+        monkeypatch.setattr(fence.matplotlib, "get_cachedir", lambda: str(place))
+    assert any(str(place) in path for path in fence.readable())
+    shutil.rmtree(place)
+    words = fence.command([sys.executable, "-I", "-c", "print(7)"], closed=True)
+    done = subprocess.run(words, env=fence.environment(fence.HOME), capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("7\n", "")
 
 
 def test_calls_have_the_numbers_of_this_machine():

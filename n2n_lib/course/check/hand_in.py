@@ -7,7 +7,8 @@ the judge: the process that runs the student's code sees noisy ones alone, and c
 photograph.
 
 The numbers lie in the file `FILE` beside the lesson, four bytes each. The check writes them into
-its own output, so that the notebook is all that is handed in.
+its own output, so that the notebook is all that is handed in. Where nbgrader grades it, the check
+takes them from there, and shows the points.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import binascii
 import dis
 import hashlib
 import math
+import os
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -29,11 +31,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from n2n_lib.course.check import autograded
 from n2n_lib.course.check.capstone import MOST_PARAMETERS, derivative_is_right
 from n2n_lib.course.check.exercise import Case
 from n2n_lib.course.check.judge import TO_WRITE, CheckFailed, Verdict
+from n2n_lib.course.check.notebook_state import executed, kernel_namespace
 from n2n_lib.course.check.outcome import Elsewhere, watched
 from n2n_lib.course.check.watch import Seen
+from n2n_lib.course.needed import reached
 from n2n_lib.support.files import write_atomically
 
 FILE = "capstone.bin"
@@ -276,6 +281,21 @@ def written_in(sources: Iterable[str]) -> int:
     return max(0, count - FREE)
 
 
+def numbers_of(cell: dict) -> str:
+    """Return the numbers in the output of a notebook's cell, in base64; nothing if none are."""
+    try:
+        found = [each["data"][MIME] for each in cell["outputs"][:5] if MIME in each.get("data", ())]
+        text = "".join(found[-1]) if found else ""
+    except (KeyError, TypeError, AttributeError):
+        return ""
+    return "".join(text.split()) if len(text) <= LONGEST else ""
+
+
+def last_numbers(found: Sequence[str]) -> str:
+    """Return what a notebook hands in, of what its cells have of numbers: the last."""
+    return next(filter(None, reversed(found)), "")
+
+
 def numbers_from(text: str) -> Tensor | None:
     """Read the numbers of an output; None if there are none, or they cannot be read.
 
@@ -443,18 +463,50 @@ class HandIn:
                 f"expected the function {self.name} itself, as in check.{self.name}({self.name}), "
                 f"got {type(answer).__name__}"
             )
-        path = Path(FILE)
-        content = path.read_bytes() if path.is_file() else b""
+        if autograded.is_on():
+            self._with_what_was_handed_in()._give_points(answer)
+            return
+        content = _beside_the_lesson()
         if (numbers := numbers_in(content)) is None:
             raise CheckFailed(
                 f"{self.name}: expected {FILE} beside the lesson, with four bytes for each number, "
                 f"got {len(content)} bytes. check.save_numbers(network) writes it."
             )
-        verdict = replace(self, numbers=numbers).verdict(partial(run_network, answer))
+        print(replace(self, numbers=numbers)._passed(answer).message)
+        _keep(content, len(numbers))
+
+    def _passed(self, answer: Callable[[Tensor], Any]) -> Verdict:
+        """Measure a network, and raise unless it is worth something."""
+        verdict = self.verdict(partial(run_network, answer))
         if not verdict.right:
             raise CheckFailed(verdict.message) from None
+        return verdict
+
+    # -------------------------------------------------------------------------- by nbgrader
+
+    def _with_what_was_handed_in(self) -> HandIn:
+        """Return the check of what ``n2n grade`` would judge, on the thumbnails of its seed."""
+        cells = autograded.handed_in_cells()
+        if cells is None:  # nbgrader's folders have other names
+            numbers = numbers_in(_beside_the_lesson())
+        else:
+            numbers = numbers_from(last_numbers([numbers_of(cell) for cell in cells]))
+        seed = os.environ.get(autograded.SEED, "")
+        if seed and not seed.isdecimal():
+            raise ValueError(f"expected {autograded.SEED} of at least 0, got {seed!r}")
+        space = kernel_namespace() or {}
+        code = [ast.unparse(each) for _, _, each in reached(executed(space), {self.name})]
+        hidden = Hidden(int(seed)) if seed else None
+        return replace(self, numbers=numbers, hidden=hidden).with_code(code)
+
+    def _give_points(self, answer: Callable[[Tensor], Any]) -> None:
+        points = autograded.points_for(self.name)
+        try:
+            verdict = self._passed(answer)
+        finally:
+            autograded.take_away_output()
         print(verdict.message)
-        _keep(content, len(numbers))
+        autograded.give(points_of(verdict.share, points))
 
 
 def share_of(reached: float, pictures: Thumbnails) -> float:
@@ -469,6 +521,11 @@ def share_of(reached: float, pictures: Thumbnails) -> float:
     return min(1.0, max(0.0, part))
 
 
+def points_of(share: float, points: float) -> float:
+    """Return what a share of some points is, in half points, rounded down."""
+    return math.floor(2 * share * points) / 2
+
+
 def save_numbers(network: Any, file: str = FILE) -> int:
     """Write the parameters of a network beside the lesson, each once, in the order of ``param``.
 
@@ -481,6 +538,11 @@ def save_numbers(network: Any, file: str = FILE) -> int:
     flat = torch.cat([parameter.flatten() for parameter in once.values()]).float().numpy()
     write_atomically(Path(file), lambda target: target.write(flat.astype("<f4").tobytes()))
     return len(flat)
+
+
+def _beside_the_lesson() -> bytes:
+    path = Path(FILE)
+    return path.read_bytes() if path.is_file() else b""
 
 
 def _fit(output: Any, noisy: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from n2n_lib.course.check import notebook_state, record
+from n2n_lib.course.check import autograded, notebook_state, record
 from n2n_lib.course.check.diagnosis import Diagnosis
 from n2n_lib.course.check.exercise import Exercise
 from n2n_lib.course.check.limit import limited
@@ -68,7 +68,10 @@ def run(exercise: Exercise, answer: Callable[..., Any]) -> None:
         raise CheckFailed(failed)
     if is_the_librarys(exercise, answer):
         raise CheckFailed(librarys(exercise))
-    verdict = judge_in_time(exercise, answer)
+    try:
+        verdict = judge_in_time(exercise, answer)
+    finally:
+        autograded.take_away_output()
     if verdict.right:
         exercise.failures = 0
         print(_by_its_name(verdict.message, exercise, answer))

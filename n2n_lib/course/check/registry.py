@@ -61,6 +61,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from n2n_lib.course.check.autograded import unseen
 from n2n_lib.course.check.collecting import collect
 from n2n_lib.course.check.exercise import EXERCISES, Exercise
 from n2n_lib.course.check.judge import run
@@ -80,7 +81,8 @@ class Check(Exercise):
             If it is not a function, or not a class where one is asked for.
         """
         run(self, answer)
-        collect(self, answer)
+        with unseen():  # the answer runs once more
+            collect(self, answer)
 
 
 def exercise(**about: Any) -> Callable[[Callable[..., Any]], Check]:

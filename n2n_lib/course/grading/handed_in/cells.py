@@ -6,7 +6,7 @@ import ast
 import json
 import re
 
-from n2n_lib.course.check.hand_in import LONGEST, MIME
+from n2n_lib.course.check.hand_in import numbers_of
 from n2n_lib.course.grading.handed_in.matching import LONGEST_CELL
 
 INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff]")
@@ -56,7 +56,7 @@ def code_cells(content: bytes) -> tuple[list[dict], list[str]]:
                 "nbgrader": dict(own) if isinstance(own, dict) else {},
                 "source": _readable(source),
                 "output": _printed(cell),
-                "numbers": _numbers(cell),
+                "numbers": numbers_of(cell),
             }
         )
     if lost:
@@ -71,16 +71,6 @@ def _printed(cell: dict) -> str:
         return "".join("".join(text)[:1000] for text in texts)
     except (KeyError, TypeError, AttributeError):
         return ""
-
-
-def _numbers(cell: dict) -> str:
-    """Return the numbers of a network that is handed in, as the output of its check holds them."""
-    try:
-        found = [each["data"][MIME] for each in cell["outputs"][:5] if MIME in each.get("data", ())]
-        text = "".join(found[-1]) if found else ""
-    except (KeyError, TypeError, AttributeError):
-        return ""
-    return "".join(text.split()) if len(text) <= LONGEST else ""
 
 
 def _is_lines(source: object) -> bool:

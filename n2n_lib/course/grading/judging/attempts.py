@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from n2n_lib.course.check.hand_in import HandIn
+from n2n_lib.course.check.hand_in import HandIn, last_numbers
 from n2n_lib.course.check.judge import Verdict
 from n2n_lib.course.grading.judging.judge import NoAnswer, NotDefined, Worker
 from n2n_lib.course.grading.judging.selection import Answer, read_code
@@ -79,7 +79,8 @@ def judge_answer(worker: Worker, task: Task, cells: Sequence[dict]) -> Attempt:
         The code cells of the student's notebook, see `Submission`.
     """
     if isinstance(task.exercise, HandIn):
-        task = replace(task, exercise=task.exercise.of(_numbers(cells)))
+        numbers = last_numbers([cell.get("numbers", "") for cell in cells])
+        task = replace(task, exercise=task.exercise.of(numbers))
     code = read_code(task, cells)
     first = _attempt(worker, task, code.select())
     if not first.may_be_more:
@@ -130,11 +131,6 @@ def _attempt(worker: Worker, task: Task, answer: Answer, *, forgiving: bool = Fa
     except NoAnswer as reason:
         return Attempt(answer, None, str(reason), isinstance(reason, NotDefined))
     return Attempt(answer, verdict)
-
-
-def _numbers(cells: Sequence[dict]) -> str:
-    """Return the numbers that a notebook hands in, the last of several."""
-    return next((cell["numbers"] for cell in reversed(cells) if cell.get("numbers")), "")
 
 
 def _remarked(attempt: Attempt, remark: str) -> Attempt:

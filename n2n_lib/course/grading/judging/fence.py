@@ -229,7 +229,7 @@ def _bubblewrap() -> Iterator[str]:
     for source, place in visible():
         for folder in reversed(Path(place).parents[:-1]):
             yield from ("--dir", str(folder))
-        yield from ("--ro-bind", source, place)
+        yield from ("--ro-bind-try", source, place)  # it may have gone since it was found
     shown = [*SYSTEM, *(place for _, place in visible())]
     for link in _links_to_interpreter():
         if link.is_symlink() and not _shown(link, shown):

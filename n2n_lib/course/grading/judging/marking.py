@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from n2n_lib.course.check.hand_in import points_of
 from n2n_lib.course.grading.grades import Grade, Mark
 from n2n_lib.course.grading.handed_in.submissions import Submission
 from n2n_lib.course.grading.judging.attempts import is_unsure, judge_answer
@@ -63,7 +63,7 @@ def _mark(task: Task, cells: list[dict] | None, worker: Worker) -> Mark:
         share = attempt.verdict.share
         mark.result, mark.points = "right", task.points
         if share is not None:
-            mark.points = math.floor(2 * share * task.points) / 2  # half points
+            mark.points = points_of(share, task.points)
             mark.result = "right" if share == 1 else "partly"
             mark.message = attempt.verdict.message
     else:
