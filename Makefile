@@ -31,25 +31,29 @@ $(STAMP): pyproject.toml constraints.txt
 train: $(STAMP) ## train the report's network on photographs; write model, curves and pictures to out/
 	@$(BIN)/n2n train $(ARGS)
 
-# Two at a time, one thread each: more threads would wait for each other. The tests of grading and
-# the lessons are a queue, from which the process of all other tests goes on when it is done; who
-# makes the folder of a part runs it.
+# Three at a time, one thread each: more threads would wait for each other, and of three processes
+# two find work for two cores while one waits. The tests of the course and the lessons are a queue,
+# from which the process of all other tests goes on when it is done; who makes the folder of a part
+# runs it.
 test: $(STAMP) ## run the unit tests, and beside them the lessons under nbval
 	@status=0; logs=$$(mktemp -d); export OMP_NUM_THREADS=1; \
 	queue() { \
-		for part in tests/grading notebooks/*.ipynb; do \
+		for part in tests/course notebooks/*.ipynb; do \
 			log=$$logs/$${part#*/}; mkdir "$$log" 2>/dev/null || continue; \
-			flags="$(NBVAL)"; [ "$$part" != tests/grading ] || flags=; \
+			flags="$(NBVAL)"; [ "$$part" != tests/course ] || flags=; \
 			$(BIN)/python -m pytest $$flags "$$part" >"$$log/log" 2>&1 & \
 			wait $$! || touch "$$logs/failed"; \
 		done; \
 	}; \
-	(trap 'kill $$! 2>/dev/null; exit 143' TERM; queue) & beside=$$!; \
-	trap 'kill $$beside $$! 2>/dev/null; rm -rf "$$logs"' EXIT; trap 'exit 130' INT TERM; \
-	echo "Unit tests; those of grading and the lessons run beside them, and what they say comes after"; \
-	$(BIN)/python -m pytest tests --ignore=tests/grading || status=1; \
-	echo "Grading and lessons"; queue; wait $$beside || status=1; cat "$$logs"/*/log; \
-	[ ! -e "$$logs/failed" ] || status=1; \
+	aside() { trap 'kill $$! 2>/dev/null; exit 143' TERM; queue; }; \
+	aside & one=$$!; aside & other=$$!; \
+	trap 'kill $$one $$other $$! 2>/dev/null; rm -rf "$$logs"' EXIT; \
+	trap 'exit 130' INT TERM; \
+	echo "Unit tests; what those of the course and the lessons say, beside them, comes after"; \
+	$(BIN)/python -m pytest tests --ignore=tests/course || status=1; \
+	echo "The course and the lessons"; queue; \
+	wait $$one || status=1; wait $$other || status=1; \
+	cat "$$logs"/*/log; [ ! -e "$$logs/failed" ] || status=1; \
 	exit $$status
 
 student: $(STAMP) ## write the lessons without solutions to student/, or update them there

@@ -375,7 +375,7 @@ def test_what_a_target_calls(project: Path, target: str, call: str):
 
 
 UNIT_TESTS = "python -m pytest tests"
-IN_TWO_PARTS = [f"{UNIT_TESTS} --ignore=tests/grading", f"{UNIT_TESTS}/grading"]
+IN_TWO_PARTS = [f"{UNIT_TESTS} --ignore=tests/course", f"{UNIT_TESTS}/course"]
 NBVAL = (
     "python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 "
     "--nbval-sanitize-with notebooks/nbval_sanitize.cfg notebooks"
@@ -432,7 +432,7 @@ def test_ctrl_c_ends_the_unit_tests_and_the_lessons(project: Path, slow: str):
     try:
         deadline = time.monotonic() + 60
         log = project / "calls"
-        while not log.exists() or len(log.read_text().splitlines()) < 2 + 2 * (slow == "--nbval"):
+        while not log.exists() or len(log.read_text().splitlines()) < 3 + 2 * (slow == "--nbval"):
             assert running.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         time.sleep(0.2)  # until the last of them is asleep
@@ -445,7 +445,7 @@ def test_ctrl_c_ends_the_unit_tests_and_the_lessons(project: Path, slow: str):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)
-    assert len(calls(project)) == 2 + 2 * (slow == "--nbval")
+    assert len(calls(project)) == 3 + 2 * (slow == "--nbval")
     assert not list(project.glob("tmp.*"))
 
 

@@ -244,6 +244,12 @@ class Exercise:
         """Compare two values, numbers or tensors of one shape."""
         if not isinstance(expected, Tensor):
             return math.isclose(expected, got, rel_tol=TOLERANCE[torch.float64])
+        if expected.numel() and not self.elementwise:  # as `wrong` does, in less time
+            a, b = expected.double(), got.double()
+            farthest = (b - a).abs_().max().item()
+            if math.isfinite(farthest):  # so all values are
+                scale = a.abs().max().item()
+                return farthest <= (tolerance or TOLERANCE[expected.dtype]) * (scale or 1.0)
         return not self.wrong(expected, got, tolerance).any()
 
     def same(self, ones: Sequence, others: Sequence) -> bool:
