@@ -23,7 +23,7 @@ from tools.kills import COMMANDS, Command, Lost, torment
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 PROCESS = os.getpid()
-KILLS = {"train": 2, "train --steps": 2, "save": 4, "notebooks": 1, "student": 2, "grade": 2}
+KILLS = {"train": 1, "train --steps": 2, "save": 3, "notebooks": 1, "student": 1, "grade": 1}
 
 
 @linux_only

@@ -22,8 +22,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from n2n_lib.support import cores
@@ -97,10 +98,11 @@ def main(arguments: Sequence[str]) -> int:
         action="store_true",
         help="Print one JSON object as the last line of the output.",
     )
-    parser.add_argument("--probe", choices=PROBES, help=argparse.SUPPRESS)
+    parser.add_argument("--probe", choices=PROBES, nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.probe:
-        print(json.dumps(PROBES[options.probe]()))
+        answers = {name: PROBES[name]() for name in options.probe}
+        print(json.dumps(answers))
         return 0
     try:
         return run(options.json)
@@ -146,8 +148,9 @@ def check() -> Iterator[Finding]:
         yield Finding(DISTRIBUTION, FAULT, "not installed", _pip_install("-e", _folder()))
         return
     yield check_python(project["Requires-Python"])
+    packages = dict(filter(None, map(name_and_bound, requirements)))
     checks: list[Callable[[], Finding]] = [
-        *(partial(check_package, *parts) for parts in map(name_and_bound, requirements) if parts),
+        *(partial(check_package, *each, tuple(packages)) for each in packages.items()),
         check_threads,
         check_memory,
         check_disk,
@@ -170,8 +173,43 @@ def check() -> Iterator[Finding]:
 
 
 def probe(name: str) -> tuple[Any, str]:
-    """Return what a function of `PROBES` returns in a process of its own, or None and the error."""
-    return run_python(["-m", "n2n_lib", "doctor", "--probe", name])
+    """Return what a function of `PROBES` returns in another process, or None and the error."""
+    answers = _probed(TOGETHER)[0] if name in TOGETHER else None
+    answers, error = (answers, "") if answers else _probed((name,))
+    return (None, error) if error else (answers[name], "")
+
+
+def import_error(name: str, among: tuple[str, ...]) -> str:
+    """Return why a package cannot be imported, or nothing if it can, as all others, too."""
+    return _imported(among) and _imported((name,))
+
+
+# Where all is well, one process loads torch for all of them. It says too little where one of them
+# fails, hangs or crashes: then each has a process of its own.
+
+
+def _once(function: Callable[[tuple[str, ...]], Any]) -> Callable[[tuple[str, ...]], Any]:
+    """Let only one of several threads do what they all wait for."""
+    lock, cached = Lock(), lru_cache(maxsize=None)(function)
+
+    def waiting(names: tuple[str, ...]) -> Any:
+        if len(names) == 1:
+            return function(names)
+        with lock:
+            return cached(names)
+
+    return waiting
+
+
+@_once
+def _probed(names: tuple[str, ...]) -> tuple[Any, str]:
+    return run_python(["-m", "n2n_lib", "doctor", "--probe", *names])
+
+
+@_once
+def _imported(names: tuple[str, ...]) -> str:
+    modules = ", ".join(IMPORT_NAMES.get(name, name.replace("-", "_")) for name in names)
+    return run_python(["-c", f"import {modules}; print(0)"])[1]
 
 
 def run_python(arguments: Sequence[str]) -> tuple[Any, str]:
@@ -294,6 +332,9 @@ def _find_lessons() -> str:
     return f"{len(lessons)} in {lessons[0].parent}"
 
 
+TOGETHER = ("threads", "jupyter", "matplotlib", "gradient", "figure", "weights", "lessons")
+"""What one process finds out, if nothing is wrong."""
+
 PROBES: dict[str, Callable[[], Any]] = {
     "threads": _count_threads,
     "memory": _measure_memory,
@@ -319,16 +360,15 @@ def check_python(bound: str) -> Finding:
     return Finding("Python", FAULT, f"{found}; needed: {bound}", mend)
 
 
-def check_package(name: str, bound: str) -> Finding:
-    """Look for a package, its version, and whether it can be imported."""
+def check_package(name: str, bound: str, among: tuple[str, ...]) -> Finding:
+    """Look for a package, its version, and whether it can be imported, together with others."""
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, FAULT, f"missing; needed: >={bound}", install_command(name, bound))
     if not reaches(version, bound):
         return Finding(name, FAULT, f"{version}; needed: >={bound}", install_command(name, bound))
-    _, error = run_python(["-c", f"import {IMPORT_NAMES.get(name, name)}; print(0)"])
-    if error:
+    if error := import_error(name, among):
         return Finding(
             name,
             FAULT,
