@@ -26,7 +26,7 @@ FEWEST = 12
 MARGIN = 1.3
 """How much more than the usual power is still noise: it varies from cell to cell."""
 
-SURPASS = 1.5
+SURPASS = 2.0
 """By how much the power of the noise may surpass the one that was measured on the picture."""
 
 STEEPEST = 3.0
@@ -61,7 +61,7 @@ def within_noise(noisy: Tensor, cleaned: Tensor, measure: NoiseMeasure) -> Tenso
 
     Notes
     -----
-    σ² is the smaller of two: 1.5 times that of `measure`, which takes texture for noise where no
+    σ² is the smaller of two: twice that of `measure`, which takes texture for noise where no
     place is quite even, and 1.3 times the usual r² of the cells of that brightness. Noise of one
     brightness has one level, so that the r² of cells without texture lie close together: usual is
     the middle of the narrowest interval that holds half of the cells.

@@ -35,7 +35,7 @@ def test_texture_is_given_back_where_it_was_and_nowhere_else():
     result = within_noise(noisy, flattened, told(4.0))
     left, right = slice(0, 112), slice(144, 256)  # without what lies between
     torch.testing.assert_close(result[..., left], flattened[..., left], rtol=0, atol=1.0)
-    share = 1.5 * 4**2 / (4**2 + 20**2)
+    share = 2 * 4**2 / (4**2 + 20**2)
     expected = noisy.lerp(flattened, share)[..., right]
     torch.testing.assert_close(result[..., right], expected, rtol=0, atol=1.0)
 
