@@ -127,7 +127,7 @@ class Judges:
         self, students: Sequence[HandedIn], known: Mapping[str, str]
     ) -> Iterator[tuple[HandedIn, Grade | Exception | None]]:
         """Yield what becomes of each student: a grade, None if nothing is new, or a failure."""
-        with interrupts.kept_from_children():
+        with interrupts.kept_from_children(), interrupts.put_off():  # the first ones start here
             futures: dict[Future, HandedIn] = {
                 self._pool.schedule(
                     _grade, (student, known.get(student.name)), timeout=self._seconds
