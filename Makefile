@@ -32,15 +32,15 @@ train: $(STAMP) ## train the report's network on photographs; write model, curve
 	@$(BIN)/n2n train $(ARGS)
 
 # Three at a time, one thread each: more threads would wait for each other, and of three processes
-# two find work for two cores while one waits. The tests of the course and the lessons are a queue,
-# from which the process of all other tests goes on when it is done; who makes the folder of a part
-# runs it.
+# two find work for two cores while one waits. The tests of the course, those of the command line and
+# the lessons are a queue, from which the process of all other tests goes on when it is done; who
+# makes the folder of a part runs it.
 test: $(STAMP) ## run the unit tests, and beside them the lessons under nbval
 	@status=0; logs=$$(mktemp -d); export OMP_NUM_THREADS=1; \
 	queue() { \
-		for part in tests/course notebooks/*.ipynb; do \
+		for part in tests/course tests/cli notebooks/*.ipynb; do \
 			log=$$logs/$${part#*/}; mkdir "$$log" 2>/dev/null || continue; \
-			flags="$(NBVAL)"; [ "$$part" != tests/course ] || flags=; \
+			case $$part in tests/*) flags=;; *) flags="$(NBVAL)";; esac; \
 			$(BIN)/python -m pytest $$flags "$$part" >"$$log/log" 2>&1 & \
 			wait $$! || touch "$$logs/failed"; \
 		done; \
@@ -49,9 +49,9 @@ test: $(STAMP) ## run the unit tests, and beside them the lessons under nbval
 	aside & one=$$!; aside & other=$$!; \
 	trap 'kill $$one $$other $$! 2>/dev/null; rm -rf "$$logs"' EXIT; \
 	trap 'exit 130' INT TERM; \
-	echo "Unit tests; what those of the course and the lessons say, beside them, comes after"; \
-	$(BIN)/python -m pytest tests --ignore=tests/course || status=1; \
-	echo "The course and the lessons"; queue; \
+	echo "Unit tests; what their other parts and the lessons say, beside them, comes after"; \
+	$(BIN)/python -m pytest tests --ignore=tests/course --ignore=tests/cli || status=1; \
+	echo "The other parts and the lessons"; queue; \
 	wait $$one || status=1; wait $$other || status=1; \
 	cat "$$logs"/*/log; [ ! -e "$$logs/failed" ] || status=1; \
 	exit $$status

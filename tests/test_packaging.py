@@ -375,7 +375,11 @@ def test_what_a_target_calls(project: Path, target: str, call: str):
 
 
 UNIT_TESTS = "python -m pytest tests"
-IN_TWO_PARTS = [f"{UNIT_TESTS} --ignore=tests/course", f"{UNIT_TESTS}/course"]
+PARTS = [
+    f"{UNIT_TESTS} --ignore=tests/course --ignore=tests/cli",
+    f"{UNIT_TESTS}/course",
+    f"{UNIT_TESTS}/cli",
+]
 NBVAL = (
     "python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 "
     "--nbval-sanitize-with notebooks/nbval_sanitize.cfg notebooks"
@@ -386,7 +390,7 @@ STYLE = ["ruff check .", "ruff format --check .", "lint-imports ", "codespell "]
 @with_make
 @pytest.mark.parametrize(
     "target, steps",
-    [("test", [*IN_TWO_PARTS, *(f"{NBVAL}/0{n}_x.ipynb" for n in (1, 2, 3))]), ("lint", STYLE)],
+    [("test", [*PARTS, *(f"{NBVAL}/0{n}_x.ipynb" for n in (1, 2, 3))]), ("lint", STYLE)],
     ids=["test", "lint"],
 )
 def test_every_step_runs_and_each_can_fail(project: Path, target: str, steps: list[str]):
@@ -432,7 +436,7 @@ def test_ctrl_c_ends_the_unit_tests_and_the_lessons(project: Path, slow: str):
     try:
         deadline = time.monotonic() + 60
         log = project / "calls"
-        while not log.exists() or len(log.read_text().splitlines()) < 3 + 2 * (slow == "--nbval"):
+        while not log.exists() or len(log.read_text().splitlines()) < 3 + 3 * (slow == "--nbval"):
             assert running.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         time.sleep(0.2)  # until the last of them is asleep
@@ -445,7 +449,7 @@ def test_ctrl_c_ends_the_unit_tests_and_the_lessons(project: Path, slow: str):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)
-    assert len(calls(project)) == 3 + 2 * (slow == "--nbval")
+    assert len(calls(project)) == 3 + 3 * (slow == "--nbval")
     assert not list(project.glob("tmp.*"))
 
 
