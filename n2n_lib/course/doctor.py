@@ -208,7 +208,7 @@ def _probed(names: tuple[str, ...]) -> tuple[Any, str]:
 
 @_once
 def _imported(names: tuple[str, ...]) -> str:
-    modules = ", ".join(IMPORT_NAMES.get(name, name.replace("-", "_")) for name in names)
+    modules = ", ".join(IMPORT_NAMES.get(name, name) for name in names)
     return run_python(["-c", f"import {modules}; print(0)"])[1]
 
 

@@ -322,3 +322,13 @@ def test_a_message_begins_with_the_students_name(capsys):
 
 def wrong(shape):
     return 0.5
+
+
+@pytest.mark.parametrize("name", ["conv2d_forward", "sigmoid_forward"])  # which is elementwise
+@pytest.mark.parametrize("odd", [0.0, 1e-300, 1e308, -1e308, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("off", [0.0, 1e-12, 1e-7, 1.0, math.inf, math.nan])
+def test_the_short_way_to_compare_finds_what_the_long_one_finds(name: str, odd: float, off: float):
+    expected = torch.tensor([0.5, -2.0, odd], dtype=torch.float64)
+    for got in (expected + off, expected * (1 + off), expected.clone(), expected.flip(0)):
+        exercise = EXERCISES[name]
+        assert exercise.close(expected, got) == (not exercise.wrong(expected, got).any())
