@@ -112,8 +112,8 @@ def measure_noise(image: Tensor) -> NoiseMeasure:
     Notes
     -----
     Blocks in which more than a fiftieth of the values are black or white do not count, if enough
-    others are even: there noise is cut off. The level is that of the noise if at least some blocks of
-    the picture are even; where all is texture, it is too high.
+    others are even: there noise is cut off. The level is that of the noise if at least some blocks
+    of the picture are even; where all is texture, it is too high.
 
     Examples
     --------
