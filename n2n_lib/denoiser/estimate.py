@@ -13,7 +13,6 @@ finds a fraction of it, and takes the rest for picture.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -111,9 +110,9 @@ def measure_noise(image: Tensor) -> NoiseMeasure:
 
     Notes
     -----
-    Blocks in which more than a fiftieth of the values are black or white do not count, if enough
-    others are even: there noise is cut off. The level is that of the noise if at least some blocks
-    of the picture are even; where all is texture, it is too high.
+    Blocks in which more than a fiftieth of the values are black or white do not count, if there
+    are others: there noise is cut off. The level is that of the noise if at least some blocks of
+    the picture are even; where all is texture, it is too high.
 
     Examples
     --------
@@ -122,14 +121,12 @@ def measure_noise(image: Tensor) -> NoiseMeasure:
     check_images(image, "image")
     if image.dim() != 3:
         raise ValueError(f"expected one image (3, H, W), got {tuple(image.shape)}")
-    for blocks in _selections(image):
-        rest = _without_planes(blocks)
-        power = rest.square().mean((1, 2, 3))  # (B,)
-        coarse = _averaged(rest.mean(1)).square().mean((1, 2))  # (B,)
-        even = _even(power, coarse)
-        if len(even) >= FEWEST:
-            break
-    else:
+    blocks = _blocks(image)
+    rest = _without_planes(blocks)
+    power = rest.square().mean((1, 2, 3))  # (B,)
+    coarse = _averaged(rest.mean(1)).square().mean((1, 2))  # (B,)
+    even = _even(power, coarse)
+    if len(even) < FEWEST:
         return NoiseMeasure(0.0, (), (), (1.0,) * LAGS, 0.0, 0)
     brightness, level, quiet = _by_brightness(blocks.mean((1, 2, 3)), power, even)
     noise = rest[quiet] / power[quiet].clamp(min=1e-9).sqrt().view(-1, 1, 1, 1)
@@ -143,23 +140,21 @@ def measure_noise(image: Tensor) -> NoiseMeasure:
     )
 
 
-def _selections(image: Tensor) -> Iterator[Tensor]:
-    """Cut a picture into blocks ``(B, 3, BLOCK, BLOCK)``, and yield those neither black nor white.
-
-    Then those that are so in some pixels, and in more: strong noise is cut off here and there
-    wherever one looks.
-    """
+def _blocks(image: Tensor) -> Tensor:
+    """Cut a picture into blocks ``(B, 3, BLOCK, BLOCK)`` that are neither black nor white."""
     if min(image.shape[1:]) < BLOCK:
-        return
+        return image.new_empty(0, 3, BLOCK, BLOCK, dtype=torch.double)
     whole = image.unfold(1, BLOCK, BLOCK).unfold(2, BLOCK, BLOCK)
     step = math.ceil(math.sqrt(whole.shape[1] * whole.shape[2] / MOST))
     whole = whole[:, ::step, ::step]
     blocks = whole.permute(1, 2, 0, 3, 4).flatten(0, 1).double()
     cut_off = ((blocks <= 1) | (blocks >= 254)).double().mean((1, 2, 3))
     enough = min(len(blocks), ENOUGH)
-    selections = [blocks[cut_off <= most] for most in (0.02, 0.1, 0.3)]
-    yield from (kept for kept in selections[:-1] if len(kept) >= enough)
-    yield selections[-1]
+    for most in (0.02, 0.1, 0.3):  # strong noise is cut off here and there wherever one looks
+        kept = blocks[cut_off <= most]
+        if len(kept) >= enough:
+            break
+    return kept
 
 
 def _without_planes(blocks: Tensor) -> Tensor:

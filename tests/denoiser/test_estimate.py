@@ -38,13 +38,6 @@ def test_strong_noise_that_is_cut_off_everywhere(name):
     assert measure_noise(noisy).sigma == pytest.approx(50, rel=0.15)
 
 
-def test_where_too_few_blocks_are_even_those_count_in_which_some_noise_is_cut_off():
-    clean = photograph("coffee")[:, :384, 100:500].float()
-    noisy = (clean + 25 * noise_like(clean, 3)).round().clamp(0, 255).byte()
-    found = measure_noise(noisy)  # of the blocks without black and white, five are even
-    assert found.sigma == pytest.approx(25, rel=0.1) and found.white
-
-
 @pytest.mark.parametrize("name", PHOTOS)
 def test_smooth_noise_is_not_taken_for_picture(name):
     """Blurred noise of 10 grey levels, of which a difference of neighbours sees a fraction."""
