@@ -100,14 +100,15 @@ def denoise(
     from n2n_lib.denoiser import image_files, plots
     from n2n_lib.denoiser.estimate import measure_noise
     from n2n_lib.denoiser.images import find_images, save_image
-    from n2n_lib.denoiser.texture import within_noise
+    from n2n_lib.denoiser.texture import taken_away, within_noise
     from n2n_lib.support import files
     from n2n_lib.support.memory import keep_freed
 
     check_at_least(block, "--block", 1)
     check_seed(seed)
     use_threads(context, threads)
-    paths = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
+    found = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
+    paths = list(dict.fromkeys(found))  # a file that was named twice is cleaned once
     check_names(paths)
     level = noise_level(noise or Noise.gaussian, sigma)
     check_adapt(adapt, noise or Noise.gaussian)
@@ -141,8 +142,11 @@ def denoise(
         if noise is None and sigma is None and (knows_levels or adapt):
             level = measured_level(noisy, measure)
         adapted = adapted_model(denoiser, noisy, level, adapt)
-        cleaned = predicted(adapted, noisy, sigma=level, ensemble=ensemble, strength=strength)
-        if own_choice and denoiser.sigma is None:
+        shared = measure.channels if noise is None else 0.0  # what is added here is not shared
+        cleaned = predicted(
+            adapted, noisy, sigma=level, shared=shared, ensemble=ensemble, strength=strength
+        )
+        if own_choice:
             cleaned = within_noise(noisy, cleaned, measure)
         if noise is Noise.pixels:  # the image has shrunk
             kept = replace(kept, alpha=None, dpi=None)
@@ -156,6 +160,9 @@ def denoise(
         told = [f"noise of {level:.1f} grey levels"] if level and knows_levels else []
         if own_choice:
             told = [f"{measure}: {measure.network}"]
+            expected = measure.sigma / 2 if strength >= 1 and measure.sigma >= 1 else 0.0
+            if taken_away(noisy, cleaned) < expected:
+                told.append("less than half of that was taken away")
         told += kept.remarks
         print(f"{path} -> {targets[path]}" + (f" ({'; '.join(told)})" if told else ""))
     if paths:

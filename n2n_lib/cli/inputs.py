@@ -63,26 +63,33 @@ def is_grey(image: Tensor) -> bool:
     return torch.equal(image[0], image[1]) and torch.equal(image[0], image[2])
 
 
+SHARED = 0.3
+"""Correlation of the noise of two colours from which on they share it: by chance it is 0.2."""
+
+
 def predicted(
     model: Model,
     noisy: Tensor,
     *,
     sigma: float | None = None,
+    shared: float = 0.0,
     ensemble: bool = False,
     strength: float = 1.0,
 ) -> Tensor:
     """Denoise one image; a grey one, which shows the network three equal channels, stays grey.
 
     A network that knows levels has learned channels with noise of their own, of which it takes a
-    mean. Where they share their noise this mean has three times the variance, so that the level
-    it is told has to be larger by the root of three.
+    mean. Where the noise of two of them has the correlation `shared`, 1 in a grey image, this mean
+    has 1 + 2 `shared` times the variance, so that the level it is told has to be larger by the
+    root of that. What is below `SHARED` counts as 0.
     """
-    options = {"ensemble": ensemble, "strength": strength}
-    if not is_grey(noisy):
-        return model.predict(noisy, sigma=sigma, **options)
-    level = None if sigma is None else math.sqrt(3) * sigma
-    cleaned = model.predict(noisy.float(), sigma=level, **options)
-    return cleaned.mean(0, keepdim=True).expand(3, -1, -1)
+    grey = is_grey(noisy)
+    shared = 1.0 if grey else shared if shared > SHARED else 0.0
+    level = None if sigma is None else math.sqrt(1 + 2 * shared) * sigma
+    options = {"sigma": level, "ensemble": ensemble, "strength": strength}
+    if not grey:
+        return model.predict(noisy, **options)
+    return model.predict(noisy.float(), **options).mean(0, keepdim=True).expand(3, -1, -1)
 
 
 def measured_level(noisy: Tensor, measure: NoiseMeasure) -> float:

@@ -66,8 +66,10 @@ Without a shift fine detail of the scene counts as well: 0.3 for a sharp photogr
 2 grey levels.
 """
 
-SAME = 0.95
-"""Correlation of the noise of two frames from which on they are one exposure."""
+SAME, ROUNDING = 0.95, 0.5
+"""Correlation of the noise of two frames from which on they are one exposure, if they differ by a
+noise of no more than so many of 255 levels. The fine detail of a sharp scene can have 0.99.
+"""
 
 HELD_BLOCK = 32
 """Side of the blocks, in pixels, that are held out of a training on two frames."""
@@ -422,7 +424,7 @@ def prepare(
             "too much moves"
         )
     level = math.sqrt(noise_variance(frames)[valid.all(0)].mean().item())
-    if level == 0 or same > SAME:
+    if level == 0 or (same > SAME and level < ROUNDING):
         raise ValueError(
             f"expected frames of {name} with noise of their own, got the noise of {names[0]} again"
         )

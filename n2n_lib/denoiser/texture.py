@@ -1,8 +1,8 @@
 """Texture that a network took for noise, given back.
 
-A network that is told no level has to find out by itself how much noise there is. Where it takes
-fine texture for noise, more is taken away than the noise that is there: this is how it shows, and
-how it is undone, place by place.
+Where a network takes fine texture for noise, because it has to find out the level by itself or was
+told one that is too high for the place, more is taken away than the noise that is there: this is
+how it shows, and how it is undone, place by place.
 """
 
 from __future__ import annotations
@@ -79,6 +79,13 @@ def within_noise(noisy: Tensor, cleaned: Tensor, measure: NoiseMeasure) -> Tenso
         allowed = np.minimum(allowed, SURPASS * measured)
     share = torch.from_numpy(allowed / np.maximum(taken, 1e-9)).float().clamp_(max=1)
     return cleaned if bool((share == 1).all()) else _mixed(noisy, cleaned, share)
+
+
+def taken_away(noisy: Tensor, cleaned: Tensor) -> float:
+    """Return the standard deviation of what was taken away from an image ``(3, H, W)``, 0-255."""
+    parts = zip(noisy.split(ROWS, 1), cleaned.split(ROWS, 1), strict=True)
+    total = sum(float((before.float() - after.float()).square_().sum()) for before, after in parts)
+    return (total / noisy.numel()) ** 0.5
 
 
 def _cells(noisy: Tensor, cleaned: Tensor) -> tuple[np.ndarray, np.ndarray]:

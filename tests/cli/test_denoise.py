@@ -19,7 +19,7 @@ from reference import generator
 
 import n2n_lib
 from n2n_lib.denoiser import image_files, plots
-from n2n_lib.denoiser.camera import Cameras
+from n2n_lib.denoiser.camera import Cameras, blur
 from n2n_lib.denoiser.model import PRETRAINED, WEIGHTS, Model
 from n2n_lib.denoiser.noise import Bernoulli, Gaussian, Poisson
 
@@ -156,6 +156,67 @@ def test_denoise_chooses_the_network_by_the_noise(tmp_path, monkeypatch):
     well(*one, "--model", "unet-camera")
     unet = ("unet", 25.0, 1.0)
     assert chosen == [("unet", None, 0.7), unet, unet, ("unet", None, 1.0)]
+
+
+def test_a_network_is_told_more_where_the_colours_share_their_noise(tmp_path, monkeypatch):
+    told = []
+
+    def predict(self, images, *, sigma=None, ensemble=False, strength=1.0):
+        told.append(sigma)
+        return images
+
+    monkeypatch.setattr(Model, "predict", predict)
+    clean = n2n_lib.photograph("coffee")[:, :200, :300].float()
+    own, common = (12 * torch.randn(n, 200, 300, generator=generator(n)) for n in (3, 1))
+    for name, noise in {"own": own, "common": common, "both": own + common}.items():
+        n2n_lib.save_image(clean + noise, tmp_path / f"{name}.png")
+    sources = [tmp_path / f"{name}.png" for name in ("own", "common", "both")]
+    options = ("--sigma", 12, "--out", tmp_path / "out")
+    well("denoise", *sources, *options)
+    assert told == [12.0, pytest.approx(12 * 3**0.5, rel=0.05), pytest.approx(12 * 2**0.5, rel=0.1)]
+    well("denoise", sources[1], *options, "--noise", "gaussian")  # added, each colour its own
+    assert told[3] == 12.0
+
+
+def cleaned_and_told(noisy: torch.Tensor, folder) -> tuple[torch.Tensor, str]:
+    """What ``n2n denoise`` makes of an image, and says of it."""
+    folder.mkdir()
+    n2n_lib.save_image(noisy, folder / "a.png")
+    done = well("denoise", folder / "a.png", "--out", folder)
+    return pixels(folder / "a-denoised.png"), done.out
+
+
+def test_noise_of_one_colour_is_taken_away_and_what_has_none_stays(tmp_path):
+    clean = n2n_lib.photograph("coffee")[:, :240, :320].float()
+    common = torch.randn(1, 240, 320, generator=generator(1))
+    result, told = cleaned_and_told(clean + 15 * common, tmp_path / "common")
+    before, after = (
+        n2n_lib.psnr(a.float(), clean, peak=255) for a in (clean + 15 * common, result)
+    )
+    assert after > before + 6 and "half" not in told  # 4.3 if the network is not told of it
+    drawing = torch.full((3, 160, 160), 250.0)
+    drawing[:, 20:140:3, 30:70] = 20.0  # thin lines, sharp on even paper
+    result, told = cleaned_and_told(drawing, tmp_path / "drawing")
+    assert torch.equal(result.float(), drawing) and "noise of 0.0 grey levels" in told
+
+
+def test_it_is_said_where_most_of_the_noise_is_left(tmp_path):
+    """The grain of film, which is neither white nor that of a sensor."""
+    clean = n2n_lib.photograph("coffee")[:, :240, :320].float()
+    grain = blur(torch.randn(1, 240, 320, generator=generator(1)), 0.8)
+    noisy = clean + 15 * grain / grain.std()
+    told = cleaned_and_told(noisy, tmp_path / "film")[1]
+    assert "of a camera: unet-camera; less than half of that was taken away)" in told
+    told = well("denoise", tmp_path / "film" / "a.png", "--strength", 0.3, "--out", tmp_path).out
+    assert "half" not in told  # as asked for
+
+
+def test_a_file_that_is_named_twice_is_cleaned_once(model_file, two_photographs, tmp_path):
+    twice = (two_photographs / "a.png", two_photographs)
+    done = well("denoise", *twice, "--model", model_file, "--out", tmp_path / "out")
+    assert [line.split(" -> ")[0] for line in done.out.splitlines()] == [
+        str(two_photographs / name) for name in ("a.png", "b.png")
+    ]
 
 
 @pytest.mark.parametrize("strength", [-0.5, 2.5])

@@ -14,7 +14,7 @@ from torch import Tensor
 from n2n_lib.denoiser import alignment, frames, gains
 from n2n_lib.denoiser import stream as stream_module
 from n2n_lib.denoiser.alignment import fit_brightness, noise_correlation, still_parts
-from n2n_lib.denoiser.frames import open_scenes, prepare
+from n2n_lib.denoiser.frames import SAME, open_scenes, prepare
 from n2n_lib.denoiser.gains import (
     MEAN,
     MEAN_CLEANED,
@@ -25,6 +25,7 @@ from n2n_lib.denoiser.gains import (
     mean_estimates,
 )
 from n2n_lib.denoiser.model import Model
+from n2n_lib.denoiser.photographs import photograph
 from n2n_lib.denoiser.recipe import Recipe
 from n2n_lib.denoiser.stream import FramesStream
 from n2n_lib.denoiser.training import Batches, Watch
@@ -175,6 +176,18 @@ def test_one_exposure_cut_twice_is_refused():
     whole = photo(side=160) + noise((160, 160, 3))
     with pytest.raises(ValueError, match="noise of their own"):
         prepare("cut", [whole[:140, :140], whole[8:148, 5:145]])
+
+
+def test_fine_detail_is_not_taken_for_one_exposure():
+    """A sharp scene, of which smooth noise leaves more than itself: it is said, and no more."""
+    clean = photograph("china")[:, 100:260, 150:310].permute(1, 2, 0).numpy()
+    shot = [
+        clean + filters.gaussian(noise(clean.shape, 28, k), 0.8, channel_axis=2) for k in (1, 2)
+    ]
+    assert noise_correlation(*map(as_tensor, shot)) > SAME
+    scene = prepare("sharp", [bytes_of(image) for image in shot])
+    assert 8 < scene.level < 12
+    assert any("unless the scene is full of detail" in remark for remark in scene.remarks)
 
 
 @pytest.mark.parametrize("shift", [0, 9])

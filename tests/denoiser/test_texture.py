@@ -5,7 +5,7 @@ import torch
 from n2n_lib import Model, photograph, psnr
 from n2n_lib.denoiser import camera, texture
 from n2n_lib.denoiser.estimate import NoiseMeasure, measure_noise
-from n2n_lib.denoiser.texture import within_noise
+from n2n_lib.denoiser.texture import taken_away, within_noise
 
 UNKNOWN = NoiseMeasure(0.0, (), (), (1.0, 0.0), 0.0, 0)
 
@@ -88,3 +88,10 @@ def test_strips_change_nothing(monkeypatch):
     whole = within_noise(noisy, smooth, told(3.0))
     monkeypatch.setattr(texture, "ROWS", 16)
     torch.testing.assert_close(within_noise(noisy, smooth, told(3.0)), whole, rtol=0, atol=1e-4)
+
+
+def test_how_much_was_taken_away():
+    clean = torch.full((3, 700, 60), 100.0)
+    noisy = clean + noise(clean, 4)
+    assert abs(taken_away(noisy, clean) - float((noisy - clean).square().mean().sqrt())) < 1e-4
+    assert taken_away(clean.byte(), clean.byte() + 3) == 3.0
