@@ -18,7 +18,6 @@ from torch import Tensor
 
 from n2n_lib.denoiser import linear, plots
 from n2n_lib.denoiser.evaluation import OURS, Score, evaluate, summary
-from n2n_lib.denoiser.frames import Scene
 from n2n_lib.denoiser.gains import (
     ONE_CLEANED,
     Estimate,
@@ -31,6 +30,7 @@ from n2n_lib.denoiser.metrics import psnr
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.recipe import Recipe
 from n2n_lib.denoiser.sampling import Task
+from n2n_lib.denoiser.scene import Scene
 from n2n_lib.denoiser.source import Source
 from n2n_lib.denoiser.stream import FramesStream, PairStream
 from n2n_lib.denoiser.training import Batches, DivergedError, Watch
@@ -347,7 +347,7 @@ def _settings(
 
 
 def _write(results: dict, out: Path) -> None:
-    content = json.dumps(results, indent=2).encode()
+    content = json.dumps(results, indent=2, default=str).encode()  # a noise may be an object
     files.write_atomically(out / RESULTS, lambda file: file.write(content))
 
 
