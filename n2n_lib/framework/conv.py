@@ -24,6 +24,7 @@ class KernelLayer(Module):
         self._saved = kernel_set, saved, output.shape
         return output
 
+    @torch.no_grad()  # of an input that autograd watches, gradients would be watched for ever
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """Add to the gradients of weight and bias and return the gradient of the input.
 
