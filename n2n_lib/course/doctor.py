@@ -55,6 +55,8 @@ CONDA_NAMES = {
 
 PACKAGE_FIRST = "mend the packages above first"
 
+GO_HOME = "go to a folder of your own with cd, and start from there"
+
 IPYKERNEL = "6.29"
 """Oldest version of the kernel that will do; jupyterlab brings it along."""
 
@@ -154,6 +156,11 @@ def check() -> Iterator[Finding]:
         yield Finding(DISTRIBUTION, FAULT, "not installed", _pip_install("-e", _folder()))
         return
     yield check_python(project["Requires-Python"])
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # in there no program works, and each says something else
+        yield Finding("current folder", FAULT, "it has been removed", GO_HOME)
+        return
     packages = dict(filter(None, map(name_and_bound, requirements)))
     checks: list[Callable[[], Finding]] = [
         *(partial(check_package, *each, tuple(packages)) for each in packages.items()),
@@ -451,7 +458,7 @@ def check_memory() -> Finding:
 def check_disk() -> Finding:
     """Look at the room on the disk of the current folder."""
     free = shutil.disk_usage(".").free / 1e9
-    return _enough("disk", free, DISK_NEEDED, f"make room on the disk of {Path.cwd()}")
+    return _enough("disk", free, DISK_NEEDED, "make room on the disk of the current folder")
 
 
 def _enough(name: str, free: float, needed: float, mend: str) -> Finding:
@@ -465,8 +472,7 @@ def _enough(name: str, free: float, needed: float, mend: str) -> Finding:
 
 def check_current_folder() -> Finding:
     """Write into the current folder, as the lessons do."""
-    mend = "go to a folder of your own with cd, and start from there"
-    return _writable("current folder", os.getcwd(), mend)
+    return _writable("current folder", os.getcwd(), GO_HOME)
 
 
 def check_temporary_folder() -> Finding:

@@ -232,6 +232,16 @@ def test_a_folder_that_not_even_root_can_write_to(monkeypatch: pytest.MonkeyPatc
     assert "cd" in finding.mend
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there, a folder that is in use stays")
+def test_a_folder_that_was_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    python, finding = doctor.check()
+    assert (finding.name, finding.status) == ("current folder", FAULT)
+    assert finding.found == "it has been removed" and "cd" in finding.mend
+
+
 def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch):
     def fail() -> str:
         raise FileNotFoundError("No usable temporary directory found in ['/nowhere']")
