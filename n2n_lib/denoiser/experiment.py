@@ -254,17 +254,13 @@ STARTS = ("unet", "unet-camera")
 """Shipped networks that a training on frames may start from."""
 
 
-def best_start(
-    scenes: Sequence[Scene], starts: Sequence[str] = STARTS, *, say: Callable[[str], None] = print
-) -> str:
-    """Find out which saved network cleans frames best as it comes: a training starts well there.
+def best_start(scenes: Sequence[Scene], *, say: Callable[[str], None] = print) -> str:
+    """Find out which of `STARTS` cleans frames best as it comes: a training starts well there.
 
     Parameters
     ----------
     scenes : sequence of Scene
         The frames, see `Source.open_frames`.
-    starts : sequence of str
-        Names of shipped models, or files.
     say : callable
         Takes what was found, in one line.
 
@@ -275,10 +271,8 @@ def best_start(
         a clean picture, mean over scenes.
     """
     found = {}
-    for name in starts:
-        model = Model()
-        model.load_pretrained_model(name)
-        found[name] = mean_estimates(_gains(model, scenes))[ONE_CLEANED].gain
+    for name in STARTS:
+        found[name] = mean_estimates(_gains(Model.load(name), scenes))[ONE_CLEANED].gain
     best = max(found, key=found.get)
     told = ", ".join(f"{name} gains {gain:.1f} dB" for name, gain in found.items())
     say(f"As they come, on one frame: {told}. Starting from {best}.")

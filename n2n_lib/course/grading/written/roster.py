@@ -29,6 +29,9 @@ _COLUMNS = {
 
 _KINDS = {name: kind for kind, names in _COLUMNS.items() for name in names.split("|")}
 
+MOST_LISTED = 10
+"""Names in a row; others are counted."""
+
 IDENTITIES = ("canvas", "moodle", "sis", "login", "email", "id")
 """Ids that tell students apart, the surest first."""
 
@@ -188,10 +191,10 @@ def join(students: Iterable[tuple[str, dict[str, str]]], roster: Sequence[Entry]
     return result
 
 
-def listed(names: Sequence[str], most: int = 10) -> str:
+def listed(names: Sequence[str]) -> str:
     """Write names in a row, and count those beyond the first."""
-    more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more])
+    more = [f"and {len(names) - MOST_LISTED} more"] if len(names) > MOST_LISTED else []
+    return ", ".join([*names[:MOST_LISTED], *more])
 
 
 def _ids_of(matched: Matched, name: str) -> dict[str, str]:
