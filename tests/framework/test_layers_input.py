@@ -305,7 +305,7 @@ def test_autograd_that_watches_the_input_gets_no_hold_of_gradients(kernel_set: s
         with use_kernels(kernel_set), torch.set_grad_enabled(watched):
             output = module(x.clone().requires_grad_(watched))
             v = torch.ones_like(output) if v is None else v.detach()
-            found.append([module.backward(v), *state(copy.deepcopy(module))])
+            found.append([module.backward(v).detach(), *state(copy.deepcopy(module))])
     assert not any(tensor.requires_grad for tensor in found[0])
     assert_same(*found)
 
