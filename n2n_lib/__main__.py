@@ -8,9 +8,7 @@ import sys
 from typing import NoReturn
 
 from n2n_lib.support import interrupts
-
-STOPPED = 130
-"""The exit code after Ctrl-C."""
+from n2n_lib.support.interrupts import STOPPED
 
 
 def main() -> None:

@@ -12,9 +12,7 @@ import typer
 
 from n2n_lib.cli import bench, denoise, doctor, evaluate, grade, lab, notebooks, student, train
 from n2n_lib.support import interrupts
-
-STOPPED = 130
-"""The exit code after Ctrl-C."""
+from n2n_lib.support.interrupts import STOPPED
 
 GO_ON = {
     "train": "; the same command with --resume goes on after its last finished epoch",

@@ -122,7 +122,8 @@ def denoise(
     for path in paths:  # read every one before the first is written
         image, kept = image_files.read_image(path)
         check_blocks(image, path, noise, block)
-        targets[path] = out / f"{path.stem}-denoised{kept.suffix}"
+        endings = [f"denoised{kept.suffix}", "comparison.png"] + ["noise.png"] * explain
+        targets[path] = [out / f"{path.stem}-{ending}" for ending in endings]
         held += image.nbytes
         if held <= HELD:
             decoded[path] = image, kept
@@ -150,13 +151,13 @@ def denoise(
             cleaned = within_noise(noisy, cleaned, measure)
         if noise is Noise.pixels:  # the image has shrunk
             kept = replace(kept, alpha=None, dpi=None)
-        save_image(cleaned, targets[path], kept=kept)
+        save_image(cleaned, targets[path][0], kept=kept)
         shown = plots.show_images([noisy, cleaned], ["before", "after"], height=4.0)
         if clean is not None:
             shown = plots.show_denoising(noisy, cleaned, clean, height=4.0)
-        plots.save_figure(shown, out / f"{path.stem}-comparison.png")
+        plots.save_figure(shown, targets[path][1])
         if explain:
-            plots.save_figure(plots.show_noise(measure), out / f"{path.stem}-noise.png")
+            plots.save_figure(plots.show_noise(measure), targets[path][2])
         told = [f"noise of {level:.1f} grey levels"] if level and knows_levels else []
         if own_choice:
             told = [f"{measure}: {measure.network}"]
@@ -164,7 +165,7 @@ def denoise(
             if taken_away(noisy, cleaned) < expected:
                 told.append("less than half of that was taken away")
         told += kept.remarks
-        print(f"{path} -> {targets[path]}" + (f" ({'; '.join(told)})" if told else ""))
+        print(f"{path} -> {targets[path][0]}" + (f" ({'; '.join(told)})" if told else ""))
     if paths:
         print(adapted.chooser, file=sys.stderr)
 
@@ -181,9 +182,10 @@ def check_names(paths: list[Path]) -> None:
             )
 
 
-def check_targets(targets: dict[Path, Path]) -> None:
-    """Raise if the result of an image would replace an image that is read."""
+def check_targets(targets: dict[Path, list[Path]]) -> None:
+    """Raise if what is written for an image would replace an image that is read."""
     sources = {path.resolve() for path in targets}
-    for path, target in targets.items():
-        if target.resolve() in sources:
-            raise UsageError(f"expected --out where no image is lost, got {target} for {path}")
+    for path, written in targets.items():
+        for target in written:
+            if target.resolve() in sources:
+                raise UsageError(f"expected --out where no image is lost, got {target} for {path}")

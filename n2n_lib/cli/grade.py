@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from n2n_lib.cli.options import JsonOption, QuietOption, check_at_least
+from n2n_lib.support import interrupts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -120,7 +119,7 @@ def grade(
         _print_found(console, what)
 
     outputs = Outputs(out, feedback, roster, overrides, moodle, canvas)
-    with _signals_that_end():
+    with interrupts.handled(_end):  # which cleans up
         around = raise_fence(fence.value)
         limits = Limits(timeout, memory, around.closed, student_timeout)
         if around.closed:
@@ -155,20 +154,8 @@ def grade(
         )
 
 
-@contextmanager
-def _signals_that_end() -> Iterator[None]:
-    """Clean up before SIGTERM ends this process, or the SIGHUP of a terminal that was closed."""
-
-    def end(number: int, frame: object) -> None:
-        sys.exit(128 + number)
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, end) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _end(number: int, frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _print_found(console: Console, found: Found) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from n2n_lib.cli.options import UsageError
+from n2n_lib.support import interrupts
 
 NEWS = "@jupyterlab/apputils-extension:announcements"
 """The part of JupyterLab that asks at its first start whether to fetch news and updates."""
@@ -61,7 +62,8 @@ def lab(
     with tempfile.TemporaryDirectory(prefix="n2n-lab-", ignore_cleanup_errors=True) as name:
         own = Path(name)
         code = _run(words, os.environ | _moved_folders(own) | _switched_off(without, own))
-    if code not in (0, -signal.SIGINT, -signal.SIGTERM, 130):  # ended before it listened for it
+    stopped = (-signal.SIGINT, -signal.SIGTERM, interrupts.STOPPED)  # perhaps before it listened
+    if code and code not in stopped:
         raise UsageError(
             f"JupyterLab ended with exit code {code}; what it said stands above, and n2n doctor "
             "looks for the reason"
@@ -69,7 +71,7 @@ def lab(
 
 
 def _moved_folders(instead: Path) -> dict[str, str]:
-    """Return the variables that move what Jupyter and IPython keep for themselves to a folder.
+    """Return the variables that move what Jupyter, IPython and Matplotlib keep to a folder.
 
     That is what they cannot write to where it is: in a home that is read-only, or missing.
     """
@@ -77,25 +79,40 @@ def _moved_folders(instead: Path) -> dict[str, str]:
 
     from n2n_lib.support.files import make_writable
 
-    folders = {
-        "JUPYTER_RUNTIME_DIR": paths.jupyter_runtime_dir(),
-        "JUPYTER_DATA_DIR": paths.jupyter_data_dir(),
-        "JUPYTER_CONFIG_DIR": paths.jupyter_config_dir(),
-        "IPYTHONDIR": os.environ.get("IPYTHONDIR") or Path.home() / ".ipython",
-    }
-    moved = {}
-    for variable, folder in folders.items():
+    home, moved = Path.home(), {}
+    folders = [
+        ("JUPYTER_RUNTIME_DIR", paths.jupyter_runtime_dir()),
+        ("JUPYTER_DATA_DIR", paths.jupyter_data_dir()),
+        ("JUPYTER_CONFIG_DIR", paths.jupyter_config_dir()),
+        ("IPYTHONDIR", os.environ.get("IPYTHONDIR") or home / ".ipython"),
+        *(("MPLCONFIGDIR", folder) for folder in _folders_of_matplotlib(home)),
+    ]
+    for variable, folder in folders:
         try:
             make_writable(folder)
         except ValueError:
+            if not moved:
+                typer.echo(
+                    f"{folder} cannot be written to: settings and history last until it ends, in "
+                    f"{instead}"
+                )
             moved[variable] = str(instead / variable.lower())
-    if moved:
-        first = folders[next(iter(moved))]
-        typer.echo(
-            f"{first} cannot be written to: Jupyter's settings and history last until it ends, in "
-            f"{instead}"
-        )
     return moved
+
+
+def _folders_of_matplotlib(home: Path) -> list[Path]:
+    """Return where it keeps settings and a list of fonts; to ask it would make it look, and speak.
+
+    Where it may not write, it makes a folder for each kernel, and says so in every lesson.
+    """
+    if given := os.environ.get("MPLCONFIGDIR"):
+        return [Path(given)]
+    if os.name == "nt":  # where it has a choice that it should make itself
+        return []
+    if sys.platform == "darwin":
+        return [home / ".matplotlib"]
+    places = (("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache"))
+    return [Path(os.environ.get(name) or home / usual, "matplotlib") for name, usual in places]
 
 
 def _switched_off(plugins: list[str], own: Path) -> dict[str, str]:
@@ -115,19 +132,12 @@ def _run(words: list[str], env: dict[str, str]) -> int:
     What would end this process alone (SIGTERM, a terminal that was closed) ends the program.
     """
     with subprocess.Popen(words, env=env) as program:
-        numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        before = {
-            number: signal.signal(number, lambda *_: program.terminate()) for number in numbers
-        }
-        try:
+        with interrupts.handled(lambda *_: program.terminate()):
             while True:
                 try:
                     return program.wait()
                 except KeyboardInterrupt:
                     continue
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _with_solutions(folder: Path | None) -> Path:

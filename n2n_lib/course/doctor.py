@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -55,11 +55,16 @@ CONDA_NAMES = {
 
 PACKAGE_FIRST = "mend the packages above first"
 
+GO_HOME = "go to a folder of your own with cd, and start from there"
+
 IPYKERNEL = "6.29"
 """Oldest version of the kernel that will do; jupyterlab brings it along."""
 
 TIME_LIMIT = 180
 """Seconds that one probe may take: a first import on a slow disk takes tens of them."""
+
+LOOKS = 20
+"""How often, meanwhile, it is looked for something that the probe has printed."""
 
 MEMORY_NEEDED, DISK_NEEDED = 2.5, 1.0
 """Gigabytes that should be free: of memory the lesson on training takes 2.0 at its peak."""
@@ -101,8 +106,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--probe", choices=PROBES, nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.probe:
-        answers = {name: PROBES[name]() for name in options.probe}
-        print(json.dumps(answers))
+        answers: dict[str, Any] = {}
+        print(json.dumps(answers), flush=True)
+        for name in options.probe:
+            answers[name] = PROBES[name]()
+            print(json.dumps(answers), flush=True)
         return 0
     try:
         return run(options.json)
@@ -148,6 +156,11 @@ def check() -> Iterator[Finding]:
         yield Finding(DISTRIBUTION, FAULT, "not installed", _pip_install("-e", _folder()))
         return
     yield check_python(project["Requires-Python"])
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # in there no program works, and each says something else
+        yield Finding("current folder", FAULT, "it has been removed", GO_HOME)
+        return
     packages = dict(filter(None, map(name_and_bound, requirements)))
     checks: list[Callable[[], Finding]] = [
         *(partial(check_package, *each, tuple(packages)) for each in packages.items()),
@@ -174,18 +187,22 @@ def check() -> Iterator[Finding]:
 
 def probe(name: str) -> tuple[Any, str]:
     """Return what a function of `PROBES` returns in another process, or None and the error."""
-    answers = _probed(TOGETHER)[0] if name in TOGETHER else None
-    answers, error = (answers, "") if answers else _probed((name,))
-    return (None, error) if error else (answers[name], "")
+    answers, error, late = _probed(TOGETHER) if name in TOGETHER else ({}, "", "")
+    if name not in answers and name != late:
+        answers, error, _ = _probed((name,))
+    return (answers[name], "") if name in answers else (None, error)
 
 
 def import_error(name: str, among: tuple[str, ...]) -> str:
     """Return why a package cannot be imported, or nothing if it can, as all others, too."""
-    return _imported(among) and _imported((name,))
+    done, error, late = _imported(among)
+    if not error or name in done:
+        return ""
+    return error if name == late else _imported((name,))[1]
 
 
 # Where all is well, one process loads torch for all of them. It says too little where one of them
-# fails, hangs or crashes: then each has a process of its own.
+# fails or crashes: then each has a process of its own. Which one hangs, it does say.
 
 
 def _once(function: Callable[[tuple[str, ...]], Any]) -> Callable[[tuple[str, ...]], Any]:
@@ -202,37 +219,73 @@ def _once(function: Callable[[tuple[str, ...]], Any]) -> Callable[[tuple[str, ..
 
 
 @_once
-def _probed(names: tuple[str, ...]) -> tuple[Any, str]:
-    return run_python(["-m", "n2n_lib", "doctor", "--probe", *names])
+def _probed(names: tuple[str, ...]) -> tuple[dict[str, Any], str, str]:
+    """Return what was found out, the error, and the name that there was no answer for."""
+    answers, error = run_python(["-m", "n2n_lib", "doctor", "--probe", *names])
+    return answers or {}, error, _late(names, answers)
 
 
 @_once
-def _imported(names: tuple[str, ...]) -> str:
-    modules = ", ".join(IMPORT_NAMES.get(name, name) for name in names)
-    return run_python(["-c", f"import {modules}; print(0)"])[1]
+def _imported(names: tuple[str, ...]) -> tuple[Sequence[str], str, str]:
+    """Return what was imported, the error, and the name of what did not end to be."""
+    modules = [IMPORT_NAMES.get(name, name) for name in names]
+    done, error = run_python(["-c", IMPORTING, *modules])
+    return names[: len(done or ())], error, _late(names, done)
+
+
+def _late(names: tuple[str, ...], done: Sized | None) -> str:
+    """Return the one that a process hung at, which does them in turn and says what is done."""
+    return "" if done is None or len(done) == len(names) else names[len(done)]
+
+
+IMPORTING = """
+import importlib, json, sys
+done = []
+print(json.dumps(done), flush=True)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    done.append(name)
+    print(json.dumps(done), flush=True)
+"""
 
 
 def run_python(arguments: Sequence[str]) -> tuple[Any, str]:
-    """Run Python, and return its last line, which is JSON; if it failed, None and the error."""
+    """Run Python, and return its last line, which is JSON; if it failed, None and the error.
+
+    If it prints nothing more for so long as `TIME_LIMIT`, its last line until then, and the error.
+    """
     try:
-        ended = subprocess.run(
+        with subprocess.Popen(
             [sys.executable, *arguments],
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=TIME_LIMIT,
-        )
-    except subprocess.TimeoutExpired:
-        return None, f"no answer within {TIME_LIMIT} s"
-    except OSError as error:
-        return None, str(error)
-    if ended.returncode:
-        return None, _error_of(ended.stderr) or f"crashed, exit code {ended.returncode}"
+        ) as process:
+            stdout, stderr, error = _listen(process)
+    except OSError as problem:
+        return None, str(problem)
+    if not error and process.returncode:
+        return None, _error_of(stderr) or f"crashed, exit code {process.returncode}"
     try:
-        return json.loads(ended.stdout.splitlines()[-1]), ""
+        return json.loads(stdout.splitlines()[-1]), error
     except (IndexError, ValueError):
-        return None, "ended without an answer"
+        return None, error or "ended without an answer"
+
+
+def _listen(process: subprocess.Popen) -> tuple[str, str, str]:
+    """Return what a process prints, and an error if it had to be ended; no silence is endless."""
+    heard, silent = None, 0
+    try:
+        while silent < LOOKS:
+            try:
+                return (*process.communicate(timeout=TIME_LIMIT / LOOKS), "")
+            except subprocess.TimeoutExpired as waited:  # with all bytes so far; None on Windows
+                silent, heard = silent + 1 if waited.output == heard else 0, waited.output
+    finally:
+        process.kill()  # of one that has ended, nothing is left to kill
+    return (heard or b"").decode(errors="replace"), "", f"no answer within {TIME_LIMIT} s"
 
 
 def _error_of(stderr: str) -> str:
@@ -405,7 +458,7 @@ def check_memory() -> Finding:
 def check_disk() -> Finding:
     """Look at the room on the disk of the current folder."""
     free = shutil.disk_usage(".").free / 1e9
-    return _enough("disk", free, DISK_NEEDED, f"make room on the disk of {Path.cwd()}")
+    return _enough("disk", free, DISK_NEEDED, "make room on the disk of the current folder")
 
 
 def _enough(name: str, free: float, needed: float, mend: str) -> Finding:
@@ -419,8 +472,7 @@ def _enough(name: str, free: float, needed: float, mend: str) -> Finding:
 
 def check_current_folder() -> Finding:
     """Write into the current folder, as the lessons do."""
-    mend = "go to a folder of your own with cd, and start from there"
-    return _writable("current folder", os.getcwd(), mend)
+    return _writable("current folder", os.getcwd(), GO_HOME)
 
 
 def check_temporary_folder() -> Finding:

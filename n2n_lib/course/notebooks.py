@@ -15,7 +15,6 @@ from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING
 
-import matplotlib
 from tqdm import tqdm
 
 from n2n_lib.course import marks
@@ -313,6 +312,8 @@ def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 def _environment(ipython_folder: str) -> dict[str, str]:
     """Return the environment of a kernel, without what one user has set and another has not."""
+    import matplotlib  # which has something to say where its folder cannot be written to
+
     personal = re.compile(r"TQDM_.*|PYTHONWARNINGS|COLUMNS|LINES|NO_COLOR|FORCE_COLOR|CLICOLOR.*")
     shared = {name: value for name, value in os.environ.items() if not personal.fullmatch(name)}
     return shared | {

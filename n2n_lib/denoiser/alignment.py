@@ -1,6 +1,6 @@
 """Images of one scene: by how much they are shifted, how bright they are, what moved, what noise.
 
-All of it is found from the noisy images alone, as `frames` needs it.
+All of it is found from the noisy images alone, as `scene` needs it.
 """
 
 from __future__ import annotations
@@ -210,15 +210,13 @@ def still_parts(frames: Sequence[Tensor]) -> Tensor:
     from skimage import morphology  # which scikit-image loads whole
 
     median = _median(frames)
-    smooth = np.stack([filters.gaussian(channel, MASK_SMOOTHING) for channel in median.numpy()])
+    smooth = _blurred(median, MASK_SMOOTHING)
     slopes = np.hypot(np.gradient(smooth, axis=1), np.gradient(smooth, axis=2))
     edges = np.quantile(smooth, np.linspace(0, 1, _BINS + 1)[1:-1])
     bins = np.digitize(smooth, edges)
     valid, disk = [], morphology.disk(2)
     for frame in frames:
-        rest = (frame - median).numpy()
-        rest = np.stack([filters.gaussian(channel, MASK_SMOOTHING) for channel in rest])
-        rest = np.abs(rest)
+        rest = np.abs(_blurred(frame - median, MASK_SMOOTHING))
         spread = np.array([_spread(rest[bins == number]) for number in range(_BINS)])
         moved = (rest > MOVED * spread[bins] + 0.7 * slopes).any(0)
         valid.append(torch.from_numpy(~morphology.dilation(moved, disk)))
@@ -264,7 +262,7 @@ def noise_correlation(first: Tensor, second: Tensor) -> float:
     most even quarter of the picture.
     """
     rest = [_second_differences(frame.double()) for frame in (first, second)]
-    bends = _second_differences(_smooth(first + second)).abs().mean(0)
+    bends = _second_differences(torch.from_numpy(_blurred(first + second, 2))).abs().mean(0)
     rough = filters.gaussian(bends.numpy(), 3)
     even = torch.from_numpy(rough <= np.quantile(rough, 0.25))
     one, other = (values[:, even] for values in rest)
@@ -272,8 +270,8 @@ def noise_correlation(first: Tensor, second: Tensor) -> float:
     return (one * other).mean().item() / norm if norm else 1.0
 
 
-def _smooth(image: Tensor) -> Tensor:
-    return torch.from_numpy(np.stack([filters.gaussian(c, 2) for c in image.numpy()]))
+def _blurred(image: Tensor, width: float) -> np.ndarray:
+    return filters.gaussian(image.numpy(), width, channel_axis=0)
 
 
 def _second_differences(image: Tensor) -> Tensor:

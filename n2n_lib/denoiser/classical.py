@@ -17,10 +17,8 @@ classical methods: where a network trained on noisy pairs beats them, it is not 
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
-from numbers import Real
 from statistics import NormalDist
 
 import numpy as np
@@ -28,6 +26,8 @@ import pywt
 import torch
 from skimage import filters, restoration  # which scikit-image loads when they are first used
 from torch import Tensor
+
+from n2n_lib.support.arguments import check_number
 
 _WAVELET = "sym4"
 _QUARTILE = NormalDist().inv_cdf(0.75)  # half of all normal numbers are smaller in size
@@ -243,10 +243,7 @@ def denoise(method: str, images: Tensor, sigma: float | None = None) -> Tensor:
         raise ValueError(f"expected a method among {known}, got {method!r}")
     check_images(images)
     if sigma is not None:
-        if isinstance(sigma, bool) or not isinstance(sigma, Real):
-            raise TypeError(f"expected sigma to be a number or None, got {type(sigma).__name__}")
-        if not (math.isfinite(sigma) and sigma > 0):
-            raise ValueError(f"expected a finite sigma > 0 or None, got {sigma}")
+        check_number("sigma", sigma, above=0)
     function = ALL_METHODS[method]
     if images.ndim == 3:
         return function(images, sigma)

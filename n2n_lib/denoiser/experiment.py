@@ -18,7 +18,6 @@ from torch import Tensor
 
 from n2n_lib.denoiser import linear, plots
 from n2n_lib.denoiser.evaluation import OURS, Score, evaluate, summary
-from n2n_lib.denoiser.frames import Scene
 from n2n_lib.denoiser.gains import (
     ONE_CLEANED,
     Estimate,
@@ -31,6 +30,7 @@ from n2n_lib.denoiser.metrics import psnr
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.recipe import Recipe
 from n2n_lib.denoiser.sampling import Task
+from n2n_lib.denoiser.scene import Scene
 from n2n_lib.denoiser.source import Source
 from n2n_lib.denoiser.stream import FramesStream, PairStream
 from n2n_lib.denoiser.training import Batches, DivergedError, Watch
@@ -254,17 +254,13 @@ STARTS = ("unet", "unet-camera")
 """Shipped networks that a training on frames may start from."""
 
 
-def best_start(
-    scenes: Sequence[Scene], starts: Sequence[str] = STARTS, *, say: Callable[[str], None] = print
-) -> str:
-    """Find out which saved network cleans frames best as it comes: a training starts well there.
+def best_start(scenes: Sequence[Scene], *, say: Callable[[str], None] = print) -> str:
+    """Find out which of `STARTS` cleans frames best as it comes: a training starts well there.
 
     Parameters
     ----------
     scenes : sequence of Scene
         The frames, see `Source.open_frames`.
-    starts : sequence of str
-        Names of shipped models, or files.
     say : callable
         Takes what was found, in one line.
 
@@ -275,10 +271,8 @@ def best_start(
         a clean picture, mean over scenes.
     """
     found = {}
-    for name in starts:
-        model = Model()
-        model.load_pretrained_model(name)
-        found[name] = mean_estimates(_gains(model, scenes))[ONE_CLEANED].gain
+    for name in STARTS:
+        found[name] = mean_estimates(_gains(Model.load(name), scenes))[ONE_CLEANED].gain
     best = max(found, key=found.get)
     told = ", ".join(f"{name} gains {gain:.1f} dB" for name, gain in found.items())
     say(f"As they come, on one frame: {told}. Starting from {best}.")
@@ -347,7 +341,7 @@ def _settings(
 
 
 def _write(results: dict, out: Path) -> None:
-    content = json.dumps(results, indent=2).encode()
+    content = json.dumps(results, indent=2, default=str).encode()  # a noise may be an object
     files.write_atomically(out / RESULTS, lambda file: file.write(content))
 
 

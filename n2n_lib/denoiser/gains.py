@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from n2n_lib.denoiser.alignment import mean_where, noise_variance
-from n2n_lib.denoiser.frames import Scene
+from n2n_lib.denoiser.alignment import noise_variance
+from n2n_lib.denoiser.scene import Scene
 
 
 class Estimate(NamedTuple):
@@ -79,7 +79,7 @@ def estimate_gains(scene: Scene, clean: Callable[[Tensor, int], Tensor]) -> dict
     from a larger picture: it tells, too, how much the gain differs from place to place.
     """
     count, here = scene.training, scene.valid.all(0)
-    frames, mean = scene.frames[:count], mean_where(scene.frames[:count], scene.valid[:count])[0]
+    frames, mean = scene.frames[:count], scene.mean(count)
     noise = noise_variance(frames)
     if len(scene.frames) == 2:
         here = here & scene.held_out

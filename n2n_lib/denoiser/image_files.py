@@ -318,7 +318,7 @@ def _sorted_out(found: _Found) -> tuple[Tensor, Kept]:
         white = float(deep_files.top_of(colours))
         white = white if white > black else black + 1
         image = torch.empty((colours.shape[2], *colours.shape[:2]))
-        for rows in _bands(len(colours)):
+        for rows in bands(len(colours)):
             part = (colours[rows].astype(np.float64) - black) * (255 / (white - black))
             image[:, rows] = torch.from_numpy(part.transpose(2, 0, 1))
         if values.dtype.kind == "f" or white != np.iinfo(values.dtype).max:
@@ -344,7 +344,7 @@ def _sorted_out(found: _Found) -> tuple[Tensor, Kept]:
     )
 
 
-def _bands(height: int) -> Iterator[slice]:
+def bands(height: int) -> Iterator[slice]:
     """Cut an image into bands of rows, so that what is computed takes little memory."""
     return (slice(start, start + 256) for start in range(0, height, 256))
 
@@ -473,7 +473,7 @@ def _stored(image: Tensor, kept: Kept) -> np.ndarray:
     _, height, width = image.shape
     colours = 1 if kept.grey else 3
     values = np.empty((height, width, colours + (kept.alpha is not None)), kept.dtype)
-    for rows in _bands(height):
+    for rows in bands(height):
         part = image[:, rows].detach().cpu().float().clamp(0, 255).double()
         part = part.mean(0, keepdim=True) if kept.grey else part
         part = part * ((kept.white - kept.black) / 255) + kept.black

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from n2n_lib.denoiser.image_files import Kept, check_suffix, read_image, write_image
+from n2n_lib.denoiser.image_files import Kept, bands, check_suffix, read_image, write_image
 from n2n_lib.support import files
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
@@ -148,8 +148,7 @@ def load_image(path: str | os.PathLike) -> Tensor:
     if image.dtype == torch.uint8 and kept.alpha is None:
         return image.contiguous()
     loaded = torch.empty(image.shape, dtype=torch.uint8)
-    for top in range(0, image.shape[1], 256):  # in bands, so that floats take little memory
-        rows = slice(top, top + 256)
+    for rows in bands(image.shape[1]):
         part = to_unit(image[:, rows])
         if kept.alpha is not None:
             alpha = torch.from_numpy(kept.alpha[rows].astype(np.float32))

@@ -23,7 +23,6 @@ from n2n_lib.denoiser.training import (
     ImagePair,
     Training,
     Watch,
-    check_training_pairs,
 )
 from n2n_lib.support.arguments import check_integer, check_number
 
@@ -33,7 +32,6 @@ __all__ = [
     "DivergedError",
     "History",
     "Model",
-    "check_training_pairs",
 ]
 
 

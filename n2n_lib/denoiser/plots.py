@@ -32,25 +32,20 @@ STYLE = {
     "axes.prop_cycle": plt.cycler(color=COLOURS),
     "axes.facecolor": "white",
     "figure.facecolor": "white",
-    "savefig.facecolor": "white",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "axes.titlesize": 10,
     "grid.alpha": 0.25,
     "figure.dpi": 110,
-    "savefig.dpi": 150,
     "font.size": 10,
-    "image.interpolation": "nearest",
-    "legend.frameon": False,
     "text.color": "black",
     "axes.edgecolor": "black",
     "axes.labelcolor": "black",
     "xtick.color": "black",
     "ytick.color": "black",
 }
-"""The settings of every figure. White on purpose: legible on a dark page too."""
+"""Settings with which every figure is made. White on purpose: legible on a dark page too."""
 
 
 LARGEST = 2000
@@ -210,8 +205,6 @@ def show_training(
     losses: Sequence[float],
     val_psnr: Sequence[float] = (),
     levels: Mapping[str, float] | None = None,
-    *,
-    definition: str = "mean over images",
 ) -> Figure:
     """Draw the training loss over steps and the validation PSNR over epochs.
 
@@ -220,11 +213,9 @@ def show_training(
     losses : sequence of float
         Loss of every step; drawn as a mean over short runs of steps.
     val_psnr : sequence of float
-        PSNR after each epoch, in dB.
+        PSNR after each epoch, in dB, mean over images.
     levels : mapping of str to float, optional
         Horizontal lines to compare with, in dB: ``{"do nothing": 20.9}``.
-    definition : str
-        Which PSNR it is, for the axis.
 
     Returns
     -------
@@ -240,7 +231,7 @@ def show_training(
     right.plot(range(1, len(val_psnr) + 1), val_psnr, "o-", ms=4, label="our network")
     for colour, (name, value) in zip(cycle(COLOURS[1:]), (levels or {}).items(), strict=False):
         right.axhline(value, color=colour, lw=1.2, ls="--", label=name)
-    right.set(xlabel="epoch", ylabel=f"PSNR in dB ({definition})")
+    right.set(xlabel="epoch", ylabel="PSNR in dB (mean over images)")
     right.xaxis.get_major_locator().set_params(integer=True)
     right.set_title("validation against clean images")
     right.legend(fontsize=8, labelcolor="black", loc="upper left", bbox_to_anchor=(1.0, 1.0))

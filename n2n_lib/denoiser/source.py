@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from n2n_lib.denoiser.frames import Scene, open_scenes
+from n2n_lib.denoiser.frames import open_scenes
 from n2n_lib.denoiser.images import load_images, load_pairs
 from n2n_lib.denoiser.photographs import photographs
 from n2n_lib.denoiser.sampling import Task
+from n2n_lib.denoiser.scene import Scene
 
 TRAINING_FILE, VALIDATION_FILE = "train_data.pkl", "val_data.pkl"
 """Names of the course's files."""
@@ -169,6 +170,8 @@ def _course_file(path: Path | None, name: str, any_name: bool) -> Path | None:
     if path.is_dir():
         return path / name if (path / name).is_file() else None
     if path.suffix != ".pkl":
+        if not path.exists():
+            raise FileNotFoundError(f"expected a folder or a .pkl file, got no such file: {path}")
         raise ValueError(f"expected a folder or a .pkl file, got {path}")
     if path.name == name or (any_name and path.name not in (TRAINING_FILE, VALIDATION_FILE)):
         return path

@@ -6,6 +6,7 @@ learn them by heart; one that never sees a pair twice cannot.
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import zlib
@@ -17,11 +18,11 @@ from torch import Tensor
 
 from n2n_lib.denoiser.alignment import mean_where
 from n2n_lib.denoiser.camera import Cameras
-from n2n_lib.denoiser.frames import Scene
 from n2n_lib.denoiser.images import to_unit
 from n2n_lib.denoiser.noise import recorrupt
 from n2n_lib.denoiser.photographs import photographs
 from n2n_lib.denoiser.sampling import SCALES, Task
+from n2n_lib.denoiser.scene import Scene
 from n2n_lib.support.arguments import check_integer, check_number
 from n2n_lib.support.threads import threads
 
@@ -94,7 +95,7 @@ class BatchStream(ABC):
         """
         per_chunk = max(1, CHUNK // self.batch_size)
         chunk, skip = divmod(first, per_chunk)
-        draw = (self._chunk(number, per_chunk) for number in _count(chunk))
+        draw = (self._chunk(number, per_chunk) for number in itertools.count(chunk))
         for batches in _in_background(draw, ahead) if ahead else draw:
             yield from batches[skip:]
             skip = 0
@@ -382,12 +383,6 @@ def _mixed(seed: int, number: int) -> int:
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
     return (z ^ (z >> 31)) >> 1
-
-
-def _count(first: int) -> Iterator[int]:
-    while True:
-        yield first
-        first += 1
 
 
 def _in_background(items: Iterator, ahead: int) -> Iterator:

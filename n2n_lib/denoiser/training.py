@@ -56,12 +56,6 @@ class DivergedError(RuntimeError):
     """The loss is no longer a number, or rises without bound; the last epoch's weights are kept."""
 
 
-def check_training_pairs(train_input: Tensor, train_target: Tensor) -> None:
-    """Raise TypeError or ValueError unless both are noisy images of one shape, with other noise."""
-    check_noisy_pairs(train_input, train_target, "train_input", "train_target")
-    warn_of_unit(train_input, "train_input")
-
-
 @dataclass
 class Batches:
     """What to train on, batch by batch, in which order.
@@ -100,7 +94,8 @@ class Batches:
         TypeError, ValueError
             If they are not two noisy versions of the same scenes.
         """
-        check_training_pairs(noisy1, noisy2)
+        check_noisy_pairs(noisy1, noisy2, "train_input", "train_target")
+        warn_of_unit(noisy1, "train_input")
         generator = torch.Generator().manual_seed(recipe.seed)
 
         def batches(first: int) -> Iterator[ImagePair]:
@@ -481,6 +476,7 @@ def _fingerprint(*tensors: Tensor) -> str:
     """Return sizes and a checksum, to tell whether a resumed run sees the same data."""
     checksum = 0
     for tensor in tensors:
-        checksum = zlib.crc32(tensor.contiguous().view(torch.uint8).numpy(), checksum)
+        content = tensor.cpu().contiguous().view(torch.uint8)
+        checksum = zlib.crc32(content.numpy(), checksum)
     sizes = " x ".join(str(size) for size in tensors[0].shape)
     return f"{sizes}, {tensors[0].dtype}, checksum {checksum:08x}"

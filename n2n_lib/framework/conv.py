@@ -37,9 +37,10 @@ class KernelLayer(Module):
         owner = self._owner()
         grad = as_batch(grad_output, self, dtype=owner.weight.dtype)
         grad_input, grad_weight, grad_bias = self._kernel_backward(kernel_set, grad, saved)
-        owner.weight_grad += grad_weight
+        # Autograd may watch the input, but gets no hold of what lasts from step to step.
+        owner.weight_grad += grad_weight.detach()
         if owner.bias_grad is not None:
-            owner.bias_grad += grad_bias
+            owner.bias_grad += grad_bias.detach()
         if grad_input is None or grad_output.dim() == 4:
             return grad_input
         return grad_input[0]

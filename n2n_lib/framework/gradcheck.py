@@ -131,7 +131,8 @@ def gradcheck(
     Raises
     ------
     ValueError
-        If the shapes of the parameters or of the output of `torch_module` differ from ours.
+        If ``backward`` does not return a gradient for each input, or the shapes of the parameters
+        or of the output of `torch_module` differ from ours.
 
     Examples
     --------
@@ -160,6 +161,11 @@ def gradcheck(
             v = torch.randn(output.shape, generator=generator, dtype=torch.float64)
             grad_inputs, checked = module.backward(v.clone()), inputs
     grad_inputs = grad_inputs if isinstance(grad_inputs, (tuple, list)) else [grad_inputs]
+    if len(grad_inputs) != len(checked):
+        raise ValueError(
+            f"expected {type(module).__name__}.backward to return {len(checked)} gradients, one "
+            f"for each input, got {len(grad_inputs)}"
+        )
     ours = [*grad_inputs, *(grad for _, grad in module.param())]
     variables = [*checked, *parameters]
 

@@ -158,8 +158,9 @@ class SGD(Optimiser):
     Raises
     ------
     TypeError, ValueError
-        If `lr` is not a finite positive number that fits into float32, another number is negative
-        or not finite, or `nesterov` comes without momentum or with dampening.
+        If `lr` is not a finite positive number that fits into float32, another number is not
+        finite, `momentum` or `weight_decay` is negative, or `nesterov` comes without momentum or
+        with dampening.
 
     Notes
     -----

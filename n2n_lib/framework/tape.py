@@ -116,8 +116,8 @@ class Tape:
         Parameters
         ----------
         module : Module
-            Any; it must not work in place (``ReLU(inplace=True)`` does), since it would overwrite
-            a value on the tape.
+            Any but a loss, whose ``backward`` takes no gradient. It must not work in place
+            (``ReLU(inplace=True)`` does), since it would overwrite a value on the tape.
         *inputs : Variable
             What its ``forward`` takes.
         """

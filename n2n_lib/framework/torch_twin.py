@@ -27,7 +27,8 @@ def torch_twin(module: Module) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        With copies of the weights, in the same dtype, on the same device.
+        With copies of the weights, in the same dtype, on the same device. Where there is upsampling
+        it takes batches alone.
 
     Raises
     ------

@@ -84,11 +84,15 @@ def check_number(
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"expected {name} to be a number, got {value!r}")
-    if not (math.isfinite(value) and _within(value, minimum, maximum, above, below)):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        finite = False
+    if not (finite and _within(value, minimum, maximum, above, below)):
         kind = "a finite " if maximum is None and below is None else ""
         bounds = _describe(minimum, maximum, above, below)
         raise ValueError(f"expected {kind}{name}{bounds}, got {value}")
-    return value if isinstance(value, (int, float)) else float(value)
+    return int(value) if isinstance(value, int) else float(value)  # np.float64 is a float, too
 
 
 def _within(value, minimum=None, maximum=None, above=None, below=None) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,7 +51,11 @@ def write_atomically(path: str | os.PathLike, write: Callable[[BinaryIO], None])
     of the same file removes what is older than `LITTER_AGE`.
     """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        handle, temporary = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
+    except OSError as error:
+        error.filename = str(path)  # not the neighbour, of which nobody has heard
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             _remove_litter(path, now=os.fstat(file.fileno()).st_mtime)
@@ -69,9 +74,9 @@ def write_atomically(path: str | os.PathLike, write: Callable[[BinaryIO], None])
 
 def _remove_litter(path: Path, now: float) -> None:
     """Remove the temporary neighbours of a file that dead processes left; `now` in seconds."""
-    for neighbour in path.parent.iterdir():
-        name = neighbour.name
+    for name in os.listdir(path.parent):  # quicker than paths, where a class has thousands of pages
         if name.startswith(f".{path.name}.") and name.endswith(".part"):
+            neighbour = path.with_name(name)
             try:
                 if now - neighbour.stat().st_mtime > LITTER_AGE:
                     neighbour.unlink()
@@ -108,10 +113,21 @@ def _umask() -> int:
 
 
 def save(content: Any, path: str | os.PathLike) -> Path:
-    """Save tensors and plain values with ``torch.save``, atomically."""
+    """Save tensors and plain values, NumPy's among them, with ``torch.save``, atomically."""
     buffer = io.BytesIO()  # torch.save turns the error of a full disk into one that says nothing
-    torch.save(content, buffer)
+    torch.save(_plain(content), buffer)
     return write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def _plain(content: Any) -> Any:
+    """Turn NumPy's numbers, which `load` would refuse, into Python's own."""
+    if isinstance(content, np.generic):
+        return content.item()
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return type(content)(map(_plain, content))
+    return content
 
 
 def load(path: str | os.PathLike, expected: str) -> Any:

@@ -8,9 +8,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+STOPPED = 130
+"""The exit code after Ctrl-C."""
+
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that end a process; the second, not on Windows, is that of a terminal that was closed."""
 
 _noted: list[int] = []
 
@@ -68,6 +74,19 @@ def kept_from_children() -> Iterator[None]:
 
 
 @contextmanager
+def handled(
+    handler: Callable[[int, FrameType | None], object], numbers: Iterable[int] = ENDING
+) -> Iterator[None]:
+    """Let a function handle signals, for as long as a block lasts."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, other in before.items():
+            signal.signal(number, other)
+
+
+@contextmanager
 def put_off() -> Iterator[None]:
     """Let SIGTERM and SIGHUP wait until a block has ended, where this process handles them itself.
 
@@ -78,13 +97,10 @@ def put_off() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    handled = [number for number in numbers if callable(signal.getsignal(number))]
-    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in handled}
+    own = [number for number in ENDING if callable(signal.getsignal(number))]
     try:
-        yield
+        with handled(lambda number, frame: came.append(number), own):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         for number in came:
             signal.raise_signal(number)

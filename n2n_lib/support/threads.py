@@ -103,7 +103,7 @@ def sparingly() -> Iterator[None]:
         yield
 
 
-def waiting(count: int, clock: Callable[[], float] = time.perf_counter) -> float:
+def waiting(count: int) -> float:
     """Return how long an operation waits for its threads where `count` share it, in seconds.
 
     A mean over operations so short that they take hardly any time themselves.
@@ -111,22 +111,22 @@ def waiting(count: int, clock: Callable[[], float] = time.perf_counter) -> float
     values, before = torch.zeros(count << 15), torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        alone = min(_each(values, PROBE / 10, clock))
+        alone = min(_each(values, PROBE / 10))
         torch.set_num_threads(count)
         values.add_(1)  # the threads are made here
-        shared = _each(values, PROBE, clock)
+        shared = _each(values, PROBE)
     finally:
         torch.set_num_threads(before)
     return sum(shared) / len(shared) - alone
 
 
-def _each(values: torch.Tensor, seconds: float, clock: Callable[[], float]) -> list[float]:
+def _each(values: torch.Tensor, seconds: float) -> list[float]:
     """Return how long each of many short operations takes."""
-    times, now = [], clock()
+    times, now = [], time.perf_counter()
     end = now + seconds
     while now < end:
         values.add_(1)
-        began, now = now, clock()
+        began, now = now, time.perf_counter()
         times.append(now - began)
     return times
 

@@ -312,6 +312,15 @@ def test_names_that_the_terminal_cannot_show_stop_nothing(model_file, tmp_path):
     }
 
 
+@pytest.mark.parametrize(("other", "options"), [("a-comparison", ()), ("a-noise", ("--explain",))])
+def test_no_figure_replaces_an_image_that_is_read(other, options, model_file, tmp_path):
+    sources = [photo(tmp_path / f"{name}.png", 20, 10) for name in ("a", other)]
+    before = tree(tmp_path)
+    done = run("denoise", *sources, "--model", model_file, "--out", tmp_path, *options)
+    assert_one_line(done, "expected --out where no image is lost", f"{other}.png")
+    assert tree(tmp_path) == before
+
+
 def test_a_folder_that_stands_in_the_way_of_a_result(model_file, tmp_path):
     (tmp_path / "out" / "photo-denoised.png").mkdir(parents=True)
     source = photo(tmp_path / "photo.png", 20, 10)

@@ -115,18 +115,33 @@ def test_what_jupyter_cannot_write_to_is_elsewhere_until_it_ends(tmp_path: Path,
     (tmp_path / "config").mkdir()
     (tmp_path / "work" / EDITION).parent.mkdir()
     (tmp_path / "work" / EDITION).touch()
-    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "XDG_DATA_HOME"):
+    own = ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
+    for name in (*own, "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path / "work")
     environments = []
-    monkeypatch.setattr(lab, "_run", lambda words, env: environments.append(env) or 0)
+
+    def start(words: list[str], env: dict[str, str]) -> int:
+        environments.append(env)
+        draws = [sys.executable, "-c", "import matplotlib; matplotlib.get_cachedir()"]
+        return len(subprocess.run(draws, env=env, stderr=subprocess.PIPE, check=True).stderr)
+
+    monkeypatch.setattr(lab, "_run", start)
     done = well("lab")
-    assert "cannot be written to" in done.out and str(tmp_path / "home") in done.out
+    assert done.out.count("cannot be written to") == 1 and str(tmp_path / "home") in done.out
     (env,) = environments
     assert env["JUPYTER_CONFIG_DIR"] == str(tmp_path / "config")
-    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"):
+    for name in own:
         assert str(tmp_path) not in env[name] and not Path(env[name]).parent.exists()
     monkeypatch.setenv("HOME", str(tmp_path / "config"))
-    assert "cannot be written to" not in well("lab").out and "IPYTHONDIR" not in environments[1]
+    assert "cannot be written to" not in well("lab").out
+    assert environments[1].keys().isdisjoint(own)
+
+
+def test_matplotlib_is_not_loaded_for_it():
+    """It would speak up where it cannot write to its folder, and nothing is drawn here."""
+    loads = "import sys; import n2n_lib.cli.lab, n2n_lib.course.edition; "
+    words = [sys.executable, "-c", loads + "print('matplotlib' in sys.modules)"]
+    assert subprocess.run(words, capture_output=True, text=True).stdout == "False\n"

@@ -232,6 +232,16 @@ def test_a_folder_that_not_even_root_can_write_to(monkeypatch: pytest.MonkeyPatc
     assert "cd" in finding.mend
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there, a folder that is in use stays")
+def test_a_folder_that_was_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    python, finding = doctor.check()
+    assert (finding.name, finding.status) == ("current folder", FAULT)
+    assert finding.found == "it has been removed" and "cd" in finding.mend
+
+
 def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch):
     def fail() -> str:
         raise FileNotFoundError("No usable temporary directory found in ['/nowhere']")
@@ -357,6 +367,50 @@ def test_a_probe_that_does_not_end(monkeypatch: pytest.MonkeyPatch):
         None,
         "no answer within 0.5 s",
     )
+
+
+@pytest.mark.parametrize(
+    "heard, said",
+    [
+        ([None] * 3, ("", "no answer within 180 s")),
+        ([b"1\n"] * 4, ("1\n", "no answer within 180 s")),
+        (
+            [None, None, b"1\n", b"1\n", b"1\n", b"1\n2\n", b"1\n2\n", "1\n2\n3\n"],
+            ("1\n2\n3\n", ""),
+        ),
+    ],
+)
+def test_silence_has_an_end_and_work_that_goes_on_has_none(heard: list, said: tuple, monkeypatch):
+    killed = []
+
+    class Process:
+        def communicate(self, timeout: float) -> tuple[str, str]:
+            if isinstance(text := heard.pop(0), str):
+                return text, ""
+            raise subprocess.TimeoutExpired("python", timeout, text)
+
+        def kill(self) -> None:
+            killed.append(self)
+
+    monkeypatch.setattr(doctor, "LOOKS", 3)
+    out, _, error = doctor._listen(Process())
+    assert (out, error) == said and not heard and len(killed) == 1
+
+
+def test_what_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch):
+    asked, silence = [], "no answer within 180 s"
+
+    def run_python(words: list[str]) -> tuple[object, str]:
+        asked.append(names := [word for word in words if len(word) == 1])
+        done = {"a": 1} if "--probe" in words else ["a"]
+        return (done, silence) if len(names) > 1 else ({names[0]: 2}, "")
+
+    monkeypatch.setattr(doctor, "run_python", run_python)
+    monkeypatch.setattr(doctor, "TOGETHER", ("a", "b", "c"))
+    found = [doctor.probe(name) for name in ("a", "b", "c", "d")]
+    assert found == [(1, ""), (None, silence), (2, ""), (2, "")]
+    assert [doctor.import_error(name, ("a", "b", "c")) for name in "abc"] == ["", silence, ""]
+    assert asked == [["a", "b", "c"], ["c"], ["d"], ["a", "b", "c"], ["c"]]
 
 
 @pytest.mark.parametrize(

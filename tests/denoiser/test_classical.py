@@ -124,10 +124,10 @@ GOOD = torch.zeros(2, 3, 8, 8)
         ("tv", GOOD[:, :1], None, ValueError, r"got shape \(2, 1, 8, 8\)"),
         ("tv", GOOD[:0], None, ValueError, r"got shape \(0, 3, 8, 8\)"),
         ("tv", GOOD / 0, None, ValueError, "got NaN or infinity"),
-        ("tv", GOOD, 0, ValueError, "sigma > 0 or None, got 0"),
+        ("tv", GOOD, 0, ValueError, "sigma > 0, got 0"),
         ("tv", GOOD, -5.0, ValueError, "got -5.0"),
         ("median", GOOD, math.nan, ValueError, "got nan"),
-        ("nlm", GOOD, "25", TypeError, "got str"),
+        ("nlm", GOOD, "25", TypeError, "sigma to be a number, got '25'"),
     ],
 )
 def test_bad_arguments(method, images, sigma, error, message):

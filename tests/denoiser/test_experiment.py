@@ -13,6 +13,7 @@ from small_models import are_finite, assert_refuses, pixel_psnr, rising, weights
 from n2n_lib.denoiser import experiment
 from n2n_lib.denoiser import source as sources
 from n2n_lib.denoiser.model import DivergedError, Model
+from n2n_lib.denoiser.noise import Gaussian
 from n2n_lib.denoiser.recipe import Recipe
 from n2n_lib.denoiser.sampling import Task, sample_pairs
 from n2n_lib.denoiser.source import Source
@@ -72,6 +73,17 @@ def test_a_level_that_it_started_with_is_forgotten_where_noise_has_none(source: 
     options = {"progress": False, "say": [].append}
     experiment.run(model, source, task, Recipe(num_pairs=4, num_epochs=1), tmp_path, **options)
     assert model.sigma is None and Model.load(tmp_path / "model.pth").sigma is None
+
+
+def test_a_noise_may_be_a_model(source: Source, tmp_path):
+    task = replace(GAUSSIAN, noise=Gaussian(30.0))
+    recipe = Recipe(num_pairs=4, num_epochs=1, lr=0.5)
+    options = {"progress": False, "say": lambda line: None}
+    experiment.run(model := Model(seed=4), source, task, recipe, tmp_path, **options)
+    by_name, *_ = run(source, recipe, tmp_path / "by name")
+    assert_same(weights(model), weights(by_name))
+    told = json.loads((tmp_path / "results.json").read_text())
+    assert told["noise"] == "Gaussian(sigma=30)" and told["sigma"] is None
 
 
 def test_fresh_pairs_and_going_on(source: Source, tmp_path):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from reference import assert_same, generator
@@ -89,6 +90,14 @@ def test_a_stopped_run_ends_with_the_same_weights(stop: int, whole: Model, tmp_p
     assert stopped.history.epochs == stop
     model, epochs = run(path, model_seed=8)
     assert epochs == EPOCHS - stop  # nothing is trained twice
+    assert_same_run(model, whole)
+
+
+def test_a_learning_rate_of_numpy_is_as_good(whole: Model, tmp_path: Path):
+    path = tmp_path / "checkpoint.pth"
+    run(path, stop=2, lr=np.float64(1))
+    model, epochs = run(path, model_seed=8, lr=np.float32(1))
+    assert epochs == EPOCHS - 2
     assert_same_run(model, whole)
 
 

@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from reference import assert_same, generator
@@ -137,6 +138,14 @@ def test_the_file_says_which_network_it_is_with_its_arguments(tmp_path: Path, mo
         monkeypatch.setitem(networks.NETWORKS, "toy", NetworkSpec(toy, multiple=2, halo=4))
     monkeypatch.delitem(networks.NETWORKS, "toy")
     assert_file_is_refused(tmp_path / "model.pth", "got", "'toy'")
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_arguments_may_be_numbers_of_numpy(kind: type, tmp_path: Path):
+    saved = Model("unet", width=2, depth=1, slope=kind(0.25), seed=1)
+    loaded = Model.load(saved.save_model(tmp_path / "model.pth"))
+    assert loaded.arguments == {"width": 2, "depth": 1, "slope": 0.25}
+    assert torch.equal(loaded.predict(A), saved.predict(A))
 
 
 def test_a_loaded_model_trains_on(tmp_path: Path):

@@ -109,7 +109,7 @@ def test_validation_by_itself(given: str, tmp_path):
 @pytest.mark.parametrize(
     ("given", "error", "told"),
     [
-        ("none", ValueError, "expected a folder or a .pkl file, got .*none"),
+        ("none", FileNotFoundError, "expected a folder or a .pkl file, got no such file: .*none"),
         ("none.pkl", FileNotFoundError, "none.pkl: expected .*found no such file"),
         ("notes.txt", ValueError, "expected a folder or a .pkl file, got .*notes.txt"),
         ("empty", ValueError, "expected images .*got none: .*empty"),

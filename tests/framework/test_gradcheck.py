@@ -229,6 +229,28 @@ def test_losses_are_checked_through_a_backward_without_arguments() -> None:
     assert not gradcheck(FactorOne(), output, target).ok
 
 
+def test_a_gradient_for_each_input_is_asked_for() -> None:
+    class Product(Module):
+        def __init__(self, forgets: bool) -> None:
+            self.forgets = forgets
+            self.scale, self.scale_grad = torch.ones(1), torch.zeros(1)
+
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            self._saved = x, y
+            return self.scale * x * y
+
+        def backward(self, grad: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+            x, y = self._saved
+            self.scale_grad += (grad * x * y).sum()
+            of_x, of_y = self.scale * grad * y, self.scale * grad * x
+            return of_x if self.forgets else (of_x, of_y)
+
+    inputs = random_values((2, 3), 0), random_values((2, 3), 1)
+    assert gradcheck(Product(False), *inputs).ok
+    with pytest.raises(ValueError, match="Product.backward to return 2 gradients, .* got 1"):
+        gradcheck(Product(True), *inputs)
+
+
 # ------------------------------------------------------------------------------- real modules
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from functools import partial
@@ -291,6 +292,22 @@ def test_grad_output_must_be_floating_point(build: Callable) -> None:
     v = torch.ones_like(output).long()
     assert_refuses(lambda: module.backward(v), TypeError, "floating-point", f"got {v.dtype}")
     assert_same(before, state(module))
+
+
+@every_kernel_set
+@pytest.mark.parametrize("layer", [Conv2d, Upsampling, ConvTranspose2d])
+def test_autograd_that_watches_the_input_gets_no_hold_of_gradients(kernel_set: str, layer) -> None:
+    """A module whose gradients it holds can be copied no more, and remembers every step."""
+    x, v = random_values((2, 3, 5, 4), 1), None
+    found = []
+    for watched in (True, False):
+        module = layer(3, 4, 2, generator=generator(0))
+        with use_kernels(kernel_set), torch.set_grad_enabled(watched):
+            output = module(x.clone().requires_grad_(watched))
+            v = torch.ones_like(output) if v is None else v.detach()
+            found.append([module.backward(v).detach(), *state(copy.deepcopy(module))])
+    assert not any(tensor.requires_grad for tensor in found[0])
+    assert_same(*found)
 
 
 # -------------------------------------------------------------------------------------- loss

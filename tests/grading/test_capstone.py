@@ -18,6 +18,7 @@ from torch import Tensor
 
 from n2n_lib.course import check
 from n2n_lib.course.check import hand_in as measuring
+from n2n_lib.course.check import held
 from n2n_lib.course.check.hand_in import MIME, Hidden, Thumbnails
 from n2n_lib.course.grading.grades import Mark
 from n2n_lib.course.grading.handed_in.cells import code_cells
@@ -29,7 +30,6 @@ from n2n_lib.course.grading.run import grade
 from n2n_lib.course.grading.tasks import read_assignments
 from n2n_lib.course.grading.written.outputs import Outputs
 from n2n_lib.course.lessons import stem_of
-from n2n_lib.denoiser.metrics import psnr as library_psnr
 
 LESSON = stem_of("capstone")
 COLUMN = "16/trained-network"
@@ -59,12 +59,18 @@ def blur(share: float = 0.5) -> Tensor:
     return torch.cat([weight.flatten(), torch.zeros(3)])
 
 
+def psnr(output: Tensor, clean: Tensor) -> float:
+    """The mean over images of each image's, of what is limited to 0-1."""
+    errors = (output.clamp(0, 1).double() - clean.double()).square().mean((1, 2, 3))
+    return (10 * torch.log10(1 / errors)).mean().item()
+
+
 def thumbnails(mark: float = 1.0) -> Thumbnails:
     """Even pictures with noise; the mark is so many decibels above doing nothing."""
     draw = torch.Generator().manual_seed(5)
     clean = torch.rand(30, 3, 1, 1, generator=draw).expand(-1, -1, 16, 16).contiguous()
     noisy = clean + 0.2 * torch.randn(clean.shape, generator=draw)
-    nothing = measuring.psnr(noisy, clean)
+    nothing = psnr(noisy, clean)
     return Thumbnails(noisy, clean, nothing, nothing + mark)
 
 
@@ -126,10 +132,10 @@ def mark_of(content: dict, source: Path, worker: Worker) -> Mark:
 
 
 def test_points_follow_the_decibels(source: Path, worker: Worker, drawn: Thumbnails, monkeypatch):
-    """None up to doing nothing, all from the mark on; the PSNR is the library's."""
+    """None up to doing nothing, all from the mark on; what leaves 0-1 is limited to it."""
     numbers = blur()
     output = torch.nn.functional.conv2d(drawn.noisy, numbers[:81].view(3, 3, 3, 3), padding=1)
-    reached = library_psnr(output.clamp(0, 1), drawn.clean)
+    reached = psnr(output, drawn.clean)
     content = handed_in(body(), numbers)
     for mark, points in ((reached - 0.01, 20), (reached + (reached - drawn.nothing), 10)):
         made = Thumbnails(drawn.noisy, drawn.clean, drawn.nothing, mark)
@@ -226,7 +232,7 @@ def test_an_attribute_is_no_global_of_the_same_name(used: str, count: int):
     )
     exec(text, space)
     numbers = torch.ones(5)
-    assert measuring.look_into(space["Scale"](numbers), numbers) == (count, False)
+    assert held.look_into(space["Scale"](numbers), numbers) == (count, False)
 
 
 # --------------------------------------------------------------------------------- ready-made

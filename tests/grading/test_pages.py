@@ -10,8 +10,10 @@ from xml.etree.ElementTree import Element
 
 import html5lib
 import pytest
+from jinja2 import Environment
 
 from n2n_lib.course.grading.grades import Grade, Mark, Piece
+from n2n_lib.course.grading.written import pages
 from n2n_lib.course.grading.written.pages import page_names, write_class_page, write_feedback
 
 EVIL = "</pre></style><script>alert(1)</script>\"'{{ 7 * 7 }}"
@@ -57,6 +59,20 @@ def test_a_page_shows_everything_as_text(tmp_path: Path):
     assert "".join(tree.itertext()).count(EVIL) == 11
     tree = page(write_class_page(tmp_path / "index.html", [done], [EVIL]))
     assert "".join(tree.itertext()).count(EVIL) == 6
+
+
+def test_a_template_is_compiled_once_for_a_class(tmp_path: Path, monkeypatch):
+    compiled, compile = [], Environment.compile
+
+    def spy(environment: Environment, source: str, *arguments, **named):
+        compiled.append(source)
+        return compile(environment, source, *arguments, **named)
+
+    monkeypatch.setattr(Environment, "compile", spy)
+    pages._templates.cache_clear()
+    for name in ("ann", "bob", "cem"):
+        write_feedback(tmp_path / f"{name}.html", Grade(name, "", {}))
+    assert compiled and len(compiled) == len(set(compiled))
 
 
 def test_every_piece_that_ran_is_on_the_page_in_order(tmp_path: Path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from made import made, rows
 
+from n2n_lib.course.grading.written import roster as lists
 from n2n_lib.course.grading.written.outputs import Outputs
 from n2n_lib.course.grading.written.roster import Entry, join, match, name_keys, read_roster
 
@@ -123,6 +124,22 @@ def test_a_surer_match_comes_first():
     namesake = Entry("Adams, Anna", {"name": "Adams, Anna", "id": "s5000"})
     matched = match([("Anna Adams", {}), ("s5000", {})], [ANNA, namesake])
     assert matched.entries == {"s5000": namesake, "Anna Adams": ANNA}
+
+
+def test_a_large_class_is_not_compared_pair_by_pair(monkeypatch):
+    everybody = [
+        Entry(f"Ann{n} Lee{n}", {"name": f"Ann{n} Lee{n}", "id": f"s{n:04}", "email": f"a{n}@x"})
+        for n in range(300)
+    ]
+    compared, contradicts = [], lists._contradicts
+    spy = lambda ids, entry: compared.append(entry) or contradicts(ids, entry)  # noqa: E731
+    monkeypatch.setattr(lists, "_contradicts", spy)
+    by_id = [(f"n{n}", {"email": f"A{n}@X"}) for n in range(300)]
+    by_id_in_name = [(f"lab3_S{n:04}_final", {}) for n in range(300)]
+    by_name = [(f"lee{n}_ann{n}", {}) for n in range(300)]
+    for students in (by_id, by_id_in_name, by_name):
+        assert list(match(students, everybody).entries.values()) == everybody
+    assert len(compared) == 3 * 300
 
 
 def test_everybody_has_a_row_of_their_own():

@@ -75,4 +75,10 @@ def test_bounds_that_a_number_may_reach() -> None:
 
 def test_numbers_come_back_as_pythons_own() -> None:
     assert type(check_number("lr", 2)) is int and type(check_number("lr", 2.0)) is float
-    assert type(check_number("lr", np.float32(2))) is float
+    for number in (np.float32(2), np.float64(2), Fraction(2)):
+        assert type(check_number("lr", number)) is float
+
+
+def test_an_integer_that_no_float_holds() -> None:
+    with pytest.raises(ValueError, match=f"^expected a finite lr > 0, got {10**400}$"):
+        check_number("lr", 10**400, above=0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -103,7 +105,7 @@ def test_a_path_that_cannot_be_written_to(tmp_path: Path, where: str):
     """A parent that does not exist, and one that is a file."""
     (tmp_path / "file").write_bytes(b"old")
     called = []
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match=f"'{re.escape(str(tmp_path / where))}'$"):
         files.write_atomically(tmp_path / where, called.append)
     assert not called
     assert content(tmp_path) == {"file": b"old"}
@@ -134,6 +136,14 @@ def test_saved_and_loaded_are_the_same(tmp_path: Path):
     read = files.load(str(path), "a test file")
     assert all(torch.equal(a, b) for a, b in zip(read.pop("tensors"), tensors, strict=True))
     assert read == {key: value for key, value in written.items() if key != "tensors"}
+
+
+def test_numbers_of_numpy_come_back_as_pythons(tmp_path: Path):
+    written = {"a": np.float64(0.1), "b": [np.float32(0.5), (np.int64(3), np.bool_(True))]}
+    read = files.load(files.save(written, tmp_path / "content.pth"), "a test file")
+    assert read == {"a": 0.1, "b": [0.5, (3, True)]}
+    assert [type(n) for n in (read["a"], read["b"][0], *read["b"][1])] == [float, float, int, bool]
+    assert type(written["a"]) is np.float64
 
 
 def test_a_failing_save_leaves_the_old_file(tmp_path: Path, monkeypatch):

@@ -151,7 +151,8 @@ class _Look:
         nodes = self._visible(tree, folder)
         by_platform = list(self._by_platform(nodes))
         if by_platform:
-            rest = [node for node in nodes if node not in [each[0] for each in by_platform]]
+            named = {node.name for node, _ in by_platform}
+            rest = [node for node in nodes if node.name not in named]
             claims = [_Claim(own, replace(n.part, name=own.file, order=own.order))
                       for n, own in by_platform]  # fmt: skip
             return claims + self._beside(tree, folder, rest)

@@ -98,7 +98,8 @@ def write_canvas(path: str | Path, grades: Sequence[Grade]) -> Export:
         ids = [inert(each.ids.get(kind, "")) for kind in CANVAS_IDS]
         section = inert(each.ids.get("section", ""))
         rows.append([inert(_name(each)), *ids, section, shown(each.total)])
-    left_out = [each.student for each in grades if each not in known]
+    found = {each.student for each in known}
+    left_out = [each.student for each in grades if each.student not in found]
     return Export(write_sheet(path, header, rows, mark=False), "in the gradebook", left_out)
 
 

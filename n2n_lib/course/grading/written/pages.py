@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
@@ -246,6 +247,13 @@ def _date(when: datetime) -> str:
 
 
 def _write(path: str | os.PathLike, template: str, **values: object) -> Path:
+    page = _templates().get_template(template).render(**values)
+    return write_atomically(path, lambda file: file.write(page.encode(errors="replace")))
+
+
+@cache
+def _templates() -> Environment:
+    """Return what holds the templates, each compiled once for all pages."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -265,8 +273,7 @@ def _write(path: str | os.PathLike, template: str, **values: object) -> Path:
         "percent": lambda share: f"{100 * share:.0f} %",
     }
     environment.globals["words"] = _WORDS
-    page = environment.get_template(template).render(**values)
-    return write_atomically(path, lambda file: file.write(page.encode(errors="replace")))
+    return environment
 
 
 def _further(mark: Mark) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,9 @@ _COLUMNS = {
 """By kind: names of columns, in small letters without accents, spaces and signs."""
 
 _KINDS = {name: kind for kind, names in _COLUMNS.items() for name in names.split("|")}
+
+MOST_LISTED = 10
+"""Names in a row; others are counted."""
 
 IDENTITIES = ("canvas", "moodle", "sis", "login", "email", "id")
 """Ids that tell students apart, the surest first."""
@@ -91,14 +94,14 @@ def read_roster(path: str | Path) -> list[Entry]:
         raise ValueError(
             f"expected columns such as id, email and name in {path}, got {sheet.names}"
         )
-    entries = []
+    entries, taken = [], set()
     for line, record in sheet.records():
         ids = {}
         for column, kind in kinds.items():
             if value := visible(record[column]):
                 ids.setdefault(kind, value)
         if entry := _entry(ids):
-            _check_new(entry, entries, path, line)
+            _check_new(entry, taken, path, line)
             entries.append(entry)
     if not entries:
         raise ValueError(f"expected students in {path}, got none")
@@ -118,9 +121,10 @@ def match(students: Iterable[tuple[str, dict[str, str]]], roster: Sequence[Entry
         All students.
     """
     result, waiting, free = Matched(), dict(students), list(roster)
-    for fits in (_by_id, _by_id_in_name, _by_name):
+    for way in (_by_id, _by_id_in_name, _by_name):
+        fitting = way(free)
         found = {
-            name: [e for e in free if fits(name, ids, e) and not _contradicts(ids, e)]
+            name: [e for e in fitting(name, ids) if not _contradicts(ids, e)]
             for name, ids in waiting.items()
         }
         claims = Counter(id(entry) for entries in found.values() for entry in entries)
@@ -187,10 +191,10 @@ def join(students: Iterable[tuple[str, dict[str, str]]], roster: Sequence[Entry]
     return result
 
 
-def listed(names: Sequence[str], most: int = 10) -> str:
+def listed(names: Sequence[str]) -> str:
     """Write names in a row, and count those beyond the first."""
-    more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more])
+    more = [f"and {len(names) - MOST_LISTED} more"] if len(names) > MOST_LISTED else []
+    return ", ".join([*names[:MOST_LISTED], *more])
 
 
 def _ids_of(matched: Matched, name: str) -> dict[str, str]:
@@ -255,32 +259,72 @@ def _entry(ids: dict[str, str]) -> Entry | None:
     return Entry(name or known[0], ids) if name or known else None
 
 
-def _check_new(entry: Entry, entries: Sequence[Entry], path: str | Path, line: int) -> None:
-    for kind in IDENTITIES:
-        value = entry.ids.get(kind, "").casefold()
-        if value and any(value == other.ids.get(kind, "").casefold() for other in entries):
+def _identities(ids: dict[str, str]) -> list[tuple[str, str]]:
+    """Return the ids that tell somebody apart, with their kinds, the surest first."""
+    return [(kind, ids[kind].casefold()) for kind in IDENTITIES if ids.get(kind)]
+
+
+def _check_new(entry: Entry, taken: set[tuple[str, str]], path: str | Path, line: int) -> None:
+    for kind, value in _identities(entry.ids):
+        if (kind, value) in taken:
             raise ValueError(f"expected one row of each {kind} in {path}, got two of {value!r}, "
                              f"the second on line {line}")  # fmt: skip
-
-
-def _by_id(name: str, ids: dict[str, str], entry: Entry) -> bool:
-    return any(
-        ids.get(kind) and ids[kind].casefold() == entry.ids.get(kind, "").casefold()
-        for kind in IDENTITIES
-    )
+    taken.update(_identities(entry.ids))
 
 
 def _contradicts(ids: dict[str, str], entry: Entry) -> bool:
     """Whether another id of the same kind says that this is somebody else."""
     both = [kind for kind in IDENTITIES if kind in ids and kind in entry.ids]
-    return bool(both) and not _by_id("", ids, entry)
+    return bool(both) and set(_identities(ids)).isdisjoint(_identities(entry.ids))
 
 
-def _by_id_in_name(name: str, ids: dict[str, str], entry: Entry) -> bool:
-    """Whether an id, a login or an address stands in the name as a word of its own."""
+_Fitting = Callable[[str, dict[str, str]], list[Entry]]
+"""Returns those of a roster who fit a name and ids: made by each of the ways to find them."""
+
+
+def _by_id(roster: Sequence[Entry]) -> _Fitting:
+    find = _index(roster, lambda entry: _identities(entry.ids))
+    return lambda name, ids: find(_identities(ids))
+
+
+def _by_id_in_name(roster: Sequence[Entry]) -> _Fitting:
+    """Find those whose id, login or address stands in the name as a word of its own."""
+    find = _index(roster, lambda entry: [_words(each)[0] for each in _own(entry)])
+    return lambda name, ids: [
+        entry for entry in find(_words(name)) if any(_holds(name, each) for each in _own(entry))
+    ]
+
+
+def _by_name(roster: Sequence[Entry]) -> _Fitting:
+    find = _index(roster, lambda entry: name_keys(entry.ids.get("name", "")))
+    return lambda name, ids: find(name_keys(_said(name, ids)))
+
+
+def _index(
+    roster: Sequence[Entry], keys: Callable[[Entry], Iterable[Hashable]]
+) -> Callable[[Iterable[Hashable]], list[Entry]]:
+    """Return what finds all entries that have one of some keys, in their order."""
+    places: dict[Hashable, set[int]] = defaultdict(set)
+    for place, entry in enumerate(roster):
+        for key in keys(entry):
+            places[key].add(place)
+
+    def find(wanted: Iterable[Hashable]) -> list[Entry]:
+        found = set().union(*(places.get(key, ()) for key in wanted))
+        return [roster[place] for place in sorted(found)]
+
+    return find
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a text, and an empty one last, so that there is a first."""
+    return [*re.findall(r"[^\W_]+", text.casefold()), ""]
+
+
+def _own(entry: Entry) -> list[str]:
+    """Return what somebody may put into a name: id, login, address, and how this begins."""
     own = [entry.ids[kind] for kind in ("id", "login", "sis", "email") if kind in entry.ids]
-    own += [each.partition("@")[0] for each in own if "@" in each]
-    return any(_holds(name, each) for each in own)
+    return own + [each.partition("@")[0] for each in own if "@" in each]
 
 
 def _holds(name: str, identity: str) -> bool:
@@ -294,11 +338,9 @@ def _holds(name: str, identity: str) -> bool:
     return telling and bool(re.search(word, name, re.IGNORECASE))
 
 
-def _by_name(name: str, ids: dict[str, str], entry: Entry) -> bool:
-    said = ids.get("name") or re.sub(r"\s*\(\d+\)$", "", name)
-    if "@" in said:
-        said = said.partition("@")[0]
-    return not name_keys(said).isdisjoint(name_keys(entry.ids.get("name", "")))
+def _said(name: str, ids: dict[str, str]) -> str:
+    """Return what somebody is called, as far as it is told."""
+    return (ids.get("name") or re.sub(r"\s*\(\d+\)$", "", name)).partition("@")[0]
 
 
 _LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe"})
