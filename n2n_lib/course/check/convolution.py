@@ -339,10 +339,6 @@ def _conv_case(
             "(H + 2 * padding - kH) // stride + 1, and unfold takes the stride and the padding by "
             "their names, `stride=stride, padding=padding`.",
         ),
-        (
-            "must be tuple of ints",
-            "Sizes are whole numbers: divide them with `//`.",
-        ),
     ),
 )
 def conv2d_forward(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
