@@ -213,6 +213,12 @@ FURTHER: dict[str, list[tuple]] = {
     ],
     "numerical_gradient": [
         (
+            "the function given a copy",
+            but(("above = function().item()", "above = function(x).item()")),
+            "raised TypeError",
+            "`function` takes nothing",
+        ),
+        (
             "goes down one step only",
             but(
                 ("= before + step", "+= step"),
@@ -261,11 +267,35 @@ FURTHER: dict[str, list[tuple]] = {
             "that of block (i, j) is wanted here",
         ),
     ],
+    "descend": [
+        (
+            "the product the other way round",
+            but(("grad.T @ x", "x.T @ grad")),
+            "A gradient has the shape of its tensor",
+        ),
+    ],
     "Linear": [
         (
             "weight not transposed in forward",
             but(("self.weight.T", "self.weight")),
             "x (N, I) times the transposed weight",
+        ),
+        (
+            "bias summed over the outputs",
+            but(("grad_output.sum(0)", "grad_output.sum(1)")),
+            "what a right one would give with dimension 1 in place of 0 in `sum`.",
+        ),
+        (
+            "gradients without self",
+            but(("self.weight_grad +=", "weight_grad +=")),
+            "raised UnboundLocalError",
+            "what the module keeps is `self.name`",
+        ),
+        (
+            "nothing returned by backward",
+            but(("return grad_output @ self.weight", "grad_output @ self.weight")),
+            "grad_x is nothing (None)",
+            "end in a `return`",
         ),
     ],
     "gradient_check": [
@@ -276,6 +306,19 @@ FURTHER: dict[str, list[tuple]] = {
             "Call module.forward(x) before module.backward(v).",
         ),
         ("the largest alone", but(("torch.stack(errors)", "max(errors)")), "one sum or mean"),
+        ("the first alone", but(("torch.stack(errors)", "errors[0]")), "several are asked for"),
+        (
+            "a function of many values",
+            but(("(module.forward(x) * v).sum()", "module.forward(x) * v")),
+            "raised RuntimeError",
+            "want a function with one value",
+        ),
+        (
+            "a value for a function",
+            but(("lambda: (module", "(module")),
+            "'Tensor' object is not callable",
+            "`lambda: ...`",
+        ),
     ],
     "adjoint_gap": [
         (
@@ -296,6 +339,41 @@ FURTHER: dict[str, list[tuple]] = {
         ("float32 result", but((", dtype=x.dtype", "")), "should be torch.float64"),
     ],
     "UpsampleConv": [
+        (
+            "windows of the small picture",
+            but(
+                ("self.large = upsample_forward", "self.x = x\n    self.large = upsample_forward"),
+                ("unfold(self.large", "unfold(self.x"),
+            ),
+            "raised RuntimeError",
+            "does unfold cut the same one",
+        ),
+        (
+            "stride and padding exchanged",
+            but(("self.bias, 1, self.padding", "self.bias, self.padding, 1")),
+            "Look at the order: conv2d_forward(x, weight, bias, stride, padding)",
+        ),
+        (
+            "other names of the gradients",
+            but(("self.weight_grad", "self.grad_weight"), ("self.bias_grad", "self.grad_bias")),
+            "raised ValueError",
+            "give them these names",
+        ),
+        (
+            "the convolution left out of backward",
+            but(
+                (
+                    "conv2d_input_grad(grad_output, self.weight, size, 1, self.padding)",
+                    "grad_output",
+                )
+            ),
+            "upsample_backward wants the gradient of the large picture",
+        ),
+        (
+            "nothing returned by backward",
+            but(("return upsample_backward", "upsample_backward")),
+            "grad_x is nothing (None)",
+        ),
         (
             "size of the output",
             but(
@@ -1581,7 +1659,9 @@ def forward_and_two_backwards(forward: Callable, x, weight, bias, grad_output=No
     g = values(output.shape, 46, output.dtype) if grad_output is None else grad_output
     grad_x, *first = pulled_back(forward, (x, weight, bias), g)
     _, *second = pulled_back(forward, (-x, weight, bias), 2 * g)
-    return output, grad_x, *(a + b for a, b in zip(first, second, strict=True))
+    grads = [a + b for a, b in zip(first, second, strict=True)]
+    later = forward(x, weight + 1, bias + 1)  # after a step that was taken from outside
+    return output, grad_x, *grads, torch.cat([grad.flatten() for grad in grads]), later
 
 
 def errors_by_autograd(module, x, v, step):

@@ -399,7 +399,10 @@ class Diagnosis:
     def _explain_shape(self, expected: Tensor, got: Tensor) -> str:
         """Tell what would turn one shape into the other."""
         if got.dim() == 0:
-            return "It is a single number: one sum or mean too many."
+            return (
+                "It is a single number: one sum or mean too many, or one value where several are "
+                "asked for."
+            )
         if got.shape == expected.shape[1:] and self.exercise.axes[:1] == ("image",):
             return (
                 "The batch is missing, the first dimension: does a sum, a mean or an index take "
