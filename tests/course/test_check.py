@@ -322,6 +322,11 @@ FURTHER: dict[str, list[tuple]] = {
     ],
     "adjoint_gap": [
         (
+            "a product of vectors",
+            "return torch.dot(forward(x), y) - torch.dot(x, transposed(y))",
+            "multiply entry by entry",
+        ),
+        (
             "matrix products",
             "return forward(x) @ y - x @ transposed(y)",
             "“windows of pictures, half of fold”",
@@ -330,6 +335,12 @@ FURTHER: dict[str, list[tuple]] = {
         ("a number", "return 0.5", "should be a tensor, got a float"),
     ],
     "conv2d_loops": [
+        (
+            "row and column exchanged",
+            but(("x[n, c, row, column]", "x[n, c, column, row]")),
+            "raised IndexError",
+            "x [n, c, row, column]",
+        ),
         (
             "outside not skipped",
             but(("0 <= row < H and 0 <= column < W", "True")),
@@ -387,6 +398,11 @@ FURTHER: dict[str, list[tuple]] = {
     ],
     "stamp_row": [
         (
+            "size of a convolution",
+            but(("(len(x) - 1) * stride + k", "(len(x) - k) // stride + 1")),
+            "It ends where the last stamp ends",
+        ),
+        (
             "row too short",
             but(("(len(x) - 1) * stride + k", "len(x) * stride")),
             "It ends where the last stamp ends",
@@ -407,6 +423,14 @@ FURTHER: dict[str, list[tuple]] = {
         ),
     ],
     "conv2d_forward": [
+        (
+            "height and width of the window exchanged",
+            but(
+                ("unfold(x, kernel", "unfold(x, (kernel[1], kernel[0])"),
+                ("unflatten(2, (rows, -1))", "reshape(len(x), len(weight), rows, -1)"),
+            ),
+            "takes the window as (kH, kW)",
+        ),
         (
             "padding forgotten in unfold only",
             but((", padding=padding", "")),
@@ -478,6 +502,11 @@ FURTHER: dict[str, list[tuple]] = {
         ),
     ],
     "conv2d_input_grad": [
+        (
+            "places not flattened",
+            but(("grad_output.flatten(2)", "grad_output")),
+            "and grad_output flattened?",
+        ),
         (
             "the mean where windows overlap, 0 / 0 where there is none",
             """
@@ -553,6 +582,30 @@ FURTHER: dict[str, list[tuple]] = {
     ],
     "upsample_forward": [
         (
+            "a view",
+            "n, c, h, w = x.shape\nreturn x.view(n, c, scale * h, scale * w)",
+            "raised RuntimeError",
+            "they have to be copied",
+        ),
+        (
+            "expanded",
+            "n, c, h, w = x.shape\nreturn x.expand(n, c, scale * h, scale * w)",
+            "expand repeats what has the size 1",
+        ),
+        (
+            "the place in a block for the place of the block",
+            """
+            n, c, h, w = x.shape
+            output = x.new_zeros(n, c, scale * h, scale * w)
+            for i in range(scale * h):
+                for j in range(scale * w):
+                    output[:, :, i, j] = x[:, :, i % scale, j % scale]
+            return output
+            """,
+            "raised IndexError",
+            "Which of its rows is row i of y a copy of?",
+        ),
+        (
             "float32 result",
             """
             n, c, h, w = x.shape
@@ -579,6 +632,12 @@ FURTHER: dict[str, list[tuple]] = {
         ),
     ],
     "upsample_backward": [
+        (
+            "one sum after the other",
+            but((".sum((3, 5))", ".sum(3).sum(5)")),
+            "raised IndexError",
+            "those behind it count one less",
+        ),
         (
             "float32 result",
             """

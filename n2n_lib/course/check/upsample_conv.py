@@ -58,8 +58,8 @@ def _case(
 
 
 _OTHER_WINDOWS = (
-    "The windows are others than the places of grad_output: does forward convolve the large picture "
-    "with stride 1, and does unfold cut the same one, with the same padding?"
+    "The windows are others than the places of grad_output: does forward convolve the large "
+    "picture with stride 1, and does unfold cut the same one, with the same padding?"
 )
 
 
