@@ -505,7 +505,7 @@ FURTHER: dict[str, list[tuple]] = {
         (
             "places not flattened",
             but(("grad_output.flatten(2)", "grad_output")),
-            "and grad_output flattened?",
+            "And grad_output flattened?",
         ),
         (
             "the mean where windows overlap, 0 / 0 where there is none",

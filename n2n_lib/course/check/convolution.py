@@ -1049,8 +1049,8 @@ conv2d_input_grad.mistakes = (
         likely="frame not cut off",
     ),
     Mistake(
-        "Without padding the result is empty: a slice [0:-0] has nothing in it. End it at padding + "
-        "H, and at padding + W.",
+        "Without padding the result is empty: a slice [0:-0] has nothing in it. End it at "
+        "padding + H, and at padding + W.",
         but(
             (
                 "padding : padding + height, padding : padding + width",
