@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,8 @@ def figure(
     """
     with plt.rc_context(STYLE):
         made, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", **arguments)
+    for panel in made.axes:  # its legend will be made when these settings no longer hold
+        panel.legend = partial(panel.legend, frameon=STYLE["legend.frameon"])
     plt.close(made)  # pyplot would show it a second time at the end of the cell
     return made, axes
 

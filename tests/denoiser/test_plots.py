@@ -115,6 +115,14 @@ def test_figure_lays_out_axes():
     assert axes[0].get_shared_y_axes().joined(*axes)
 
 
+def test_a_legend_has_no_frame_whenever_it_is_made():
+    _, axes = plots.figure(1, 2)
+    for panel in axes:
+        panel.plot([0, 1], label="a line")
+        assert not panel.legend(loc="upper left").get_frame_on()
+    assert axes[0].legend(frameon=True).get_frame_on()  # for whoever asks for one
+
+
 def test_the_palette_is_distinct():
     colours = {tuple(plt.matplotlib.colors.to_rgb(colour)) for colour in plots.COLOURS}
     assert len(colours) == len(plots.COLOURS) >= 7

@@ -107,6 +107,7 @@ output_size.mistakes = (
         "It rounds to the nearest number. A place that sticks out of the image does not count: "
         "round down with `//`.",
         "return round((size + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1",
+        "return round((size + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1)",
     ),
     Mistake(
         "It rounds up. A place that sticks out of the image does not count: round down with `//`.",
@@ -174,8 +175,9 @@ def _loops_case(
     errors=(
         (
             "out of bounds",
-            "With padding a window reaches outside the picture: add only where 0 <= row < H and "
-            "0 <= column < W. And is every loop as long as its dimension?",
+            "Which index runs how far? y is [n, o, i, j], weight [o, c, u, v], x [n, c, row, "
+            "column]. And with padding a window reaches outside the picture: add only where "
+            "0 <= row < H and 0 <= column < W.",
         ),
     ),
 )
@@ -215,6 +217,19 @@ conv2d_loops.mistakes = (
         "row is i * stride - padding.",
         but((" - padding", "")),
         likely="padding in the size only",
+    ),
+    Mistake(
+        "The padding moves the window the wrong way: its first row lies `padding` rows above the "
+        "picture, so subtract.",
+        but((" - padding", " + padding")),
+    ),
+    Mistake(
+        "The stride spreads the weights, too: places are `stride` apart, and the weights of a "
+        "window `dilation`.",
+        but(
+            ("i * stride + u * dilation", "(i + u) * stride"),
+            ("j * stride + v * dilation", "(j + v) * stride"),
+        ),
     ),
     Mistake(
         "A negative row or column counts from the other end in Python, so the window wraps "
@@ -336,12 +351,8 @@ def _conv_case(
         (
             "is invalid for input of size",
             "The values of the result are not N O H' W': print its shape before. H' is "
-            "(H + 2 * padding - kH) // stride + 1, and unfold takes the stride and the padding by "
-            "their names, `stride=stride, padding=padding`.",
-        ),
-        (
-            "must be tuple of ints",
-            "Sizes are whole numbers: divide them with `//`.",
+            "(H + 2 * padding - kH) // stride + 1, and unfold takes the window as (kH, kW), and "
+            "stride and padding by their names, `stride=stride, padding=padding`.",
         ),
     ),
 )
@@ -633,6 +644,15 @@ conv2d_weight_grad.mistakes = (
         grad = grad_output.reshape(weight_shape[0], -1)
         return (grad @ windows.transpose(0, 1).flatten(1).T).view(weight_shape)
         """,
+        """
+        grad = grad_output.reshape(weight_shape[0], -1)
+        return (grad @ windows.reshape(windows.shape[1], -1).T).view(weight_shape)
+        """,
+    ),
+    Mistake(
+        "It sums over the batch first and multiplies then: each picture's grad_output meets its "
+        "own windows, and the products are summed.",
+        "return (grad_output.flatten(2).sum(0) @ windows.sum(0).T).view(weight_shape)",
     ),
     Mistake(
         "It forgot grad_output: these are the sums of the windows alone.",
@@ -720,6 +740,10 @@ conv2d_bias_grad.mistakes = (
         "It is summed over the channels too: each output channel has a bias of its own.",
         "return grad_output.sum()",
         likely="channels summed too",
+    ),
+    Mistake(
+        "It forgot grad_output: this counts the places.",
+        "return torch.full_like(grad_output[0, :, 0, 0], grad_output[:, 0].numel())",
     ),
     Mistake(
         "It is summed over the wrong dimensions: what stays is dimension 1, the output channels.",
@@ -832,6 +856,10 @@ def _windows_case() -> Case:
             "Two shapes do not fit: forward takes x, and `transposed` takes y.",
         ),
         (
+            "1D tensors expected",
+            "The tensors may have any shape: multiply entry by entry, a * b, and add up.",
+        ),
+        (
             "shapes cannot be multiplied",
             "The tensors may have any shape: multiply entry by entry, a * b, and add up.",
         ),
@@ -939,6 +967,12 @@ def _input_grad_case(
     return Case(name, arguments, {"the batch size N": n, "the output channels O": weight[0]})
 
 
+_PRODUCT_BACK = (
+    "Is the weight transposed? And grad_output flattened? (C kH kW, O) times (N, O, L) gives "
+    "(N, C kH kW, L)."
+)
+
+
 @exercise(
     topic="convolution",
     title="Gradient of the input",
@@ -972,14 +1006,8 @@ def _input_grad_case(
             "fold(windows, output_size, kernel_size) wants windows of C kH kW rows: are its "
             "arguments in this order, and is the weight transposed before the product?",
         ),
-        (
-            "Expected size for first two dimensions",
-            "Is the weight transposed? (C kH kW, O) times (N, O, L) gives (N, C kH kW, L).",
-        ),
-        (
-            "shapes cannot be multiplied",
-            "Is the weight transposed? (C kH kW, O) times (N, O, L) gives (N, C kH kW, L).",
-        ),
+        ("Expected size for first two dimensions", _PRODUCT_BACK),
+        ("shapes cannot be multiplied", _PRODUCT_BACK),
     ),
 )
 def conv2d_input_grad(
@@ -1019,6 +1047,17 @@ conv2d_input_grad.mistakes = (
         "off, or hand padding on to fold.",
         but(("[:, :, padding : padding + height, padding : padding + width]", ""), of=SCATTER),
         likely="frame not cut off",
+    ),
+    Mistake(
+        "Without padding the result is empty: a slice [0:-0] has nothing in it. End it at "
+        "padding + H, and at padding + W.",
+        but(
+            (
+                "padding : padding + height, padding : padding + width",
+                "padding:-padding, padding:-padding",
+            ),
+            of=SCATTER,
+        ),
     ),
     Mistake(
         "It forgot the padding: a window of the padded image starts `padding` rows above and "
@@ -1207,6 +1246,11 @@ unfold_loops.mistakes = (
         likely="places counted column by column",
     ),
     Mistake(
+        "The columns collide: a row of places has W' of them, so place (i, j) is column "
+        "i * W' + j.",
+        but(("i * columns + j] =", "i * rows + j] =")),
+    ),
+    Mistake(
         "The rows are in another order: inside a window the row number u comes before the column "
         "number v, so v runs fastest.",
         but(("(c * kH + u) * kW + v", "(c * kW + v) * kH + u")),
@@ -1379,6 +1423,11 @@ fold_loops.mistakes = (
         "i * stride rows down.",
         but(("i * stride + u, j * stride + v", "i + u, j + v")),
         likely="stride in the size only",
+    ),
+    Mistake(
+        "Each window is spread by the stride: inside a window pixels are neighbours, and places "
+        "are `stride` apart.",
+        but(("i * stride + u, j * stride + v", "i + u * stride, j + v * stride")),
     ),
     Mistake(
         "The windows are turned by 180 degrees: row (u, v) goes u rows down and v columns to the "

@@ -45,6 +45,7 @@ ERRORS = (
         "torch.where or torch.minimum, or multiply by the mask.",
     ),
     ("NoneType", "A value is None that should not be: does a step before return nothing?"),
+    ("must be tuple of ints", "Sizes are whole numbers: divide them with `//`."),
     *(
         (
             f"must be Tensor, not {kind}",
@@ -71,6 +72,11 @@ CLASS_ERRORS = (
     ("positional argument but", _ARGUMENTS),
     ("positional arguments but", _ARGUMENTS),
     ("does not define", "The class has no such method: look at its name and its indentation."),
+    (
+        "UnboundLocalError",
+        "Without `self.` a name belongs to one call of one method: what the module keeps is "
+        "`self.name`.",
+    ),
     (
         "NameError",
         "If this is an argument of another method, that one has to keep it, `self.name = name`, "
@@ -237,6 +243,7 @@ class Diagnosis:
         edits = same_edits(self.exercise, self.outcomes)
         if not edits:
             return None
+        edits = [each for each in edits if "dimension -" not in each] or edits  # said once
         if all(outcome.error is not None for outcome in self.outcomes):
             if len(edits) > 2:  # one exception has many causes
                 return None
@@ -323,6 +330,11 @@ class Diagnosis:
             return f"{message} A whole number stays one with `//`, where `/` makes a float of it."
         if kind != "tensor" and isinstance(got, Tensor):
             return message + " Turn it into a Python number with `.item()`, or use `math`."
+        if kind == "tensor" and isinstance(got, (int, float)):
+            return message + " It stays one without `.item()`, `int`, `float` and `math`."
+        if kind == "tensor" and isinstance(got, (list, tuple)):
+            maker = "stack" if all(isinstance(value, Tensor) for value in got) else "tensor"
+            return message + f" `torch.{maker}` makes a tensor of it."
         return message
 
     # ------------------------------------------------------------ right numbers, wrong form
@@ -387,7 +399,10 @@ class Diagnosis:
     def _explain_shape(self, expected: Tensor, got: Tensor) -> str:
         """Tell what would turn one shape into the other."""
         if got.dim() == 0:
-            return "It is a single number: one sum or mean too many."
+            return (
+                "It is a single number: one sum or mean too many, or one value where several are "
+                "asked for."
+            )
         if got.shape == expected.shape[1:] and self.exercise.axes[:1] == ("image",):
             return (
                 "The batch is missing, the first dimension: does a sum, a mean or an index take "
@@ -428,11 +443,13 @@ class Diagnosis:
             return None
         pairs = dict.fromkeys((expected.dtype, got.dtype) for _, expected, got in found)
         told = [f"{expected}, that of the input, got {got}" for expected, got in pairs]
-        casts = listed([f"`{_CASTS[got]}`" for _, got in pairs if got in _CASTS])
-        without = f"Leave {casts} out, and make" if casts else "Make"
+        casts = " or ".join(f"`{_CASTS[got]}`" for _, got in pairs if got in _CASTS)
+        without = f"Leave any {casts} out, and make" if casts else "Make"
+        given = self.exercise.cases[0].arguments.items()
+        like = next((name for name, value in given if isinstance(value, Tensor)), "x")
         return (
             f"The numbers are right, but the dtype should be {', and elsewhere '.join(told)}. "
-            f"{without} new tensors with `torch.zeros_like(...)` or `dtype=x.dtype`."
+            f"{without} new tensors with `torch.zeros_like(...)` or `dtype={like}.dtype`."
         )
 
     def _factor(self) -> str | None:

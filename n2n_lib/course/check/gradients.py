@@ -138,6 +138,25 @@ linear_backward_loops.mistakes = (
         likely="grad_output forgotten",
     ),
     Mistake(
+        "It forgot grad_output in the gradient of the weight: this adds up the inputs. Each counts "
+        "times the gradient of its output.",
+        but(("grad_weight[o, i] += grad_output[n, o] * x", "grad_weight[o, i] += x")),
+    ),
+    Mistake(
+        "grad_bias counts the inputs, and should have a number for each output, (O,).",
+        """
+        grad_x, grad_weight = torch.zeros_like(x), torch.zeros_like(weight)
+        grad_bias = torch.zeros_like(x[0])
+        for n in range(x.shape[0]):
+            for o in range(weight.shape[0]):
+                for i in range(x.shape[1]):
+                    grad_x[n, i] += grad_output[n, o] * weight[o, i]
+                    grad_weight[o, i] += grad_output[n, o] * x[n, i]
+                    grad_bias[i] += grad_output[n, o]
+        return grad_x, grad_weight, grad_bias
+        """,
+    ),
+    Mistake(
         "It forgot grad_output in the bias: this counts the examples. Add the gradient of each.",
         but(("grad_bias[o] += grad_output[n, o]", "grad_bias[o] += 1")),
     ),
@@ -300,17 +319,39 @@ linear_backward.mistakes = (
 # ------------------------------------------------------------------------------------------ Linear
 
 
-def _forward_and_two_backwards(
-    answer: Callable[..., Module], weight: Tensor, bias: Tensor, x: Tensor, grad_output: Tensor
+def forward_and_two_backwards(
+    module: Module, x: Tensor, grad_output_for: Callable[[Tensor], Tensor]
 ) -> tuple:
-    """Run a module as a training does that calls ``backward`` twice before a step."""
-    module = answer(weight, bias)
+    """Run a module as a training does that calls ``backward`` twice before a step.
+
+    Whoever trains it may have asked for its parameters once, before the first forward: what is
+    added to the gradients later, and what a step does to the parameters, has to be seen on either
+    side.
+    """
+    held = module.param()
     output = module.forward(x)
-    first = module.backward(grad_output).clone()
+    grad_output = grad_output_for(output)
+    first = module.backward(grad_output)
+    first = first.clone() if isinstance(first, Tensor) else first
     module.forward(-x)  # another input, so what is remembered of the first must go
     module.backward(2 * grad_output)
     (_, grad_weight), (_, grad_bias) = module.param()
-    return output, first, grad_weight, grad_bias
+    held_gradients = torch.cat([gradient.flatten() for _, gradient in held])
+    for parameter, _ in held:
+        parameter += 1
+    return output, first, grad_weight, grad_bias, held_gradients, module.forward(x)
+
+
+def _use_of_linear(
+    answer: Callable[..., Module], weight: Tensor, bias: Tensor, x: Tensor, grad_output: Tensor
+) -> tuple:
+    """Run a `Linear`; its parameters are its own, so that a step may change them."""
+    module = answer(weight.clone(), bias.clone())
+    return forward_and_two_backwards(module, x, lambda output: grad_output)
+
+
+RETURNS = ("output", "grad_x", "weight_grad", "bias_grad", "held_gradients", "later_output")
+"""What `forward_and_two_backwards` returns."""
 
 
 def _module_case(name: str, n: int, i: int, o: int, dtype: torch.dtype = torch.float64) -> Case:
@@ -334,8 +375,8 @@ def _module_case(name: str, n: int, i: int, o: int, dtype: torch.dtype = torch.f
         "In backward: `self.weight_grad += grad_output.T @ self.x`, the bias likewise with "
         "`grad_output.sum(0)`; param returns `[(self.weight, self.weight_grad), ...]`.",
     ),
-    returns=("output", "grad_x", "weight_grad", "bias_grad"),
-    use=_forward_and_two_backwards,
+    returns=RETURNS,
+    use=_use_of_linear,
     cases=(
         _module_case("one vector", 1, 3, 2),
         _module_case("batch of 3", 3, 2, 4),
@@ -391,7 +432,41 @@ Linear.mistakes = (
         "The second backward overwrites the gradients of the first: they accumulate, so add with "
         "`+=`.",
         but(("_grad += ", "_grad = ")),
+        but(("    self.weight_grad +=", "    self.zero_grad()\n    self.weight_grad +=")),
         likely="overwritten",
+    ),
+    Mistake(
+        "The gradients are right, but not in the tensors that param listed before: add in place, "
+        "with `+=`, since `total = total + new` makes another tensor, as a copy is one.",
+        but(
+            ("weight_grad += ", "weight_grad = self.weight_grad + "),
+            ("bias_grad += ", "bias_grad = self.bias_grad + "),
+        ),
+        but(("weight_grad += ", "weight_grad = self.weight_grad + ")),
+        but(("bias_grad += ", "bias_grad = self.bias_grad + ")),
+    ),
+    Mistake(
+        "param lists copies: whoever trains the module changes these, and the module stays as it "
+        "is. List its own tensors.",
+        but(("[(self.weight,", "[(self.weight.clone(),"), (" (self.bias,", " (self.bias.clone(),")),
+        but(
+            (
+                "[(self.weight, self.weight_grad), (self.bias, self.bias_grad)]",
+                "[\n"
+                "        (self.weight.clone(), self.weight_grad.clone()),\n"
+                "        (self.bias.clone(), self.bias_grad.clone()),\n"
+                "    ]",
+            )
+        ),
+    ),
+    Mistake(
+        "param pairs the weight with the bias: each pair is a parameter and its gradient.",
+        but(
+            (
+                "[(self.weight, self.weight_grad), (self.bias, self.bias_grad)]",
+                "[(self.weight, self.bias), (self.weight_grad, self.bias_grad)]",
+            )
+        ),
     ),
     Mistake(
         "The gradient of the weight is overwritten by the second backward, and that of the bias "
@@ -522,6 +597,11 @@ def _numerical_case(name: str, shape: tuple[int, ...], step: float) -> Case:
         (
             "IndexError",
             "x may have any number of dimensions: x.view(-1) or itertools.product reach them all.",
+        ),
+        (
+            "positional argument",
+            "`function` takes nothing: it reads x itself, so move an entry of x, and call "
+            "function().",
         ),
     ),
 )

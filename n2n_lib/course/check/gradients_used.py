@@ -95,6 +95,21 @@ def _planted(name: str, n: int, i: int, o: int, *factors: float, turned: bool = 
             "expected Tensor as element",
             "torch.stack wants tensors: leave out .item().",
         ),
+        (
+            "greater or equal to the number of dimensions",
+            "Finite differences want a function with one value: multiply the output with v, and "
+            "sum.",
+        ),
+        (
+            "converted to Scalar",
+            "Finite differences want a function with one value: multiply the output with v, and "
+            "sum.",
+        ),
+        (
+            "object is not callable",
+            "numerical_gradient calls its function again and again: hand it one, as in "
+            "`lambda: ...`, and not one value of it.",
+        ),
     ),
     may_change="module",
 )
@@ -202,6 +217,31 @@ gradient_check.mistakes = (
         ),
     ),
     Mistake(
+        "It divides entry by entry, where a small entry counts as much as a large one: divide the "
+        "length of the difference by the length of the numerical gradient.",
+        but(("(gradient - found).norm() / found.norm()", "((gradient - found) / found).norm()")),
+    ),
+    Mistake(
+        "It compares the largest entries alone: take the length, .norm(), of all.",
+        but(
+            (
+                "(gradient - found).norm() / found.norm()",
+                "(gradient - found).abs().max() / found.abs().max()",
+            )
+        ),
+    ),
+    Mistake(
+        "Parameters and gradients are exchanged: param lists pairs (parameter, gradient).",
+        but(
+            ("(gradient for _, gradient in", "(gradient for gradient, _ in"),
+            ("(parameter for parameter, _ in", "(parameter for _, parameter in"),
+        ),
+    ),
+    Mistake(
+        "There is the error of x alone: those of the parameters follow, as param lists them.",
+        but(("torch.stack(errors)", "torch.stack(errors[:1])")),
+    ),
+    Mistake(
         "The error of the input stands at the end: it comes first, then the parameters.",
         but(("torch.stack(errors)", "torch.stack(errors[1:] + errors[:1])")),
     ),
@@ -306,6 +346,25 @@ two_layers_backward.mistakes = (
         but(("2 * z * grad", "z**2 * grad")),
     ),
     Mistake(
+        "The gradient of z is multiplied by 2 q: the slope is 2 z, with the z from before the "
+        "square. (`square_` and `**=` write into z.)",
+        but(("2 * z * grad", "2 * z**2 * grad")),
+    ),
+    Mistake(
+        "The gradient is squared on the way back: it is multiplied by the slope of the square, "
+        "2 z.",
+        but(("2 * z * grad_square", "grad_square**2")),
+    ),
+    Mistake(
+        "The three stand in the order of the way back: return grad_x first, then grad_first, then "
+        "grad_second.",
+        but(("return grad_x, grad_first, grad_second", "return grad_second, grad_first, grad_x")),
+    ),
+    Mistake(
+        "grad_first is transposed: it has the shape of first, (H, I).",
+        but(("grad_z.T @ x", "x.T @ grad_z")),
+    ),
+    Mistake(
         "grad_first and grad_second are swapped: after grad_x comes that of the first map.",
         but(("return grad_x, grad_first, grad_second", "return grad_x, grad_second, grad_first")),
         likely="swapped",
@@ -393,6 +452,11 @@ def _descend_case(
             "Write the shapes under the product: x is (N, I), the transposed weight (I, O), the "
             "error (N, O).",
         ),
+        (
+            "match the broadcast shape",
+            "A gradient has the shape of its tensor: that of the weight is (O, I), and that of the "
+            "bias (O,).",
+        ),
     ),
 )
 def descend(
@@ -456,6 +520,30 @@ descend.mistakes = (
         likely="bias left where it is",
     ),
     Mistake(
+        "The gradient of the bias is summed over the outputs, too, and each output has a bias of "
+        "its own: sum over the batch alone.",
+        but(("grad.sum(0)", "grad.sum()")),
+    ),
+    Mistake(
+        "Both gradients are divided by N besides: the mean is already in the gradient of the loss.",
+        but(("grad.T @ x", "grad.T @ x / len(x)"), ("grad.sum(0)", "grad.mean(0)")),
+    ),
+    Mistake(
+        "The gradients of earlier steps stay in the sum: set them to zero before each step.",
+        """
+        weight, bias = weight.clone(), bias.clone()
+        weight_grad, bias_grad = torch.zeros_like(weight), torch.zeros_like(bias)
+        for _ in range(steps):
+            error = x @ weight.T + bias - t
+            grad = 2 * error / error.numel()
+            weight_grad += grad.T @ x
+            bias_grad += grad.sum(0)
+            weight -= rate * weight_grad
+            bias -= rate * bias_grad
+        return weight, bias
+        """,
+    ),
+    Mistake(
         "The gradient of the bias is a mean where a sum belongs: the mean is already in the "
         "gradient of the loss.",
         but(("grad.sum(0)", "grad.mean(0)")),
@@ -478,7 +566,8 @@ descend.mistakes = (
         """,
     ),
     Mistake(
-        "It takes one step, whatever `steps` is: does the return stand inside the loop?",
+        "It takes one step, whatever `steps` is: does the return stand inside the loop, or does "
+        "each step begin at the weight that was given?",
         but(("range(steps)", "range(1)")),
     ),
     Mistake(

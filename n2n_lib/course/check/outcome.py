@@ -181,7 +181,9 @@ def _verdict(exercise: Exercise, expected: Any, got: Any, single: bool) -> str:
         return "wrong type"
     if got.shape != expected.shape:
         return "wrong shape"
-    tolerance = TOLERANCE[torch.float32] if single and got.dtype == expected.dtype else None
+    if got.dtype != expected.dtype:  # that is what is wrong, and not the digits that it costs
+        single = got.dtype == torch.float32
+    tolerance = TOLERANCE[torch.float32] if single else None
     if not exercise.close(expected, got, tolerance):
         return "wrong numbers" if got.isfinite().all() else "not finite"
     return "right" if got.dtype == expected.dtype else "wrong dtype"

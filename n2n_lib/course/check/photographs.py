@@ -53,6 +53,11 @@ def _sample_case(
             "source has C * H * W values, the thumbnail H // k rows and W // k columns, and choice "
             "is (rows, columns).",
         ),
+        (
+            "greater or equal to the number of dimensions",
+            "One place of the thumbnail takes one number for each colour: `choice` has a number "
+            "for each block, and that of block (i, j) is wanted here.",
+        ),
     ),
     axes=("colour", "row", "column"),
 )
@@ -122,6 +127,20 @@ pixel_sample.mistakes = (
     Mistake(
         "The clean pixel is the first pixel of its block: it is the mean of all k * k.",
         but(("block.mean((1, 2))", "block[:, 0, 0]")),
+    ),
+    Mistake(
+        "The noisy pixel is always the first of its block: take the one that `choice` names.",
+        but(("[:, choice[i, j]]", "[:, 0]")),
+    ),
+    Mistake(
+        "A reshape cuts each row into runs of k * k neighbours, which are no blocks: a block has k "
+        "rows. Split rows and columns, each with `unflatten`, or cut the blocks out.",
+        """
+        C, H, W = source.shape
+        runs = source.reshape(C, H // k, W // k, k * k)
+        noisy = runs.gather(3, choice.expand(C, -1, -1)[..., None])[..., 0]
+        return runs.mean(3), noisy
+        """,
     ),
     Mistake(
         "The clean pixel is a sum over its block: divide by k * k.",
@@ -240,6 +259,10 @@ drop_pixels.mistakes = (
         but(("uniform < keep", "uniform > 1 - keep")),
     ),
     Mistake(
+        "No pixel drops out: all are divided by keep. Multiply by the mask of the survivors, too.",
+        but(("clean * survives", "clean")),
+    ),
+    Mistake(
         "The dropped pixels are white. A pixel that catches no light is black.",
         but(("clean * survives / keep", "torch.where(survives, clean / keep, 1.0)")),
     ),
@@ -335,6 +358,31 @@ ssim_window.mistakes = (
         "Standard deviations stand below where variances belong: square them.",
         but(("(var_y + var_z + c2)", "(var_y.sqrt() + var_z.sqrt() + c2)")),
         likely="standard deviations",
+    ),
+    Mistake(
+        "The variances are squared once more: sigma squared in the formula is the variance itself.",
+        but(("(var_y + var_z + c2)", "(var_y**2 + var_z**2 + c2)")),
+    ),
+    Mistake(
+        "The covariance is divided by the number of values, and the variances by one less, as "
+        "`var` does: divide all three by one less.",
+        but(("(z - mu_z)).sum() / free", "(z - mu_z)).mean()")),
+    ),
+    Mistake(
+        "It divides by 48, whatever the window: that is the number of values minus one for 7 × 7 "
+        "alone.",
+        but(("y.numel() - 1", "48")),
+        but(("(z - mu_z)).sum() / free", "(z - mu_z)).sum() / 48")),
+    ),
+    Mistake(
+        "It divides by the number of rows minus one, which is what len(y) counts: a window has "
+        "y.numel() values.",
+        but(("y.numel() - 1", "len(y) - 1")),
+        but(("(z - mu_z)).sum() / free", "(z - mu_z)).sum() / (len(y) - 1)")),
+    ),
+    Mistake(
+        "The constants are those for values up to 255: here values lie between 0 and 1.",
+        but(("0.01**2, 0.03**2", "2.55**2, 7.65**2")),
     ),
     Mistake(
         "The constants are not squared: c1 is 0.01 squared, c2 is 0.03 squared.",
@@ -433,6 +481,17 @@ def _matrix_case(
         _matrix_case("not square", (1, 1, 2, 4), 3),
         _matrix_case("a batch in colour", (2, 3, 4, 3), 3),
         _matrix_case("size 5, float32", (1, 2, 5, 6), 5, torch.float32),
+    ),
+    errors=(
+        (
+            "stack expects each tensor to be equal size",
+            "What is stacked differs in length. A column has a number for every value: `u : u + H` "
+            "has H rows wherever u begins, if the frame is size // 2 wide on each side.",
+        ),
+        (
+            "Padding size should be less",
+            "Repeat the last pixel beyond the border, with mode='replicate'.",
+        ),
     ),
     axes=("row", "column"),
 )
@@ -580,6 +639,10 @@ def _fit_case(name: str, rows: int, size: int, dtype: torch.dtype = torch.float6
             "unknown, and the right side needs as many numbers.",
         ),
         (
+            "at least 2 dimensions",
+            "solve(matrix, right_side): the matrix comes first.",
+        ),
+        (
             "inconsistent tensor size",
             "Write the shapes under the product: A.T is (unknowns, R), t is (R,).",
         ),
@@ -605,6 +668,7 @@ fit_filter.mistakes = (
         "This is the right side of the equations alone: solve the system with the square matrix of "
         "A on the left.",
         "return A.T @ t",
+        "return 2 * A.T @ t",
         likely="only the right side",
     ),
     Mistake(
@@ -633,6 +697,15 @@ fit_filter.mistakes = (
         "This is the output A theta: return theta itself.",
         "return A @ torch.linalg.solve(A.T @ A, A.T @ t)",
         likely="returns the output",
+    ),
+    Mistake(
+        "It divides entry by entry: a matrix goes to the other side of an equation by solving the "
+        "system.",
+        "return A.T @ t / (A.T @ A)",
+    ),
+    Mistake(
+        "This is the squared error that theta leaves: return theta itself.",
+        "return (A @ torch.linalg.solve(A.T @ A, A.T @ t) - t).square().sum()",
     ),
     Mistake(
         "This is what is left over, t - A theta: return theta itself.",

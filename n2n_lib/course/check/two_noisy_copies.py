@@ -90,10 +90,15 @@ best_constant.mistakes = (
                 "lift = (readings - best).norm() / len(readings) ** 0.5",
             )
         ),
+        but(("(readings - best).square().mean()", "readings.std()")),
     ),
     Mistake(
         "The errors are mean absolute errors: square the differences.",
         but((".square().mean(dim=1)", ".abs().mean(dim=1)")),
+        but(
+            (".square().mean(dim=1)", ".abs().mean(dim=1)"),
+            ("best).square()", "best).abs()"),
+        ),
         likely="absolute errors",
     ),
     Mistake(
@@ -142,6 +147,11 @@ best_constant.mistakes = (
     Mistake(
         "The errors are roots of the mean squared errors: leave the root out.",
         but((".mean(dim=1)", ".mean(dim=1).sqrt()")),
+    ),
+    Mistake(
+        "errors is the error of the last guess alone: each round of a loop overwrites the one "
+        "before it. Keep one for each guess.",
+        but(("errors = (guesses[:, None]", "errors = (guesses[-1]"), ("mean(dim=1)", "mean()")),
     ),
     Mistake(
         "lift is a sum over the readings where a mean belongs.",
@@ -264,6 +274,14 @@ three_terms.mistakes = (
         but((".mean()", ".mean(dim=(1, 2, 3))")),
     ),
     Mistake(
+        "The terms still have a value for every pixel: take the mean of each.",
+        but((".mean()", "")),
+    ),
+    Mistake(
+        "clean_error and noise_power are squares of means: square value by value, average then.",
+        but((".square().mean()", ".mean().square()")),
+    ),
+    Mistake(
         "The errors are not squared: without a square what is above and what is below cancels.",
         but((".square()", "")),
     ),
@@ -356,9 +374,15 @@ psnr.mistakes = (
         but((".log10()).mean()", ".log10())")),
     ),
     Mistake(
-        "White is taken for 255. Inside the library it is 1, so P squared is 1.",
+        "White is taken for 255. Values lie between 0 and 1 here, so the peak is 1.",
         but(("(-10 * errors.log10())", "(10 * (255**2 / errors).log10())")),
         likely="white at 255",
+    ),
+    Mistake(
+        "The last image alone counts: does each round of a loop start anew? Add up the decibels of "
+        "all images.",
+        but(("(-10 * errors.log10()).mean()", "-10 * errors[-1].log10() / len(errors)")),
+        but(("(-10 * errors.log10()).mean()", "-10 * errors[-1].log10()")),
     ),
     Mistake(
         "The squared errors are summed: each image needs their mean over its values.",
@@ -433,6 +457,11 @@ def _copies_case(
             "An index is a whole number: argsort gives the places of the patches, sort the "
             "distances.",
         ),
+        (
+            "0-dim tensor",
+            "The distance is one number for all patches: add up the values of each patch, and keep "
+            "a distance for each of the M.",
+        ),
     ),
     axes=("channel", "row", "column"),
 )
@@ -504,6 +533,7 @@ mean_of_second_copies.mistakes = (
         "The nearest patch is left out. The patch that is asked for is not among the others: begin "
         "at the first place.",
         but(("[:count]", "[1 : count + 1]")),
+        but(("[:count]", "[1:count]")),
     ),
     Mistake(
         "This is the median of the second copies. Under squared error it is the mean that counts.",

@@ -10,6 +10,7 @@ from torch.nn.functional import unfold  # noqa: TID251 (a function, not a module
 
 from n2n_lib.course.check import convolution, upsampling
 from n2n_lib.course.check.exercise import Case, Mistake, but, values
+from n2n_lib.course.check.gradients import RETURNS, forward_and_two_backwards
 from n2n_lib.course.check.registry import exercise
 from n2n_lib.framework.module import Module
 
@@ -22,7 +23,7 @@ upsample_forward = upsampling.upsample_forward.solution
 upsample_backward = upsampling.upsample_backward.solution
 
 
-def _forward_and_two_backwards(
+def _use(
     answer: Callable[..., Module],
     x: Tensor,
     weight: Tensor,
@@ -30,15 +31,11 @@ def _forward_and_two_backwards(
     scale: int,
     padding: int,
 ) -> tuple:
-    """Run a layer as a training does that calls ``backward`` twice before a step."""
-    layer = answer(weight, bias, scale, padding)
-    output = layer.forward(x)
-    grad_output = values(output.shape, 46, output.dtype)
-    first = layer.backward(grad_output).clone()
-    layer.forward(-x)
-    layer.backward(2 * grad_output)
-    (_, grad_weight), (_, grad_bias) = layer.param()
-    return output, first, grad_weight, grad_bias
+    """Run a layer; its parameters are its own, so that a step may change them."""
+    layer = answer(weight.clone(), bias.clone(), scale, padding)
+    return forward_and_two_backwards(
+        layer, x, lambda output: values(output.shape, 46, output.dtype)
+    )
 
 
 def _case(
@@ -60,6 +57,12 @@ def _case(
     return Case(name, arguments, {"the batch size N": x[0], "the size of a block": scale**2})
 
 
+_OTHER_WINDOWS = (
+    "The windows are others than the places of grad_output: does forward convolve the large "
+    "picture with stride 1, and does unfold cut the same one, with the same padding?"
+)
+
+
 @exercise(
     topic="upsampling",
     title="Upsampling, built from your own functions",
@@ -73,9 +76,9 @@ def _case(
         "`conv2d_input_grad` gets `self.large.shape[2:]`, and what it returns goes into "
         "`upsample_backward`.",
     ),
-    returns=("output", "grad_x", "weight_grad", "bias_grad"),
+    returns=RETURNS,
     axes=("image", "channel", "row", "column"),
-    use=_forward_and_two_backwards,
+    use=_use,
     cases=(
         _case("one channel, scale 2", (1, 1, 2, 2), (1, 2, 2), 2),
         _case("2 images, 2 channels to 3", (2, 2, 3, 2), (3, 3, 3), 2, 1),
@@ -88,9 +91,25 @@ def _case(
             "The convolution reads the large picture: conv2d_input_grad needs its size, and the "
             "padding of forward.",
         ),
+        ("Expected size for first two dimensions", _OTHER_WINDOWS),
+        ("shapes cannot be multiplied", _OTHER_WINDOWS),
         (
-            "Expected size for first two dimensions",
-            "Do the windows have the padding of forward, and are they those of the large picture?",
+            "multiply up to the size",
+            "upsample_backward wants the gradient of the large picture, which conv2d_input_grad "
+            "returns.",
+        ),
+        (
+            "stride should be greater than zero",
+            "Look at the order: conv2d_forward(x, weight, bias, stride, padding), with stride 1.",
+        ),
+        (
+            "to unpack",
+            "`param` finds `weight` and `bias` by their names, each with its partner, "
+            "`weight_grad` and `bias_grad`: give them these names.",
+        ),
+        (
+            "name 'conv2d_",
+            "Your functions of lesson 04 are in `answers`: call answers.conv2d_forward and so on.",
         ),
     ),
 )
@@ -130,7 +149,18 @@ UpsampleConv.mistakes = (
         "The second backward overwrites the gradients of the first: they accumulate, so add with "
         "`+=`.",
         but(("_grad += ", "_grad = ")),
+        but(("    self.weight_grad +=", "    self.zero_grad()\n    self.weight_grad +=")),
         likely="overwritten",
+    ),
+    Mistake(
+        "The gradients are right, but not in the tensors that param listed before: add in place, "
+        "with `+=`, since `total = total + new` makes another tensor.",
+        but(
+            ("weight_grad += ", "weight_grad = self.weight_grad + "),
+            ("bias_grad += ", "bias_grad = self.bias_grad + "),
+        ),
+        but(("weight_grad += ", "weight_grad = self.weight_grad + ")),
+        but(("bias_grad += ", "bias_grad = self.bias_grad + ")),
     ),
     Mistake(
         "backward ends at the large picture: go through the copies too, last of all.",

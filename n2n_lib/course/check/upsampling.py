@@ -37,6 +37,21 @@ def _upsample_case(
         _upsample_case("scale 1", (1, 1, 2, 3), 1),
         _upsample_case("float32", (2, 1, 3, 2), 2, torch.float32),
     ),
+    errors=(
+        (
+            "is invalid for input of size",
+            "A view has as many numbers as before. Here there are more: they have to be copied.",
+        ),
+        (
+            "expanded size of the tensor",
+            "expand repeats what has the size 1: give each pixel a dimension of its own first, or "
+            "use what copies neighbours.",
+        ),
+        (
+            "out of bounds",
+            "x has H rows and W columns. Which of its rows is row i of y a copy of?",
+        ),
+    ),
 )
 def upsample_forward(x: Tensor, scale: int) -> Tensor:
     """Check ``upsample_forward(x, scale) -> output``.
@@ -83,6 +98,17 @@ upsample_forward.mistakes = (
         return output
         """,
         likely="zeros between",
+    ),
+    Mistake(
+        "The blocks overlap: that of pixel (i, j) begins at row i * scale and column j * scale.",
+        """
+        n, c, h, w = x.shape
+        output = x.new_zeros(n, c, scale * h, scale * w)
+        for i in range(h):
+            for j in range(w):
+                output[:, :, i : i + scale, j : j + scale] = x[:, :, i : i + 1, j : j + 1]
+        return output
+        """,
     ),
     Mistake(
         "The pixels of a block share its value: they were divided by scale * scale. Every copy "
@@ -140,6 +166,13 @@ def _backward_case(
     returns=("grad_input",),
     axes=("image", "channel", "row", "column"),
     loops=False,
+    errors=(
+        (
+            "Dimension out of range",
+            "A sum takes its dimension away, so those behind it count one less: sum over both at "
+            "once.",
+        ),
+    ),
     cases=(
         _backward_case("the report's 4 x 4", (1, 1, 2, 2), 2),
         _backward_case("not square, 2 images", (2, 3, 2, 3), 2),
@@ -214,6 +247,14 @@ upsample_backward.mistakes = (
         but(("(3, 5)", "(2, 4)")),
     ),
     Mistake(
+        "A reshape to (..., scale, scale) takes numbers that lie side by side in a row, and a "
+        "block has several rows: split H into (H, scale) where it stands, and W likewise.",
+        """
+        n, c, h, w = grad_output.shape
+        return grad_output.reshape(n, c, h // scale, w // scale, scale, scale).sum((4, 5))
+        """,
+    ),
+    Mistake(
         "It is summed over the batch too: every image has a gradient of its own.",
         but(("(3, 5)", "(0, 3, 5)")),
     ),
@@ -282,6 +323,10 @@ def _stamp_case(
             "out of bounds",
             "Is the row long enough? It ends where the last stamp ends, (L - 1) * stride + k.",
         ),
+        (
+            "match the broadcast shape",
+            "Is the row long enough? It ends where the last stamp ends, (L - 1) * stride + k.",
+        ),
     ),
 )
 def stamp_row(x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -311,6 +356,14 @@ stamp_row.mistakes = (
         "The stride is in the size, and not in the place: stamp i starts at i * stride.",
         but(("start = i * stride", "start = i")),
         likely="stride in the size only",
+    ),
+    Mistake(
+        "Only every `stride`-th pixel stamps: all do, and `stride` says where.",
+        but(("in range(len(x))", "in range(0, len(x), stride)")),
+    ),
+    Mistake(
+        "Every place of a stamp gets the same number: weight[u] goes to its place u.",
+        but(("x[i] * weight", "(x[i] * weight).sum()")),
     ),
     Mistake(
         "The window is turned around: weight[0] comes first.",
