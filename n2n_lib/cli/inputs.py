@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from n2n_lib.cli.options import Noise, UsageError
 from n2n_lib.denoiser.camera import Cameras
 from n2n_lib.denoiser.classical import estimate_sigma
-from n2n_lib.denoiser.estimate import NoiseMeasure
+from n2n_lib.denoiser.estimate import NoiseMeasure, level_to_tell
 from n2n_lib.denoiser.images import load_images, to_unit
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.noise import make_noise, pixel_sampling
@@ -78,14 +77,12 @@ def predicted(
 ) -> Tensor:
     """Denoise one image; a grey one, which shows the network three equal channels, stays grey.
 
-    A network that knows levels has learned channels with noise of their own, of which it takes a
-    mean. Where the noise of two of them has the correlation `shared`, 1 in a grey image, this mean
-    has 1 + 2 `shared` times the variance, so that the level it is told has to be larger by the
-    root of that. What is below `SHARED` counts as 0.
+    What of the correlation `shared` of the noise of two colours is below `SHARED` counts as 0; in a
+    grey image it is 1.
     """
     grey = is_grey(noisy)
     shared = 1.0 if grey else shared if shared > SHARED else 0.0
-    level = None if sigma is None else math.sqrt(1 + 2 * shared) * sigma
+    level = None if sigma is None else level_to_tell(sigma, shared)
     options = {"sigma": level, "ensemble": ensemble, "strength": strength}
     if not grey:
         return model.predict(noisy, **options)

@@ -90,6 +90,33 @@ class NoiseMeasure:
         return f"noise of {self.sigma:.1f} grey levels, {kind}"
 
 
+def level_to_tell(sigma: float, shared: float = 1.0) -> float:
+    r"""Return the level of noise that a network should be told where colours share their noise.
+
+    A network that knows levels has learned channels with noise of their own, of which it takes a
+    mean. Where the noise of two of them has the correlation `shared`, this mean has
+    :math:`1 + 2 \rho` times the variance, so that the level has to be larger by the root of that.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of the noise, in any units.
+    shared : float
+        Correlation of the noise of two colours; 1 where the three are equal, as in a grey picture.
+
+    Returns
+    -------
+    float
+        In the units of `sigma`.
+
+    Examples
+    --------
+    >>> round(level_to_tell(10.0), 2), level_to_tell(10.0, shared=0.0)
+    (17.32, 10.0)
+    """
+    return math.sqrt(1 + 2 * shared) * sigma
+
+
 def measure_noise(image: Tensor) -> NoiseMeasure:
     """Measure the noise of a picture in its even places.
 

@@ -199,7 +199,7 @@ def run_on_frames(
     started, group, scenes = time.perf_counter(), current(), source.scenes
     # A new network learns one level and is shown others on its scale; a blind one stays blind.
     if not (model.pretrained or model.sigma):
-        model.sigma = sum(scene.level for scene in scenes) / len(scenes)
+        model.sigma = sum(scene.told for scene in scenes) / len(scenes)
     stream = FramesStream(scenes, model.sigma, recipe.batch_size, size=size, seed=recipe.seed)
     batches = Batches.of_stream(stream, recipe)
     _make_room(out, resume, say)
@@ -285,9 +285,8 @@ def _gains(model: Model, scenes: Sequence[Scene]) -> list[dict[str, Estimate]]:
 
 def _predict(model: Model, scene: Scene, image: Tensor, count: int) -> Tensor:
     """Denoise a mean of frames; one channel is shown as three and comes back as their mean."""
-    channels, level = len(image), scene.level / math.sqrt(count)
-    cleaned = model.predict(image.expand(3, -1, -1), sigma=level)
-    return cleaned if channels == 3 else cleaned.mean(0, keepdim=True)
+    cleaned = model.predict(image.expand(3, -1, -1), sigma=scene.told / math.sqrt(count))
+    return cleaned if len(image) == 3 else cleaned.mean(0, keepdim=True)
 
 
 def _middle(image: Tensor, size: int = 256) -> Tensor:

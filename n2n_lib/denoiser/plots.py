@@ -79,7 +79,7 @@ def figure(
     with plt.rc_context(STYLE):
         made, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", **arguments)
     for panel in made.axes:  # its legend will be made when these settings no longer hold
-        panel.legend = partial(panel.legend, frameon=STYLE["legend.frameon"])
+        panel.legend = partial(panel.legend, frameon=False)
     plt.close(made)  # pyplot would show it a second time at the end of the cell
     return made, axes
 

@@ -27,6 +27,7 @@ from n2n_lib.denoiser.alignment import (
     smoothness,
     still_parts,
 )
+from n2n_lib.denoiser.estimate import level_to_tell
 from n2n_lib.denoiser.images import save_image
 from n2n_lib.support import files
 
@@ -112,6 +113,11 @@ class Scene:
             f"{farthest}; noise of {noise:.3g} in values from {self.low:.4g} to {self.high:.4g}; "
             f"{moved:.1%} moved"
         )
+
+    @property
+    def told(self) -> float:
+        """The level that a network is told: one channel is shown it as three that are equal."""
+        return level_to_tell(self.level, 0.0 if len(self.frames[0]) == 3 else 1.0)
 
     @property
     def training(self) -> int:

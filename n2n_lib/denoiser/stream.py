@@ -348,7 +348,7 @@ class FramesStream(BatchStream):
             others = [k for k in range(len(frames)) if k != chosen]
             mean, known = mean_where([frames[k] for k in others], valid[others])
             known &= valid[chosen] & self._trained[number][rows, columns]
-            scale = 1.0 if self.sigma is None else self.sigma / scene.level
+            scale = 1.0 if self.sigma is None else self.sigma / scene.told
             for made, image in ((noisy, frames[chosen] * scale), (target, mean * scale)):
                 made[row] = _turned(image, turn)
             counts[row] = 255 * _turned(known[None], turn)

@@ -14,7 +14,7 @@ from torch import Tensor
 from n2n_lib.denoiser import alignment, frames, gains
 from n2n_lib.denoiser import stream as stream_module
 from n2n_lib.denoiser.alignment import fit_brightness, noise_correlation, still_parts
-from n2n_lib.denoiser.frames import SAME, open_scenes, prepare
+from n2n_lib.denoiser.frames import open_scenes, prepare
 from n2n_lib.denoiser.gains import (
     MEAN,
     MEAN_CLEANED,
@@ -27,6 +27,7 @@ from n2n_lib.denoiser.gains import (
 from n2n_lib.denoiser.model import Model
 from n2n_lib.denoiser.photographs import photograph
 from n2n_lib.denoiser.recipe import Recipe
+from n2n_lib.denoiser.scene import SAME
 from n2n_lib.denoiser.stream import FramesStream
 from n2n_lib.denoiser.training import Batches, Watch
 
@@ -388,6 +389,14 @@ def test_pairs_are_two_frames_at_the_same_place(small_chunks):
     assert noisy.shape == target.shape == (24, 3, 16, 16) and counts.shape == (24, 1, 16, 16)
     assert (noisy - target).std() == pytest.approx(scene.level * 2**0.5, rel=0.03)
     assert counts.float().mean() > 250  # the last of three frames is held out, but no place
+
+
+def test_one_channel_is_told_louder_and_shown_fainter(small_chunks):
+    """Of three equal channels the network's mean is as noisy as each of them."""
+    grey = prepare("scene", [frame[..., 0] for frame in copies(photo(), 2, 10)])
+    assert grey.told == pytest.approx(3**0.5 * grey.level)
+    noisy, target, _ = next(FramesStream([grey], 50.0, 24, size=16).batches(ahead=0))
+    assert (noisy - target).std() == pytest.approx(50 * (2 / 3) ** 0.5, rel=0.05)
 
 
 def test_the_noise_is_shown_at_the_level_of_the_network(small_chunks):
