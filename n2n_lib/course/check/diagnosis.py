@@ -45,6 +45,17 @@ ERRORS = (
         "torch.where or torch.minimum, or multiply by the mask.",
     ),
     ("NoneType", "A value is None that should not be: does a step before return nothing?"),
+    ("name 'math' is not defined", "Write `import math` above the answer, in the same cell."),
+    (
+        "does not require grad",
+        "Autograd is off in this course, so a tensor has no backward: that of the loss, or of the "
+        "module, computes the gradients.",
+    ),
+    (
+        "could not infer output dtype",
+        "Whole numbers and truth values have no mean: turn them into other numbers before, "
+        "`.to(x.dtype)`.",
+    ),
     *(
         (
             f"must be Tensor, not {kind}",
@@ -254,14 +265,17 @@ class Diagnosis:
         if first is None:
             return None
         message = _upper(self._raised(first)) + self._but_right()
-        sentence = self._meaning(first) or self._edit()
+        sentence = self._meaning(first)
+        if not sentence and _line(first.error, self.exercise):  # else it is nobody's line
+            sentence = self._edit()
         return f"{message} {sentence}" if sentence else message
 
     def _raised(self, outcome: Outcome) -> str:
         error = outcome.error
         text = (str(error).strip().splitlines() or [""])[0]
         what = type(error).__name__ + (f": {textwrap.shorten(text, 160)}" if text else "")
-        message = f"the case “{outcome.case.name}” with {_arguments(outcome.case)} raised {what}"
+        given = _arguments(outcome.case)
+        message = f"the case “{outcome.case.name}”{given and ' with ' + given} raised {what}"
         message = message.rstrip(".") + "."
         line = _line(error, self.exercise)
         return f"{message} The line is `{line}`." if line else message
@@ -323,6 +337,10 @@ class Diagnosis:
             return f"{message} A whole number stays one with `//`, where `/` makes a float of it."
         if kind != "tensor" and isinstance(got, Tensor):
             return message + " Turn it into a Python number with `.item()`, or use `math`."
+        if kind == "tensor" and isinstance(got, (int, float)):
+            return message + " It stays one without `.item()`, `float(...)` and `math`."
+        if kind == "tensor" and isinstance(got, (list, tuple)):
+            return message + " `torch.stack` makes one of tensors, `torch.tensor` of numbers."
         return message
 
     # ------------------------------------------------------------ right numbers, wrong form
@@ -429,10 +447,11 @@ class Diagnosis:
         pairs = dict.fromkeys((expected.dtype, got.dtype) for _, expected, got in found)
         told = [f"{expected}, that of the input, got {got}" for expected, got in pairs]
         casts = listed([f"`{_CASTS[got]}`" for _, got in pairs if got in _CASTS])
-        without = f"Leave {casts} out, and make" if casts else "Make"
+        without = f"Leave {casts} out if it is there, make" if casts else "Make"
         return (
             f"The numbers are right, but the dtype should be {', and elsewhere '.join(told)}. "
-            f"{without} new tensors with `torch.zeros_like(...)` or `dtype=x.dtype`."
+            f"{without} new tensors with `torch.zeros_like(...)` or `dtype=x.dtype`, and turn "
+            "others with `.to(x.dtype)`."
         )
 
     def _factor(self) -> str | None:
