@@ -323,8 +323,8 @@ def _mosaic_case(name: str, height: int, width: int, dtype: torch.dtype = torch.
     errors=(
         (
             "must match the existing size",
-            "A whole plane does not fit into a quarter of the places: take the same slice on both "
-            "sides, since each pixel sees the scene at its own place.",
+            "The two sides of `=` have different shapes: take the same slice on both, image[c, "
+            "rows, columns] on the right, since each pixel sees the scene at its own place.",
         ),
         ("out of bounds", "image is (3, H, W): the colour is the first of its three indices."),
     ),

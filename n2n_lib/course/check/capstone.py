@@ -667,18 +667,6 @@ train_network.mistakes = (
         but(("for step in range(steps)", "for step in range(2 * steps)")),
     ),
     Mistake(
-        "Each of the steps goes through all pictures, and has several losses: a step is one batch, "
-        "and the budget counts steps.",
-        but(
-            (
-                "for step in range(steps):\n    rows = torch.randint(len(noisy1), (8,), "
-                "generator=source)",
-                "for step in range(3 * steps):\n    rows = torch.randint(len(noisy1), (8,), "
-                "generator=source)\n    step //= 3",
-            )
-        ),
-    ),
-    Mistake(
         "The losses are tensors: float(loss) keeps the number only.",
         but(
             (

@@ -36,6 +36,7 @@ from n2n_lib.course.check.known import known_mistakes
 from n2n_lib.course.check.outcome import Outcome
 from n2n_lib.course.check.showing import differing, in_full, size_of
 from n2n_lib.course.check.table import WIDTH, cut, describe
+from n2n_lib.course.check.watch import is_students
 from n2n_lib.course.check.words import listed, with_article
 
 ERRORS = (
@@ -266,7 +267,7 @@ class Diagnosis:
             return None
         message = _upper(self._raised(first)) + self._but_right()
         sentence = self._meaning(first)
-        if not sentence and _line(first.error, self.exercise):  # else it is nobody's line
+        if not sentence and _is_in_answer(first.error):  # an edit raises in the answer, too
             sentence = self._edit()
         return f"{message} {sentence}" if sentence else message
 
@@ -698,6 +699,13 @@ def _line(error: Exception, exercise: Exercise) -> str:
         return ""
     own = [frame for frame in frames if frame.filename == frames[0].filename]
     return cut(own[-1].line or "", WIDTH)
+
+
+def _is_in_answer(error: Exception) -> bool:
+    """Whether an exception comes out of the student's code, not of what the check does later."""
+    if hasattr(error, "student_line"):
+        return bool(error.student_line)
+    return any(is_students(frame.f_code) for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _arguments(case: Case) -> str:
