@@ -254,6 +254,7 @@ def test_what_is_remarked(line: str, remark: str):
         "x.unfold(2, 3, 1).sigmoid()",
         "layer.backward(x)",
         "check.answers('output_size').output_size(1)",
+        "from n2n_lib.framework.module import Module",
         "import math, itertools, functools",
         "import numpy as np; np.zeros(3)",
     ],

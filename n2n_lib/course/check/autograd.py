@@ -77,6 +77,17 @@ play_back.mistakes = (
         likely="overwritten",
     ),
     Mistake(
+        "All inputs of an entry are added to at once, where one that stands there twice, as in x "
+        "x, is written once: add them one after the other.",
+        but(
+            (
+                "    for index, slope in zip(inputs, slopes, strict=True):\n"
+                "        grads[index] += slope * grads[result]",
+                "    grads[list(inputs)] += torch.tensor(slopes).double() * grads[result]",
+            )
+        ),
+    ),
+    Mistake(
         "The list is walked from its beginning, where the gradients of the results are still zero: "
         "which entry knows its gradient at the start?",
         but(("reversed(entries)", "entries")),
@@ -117,8 +128,8 @@ play_back.mistakes = (
         but(("slope * grads", "slope + grads")),
     ),
     Mistake(
-        "The result receives the gradient of the input: backwards it goes from the result to the "
-        "inputs.",
+        "No input receives anything: an entry reads the gradient of its result, grads[result], and "
+        "adds to those of its inputs, grads[index].",
         but(("grads[index] += slope * grads[result]", "grads[result] += slope * grads[index]")),
     ),
 )
@@ -155,6 +166,14 @@ def _shapes_case(
         _shapes_case("one number", (2, 3), ()),
         _shapes_case("two in front", (3, 4, 3), (3,)),  # one of which has the size that stays
         _shapes_case("float32", (5, 2), (1, 2), torch.float32),
+    ),
+    errors=(
+        (
+            "is invalid for input of size",
+            "The shape has not as many values as are there: sum over the dimensions that were "
+            "repeated, and over no others, before it. (A sum over an empty list of dimensions is "
+            "one over all.)",
+        ),
     ),
 )
 def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -200,6 +219,7 @@ sum_to.mistakes = (
                 "grad = grad.sum(tuple(range(grad.dim() - len(shape))))",
             )
         ),
+        "return grad.sum(tuple(range(grad.dim() - len(shape))))",
         likely="an empty tuple",
     ),
     Mistake(
@@ -307,6 +327,17 @@ def _value_and_gradients(answer: type, program: Program, x: Tensor, y: Tensor, g
         _program_case("float32", _longer, torch.float32),
     ),
     use=_value_and_gradients,
+    errors=(
+        (
+            "'NoneType' object has no attribute",
+            "The program goes on with what record returns: does it end in `return output`?",
+        ),
+        (
+            "NoneType",
+            "The gradient of a result is None where nothing needed it: pass over such an entry. "
+            "(Or does record return nothing?)",
+        ),
+    ),
 )
 class Tape:
     """Check ``Tape()``, with ``entries``, ``record`` and ``backward``."""
@@ -345,7 +376,8 @@ Tape.mistakes = (
         likely="forwards",
     ),
     Mistake(
-        "The gradient of the output is not set, so no entry has anything to hand on.",
+        "No entry hands anything on, since none has a result with a gradient. Set that of the "
+        "output, and note in each entry the very Variable that record returns, not its value.",
         but(("output.grad = grad", "pass")),
         likely="no beginning",
     ),

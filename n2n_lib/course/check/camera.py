@@ -105,6 +105,12 @@ sensor_numbers.mistakes = (
         "The signal is clipped at 0 before the black level is added. The black level is there so "
         "that noise below 0 survives: add first, clip after.",
         but(("(gain * signal + black)", "(gain * signal.clamp(min=0) + black)")),
+        but(
+            (
+                "(gain * signal + black).round().clamp(0, white)",
+                "(gain * signal).round().clamp(0, white) + black",
+            )
+        ),
         likely="clipped before the black level",
     ),
     Mistake(
@@ -145,6 +151,10 @@ sensor_numbers.mistakes = (
         "sum of all the waiting times up to its own: cumsum.",
         but(("gaps.cumsum(0)", "gaps")),
         likely="gaps not added up",
+    ),
+    Mistake(
+        "It counts one electron too many, the first that arrives after the end of the exposure.",
+        but(("<= electrons).sum(0)", "<= electrons).sum(0) + 1")),
     ),
     Mistake(
         "It counts the electrons that arrive after the end of the exposure: count those before it.",
@@ -221,6 +231,10 @@ fit_gain.mistakes = (
     Mistake(
         "The two results are exchanged: the gain comes first.",
         but(("return gain, at_zero.sqrt() / gain", "return at_zero.sqrt() / gain, gain")),
+    ),
+    Mistake(
+        "The gain is the root of the slope: it is the slope itself.",
+        but(("return gain,", "return gain.sqrt(),")),
     ),
     Mistake(
         "The line is forced through 0. The read noise is what lifts it: subtract the mean of the "
@@ -306,6 +320,14 @@ def _mosaic_case(name: str, height: int, width: int, dtype: torch.dtype = torch.
         _mosaic_case("odd sides", 5, 3),
         _mosaic_case("float32", 4, 2, torch.float32),
     ),
+    errors=(
+        (
+            "must match the existing size",
+            "The two sides of `=` have different shapes: take the same slice on both, image[c, "
+            "rows, columns] on the right, since each pixel sees the scene at its own place.",
+        ),
+        ("out of bounds", "image is (3, H, W): the colour is the first of its three indices."),
+    ),
 )
 def to_mosaic(image: Tensor) -> Tensor:
     """Check ``to_mosaic(image) -> raw``.
@@ -370,6 +392,18 @@ to_mosaic.mistakes = (
         likely="top left of each block",
     ),
     Mistake(
+        "Half of the greens are missing: in each block of 2 x 2 the two pixels that are neither "
+        "red nor blue see green.",
+        "raw = torch.zeros_like(image[0])\n"
+        "for c, i, j in ((0, 0, 0), (1, 0, 1), (2, 1, 1)):\n"
+        "    raw[i::2, j::2] = image[c, i::2, j::2]\n"
+        "return raw",
+        "raw = torch.zeros_like(image[0])\n"
+        "for c, i, j in ((0, 0, 0), (1, 1, 0), (2, 1, 1)):\n"
+        "    raw[i::2, j::2] = image[c, i::2, j::2]\n"
+        "return raw",
+    ),
+    Mistake(
         "Whole rows have one colour: red is measured in every second column of the even rows.",
         "raw = image[0].clone()\nraw[1::2] = image[2, 1::2]\nreturn raw",
     ),
@@ -415,6 +449,13 @@ def _green_case(name: str, height: int, width: int, dtype: torch.dtype = torch.f
         _green_case("not square", 3, 6),
         _green_case("2 x 2: border only", 2, 2),
         _green_case("float32", 5, 4, torch.float32),
+    ),
+    errors=(
+        (
+            "Padding size",
+            "pad mirrors tensors (N, C, H, W): give it raw[None, None], and take [0, 0] of what it "
+            "returns.",
+        ),
     ),
 )
 def interpolate_green(raw: Tensor) -> Tensor:
@@ -475,6 +516,19 @@ interpolate_green.mistakes = (
     Mistake(
         "It takes the neighbours above and below only: those to the left and right are green too.",
         but(("(above + below + left + right) / 4", "(above + below) / 2")),
+    ),
+    Mistake(
+        "It takes the neighbours at the corners, which are red or blue: green are those above, "
+        "below, left and right.",
+        but(
+            ("padded[:-2, 1:-1], padded[2:, 1:-1]", "padded[:-2, :-2], padded[2:, 2:]"),
+            ("padded[1:-1, :-2], padded[1:-1, 2:]", "padded[2:, :-2], padded[:-2, 2:]"),
+        ),
+    ),
+    Mistake(
+        "Only where red was measured is the green filled in: it is missing where blue was, in odd "
+        "rows and odd columns, too.",
+        but(("(rows + columns) % 2 == 1", "(rows % 2 == 1) | (columns % 2 == 1)")),
     ),
     Mistake(
         "The pixel itself is in the mean, and that one is red or blue: take its four neighbours "
@@ -588,6 +642,24 @@ neighbour_correlation.mistakes = (
         likely="sums instead of means",
     ),
     Mistake(
+        "It is divided by the variance with n - 1: the formula has the mean of all squares.",
+        but(("noise.square().mean()", "noise.var()")),
+    ),
+    Mistake(
+        "It is divided by the root mean squares of the two pieces: the formula has the mean square "
+        "of all pixels below.",
+        but(
+            (
+                "noise.square().mean()",
+                "(left.square().mean() * right.square().mean()).sqrt()",
+            )
+        ),
+    ),
+    Mistake(
+        "Each row has lost a mean of its own: subtract the mean over everything, once.",
+        but(("noise - noise.mean()", "noise - noise.mean(-1, keepdim=True)")),
+    ),
+    Mistake(
         "The distance is ignored: it is always 1.",
         but(("distance:]", "1:]"), (" - distance]", " - 1]")),
     ),
@@ -654,6 +726,13 @@ def _frames_case(
         _frames_case("three patches", [(0, 0), (5, 4), (3, 1)], [True, False, True], 4),
         _frames_case("float32", [(4, 2), (0, 3)], [False, True], 5, torch.float32),
     ),
+    errors=(
+        (
+            "equal size",
+            "The pieces differ in size. A slice ends at row + size, not at size; and the channels "
+            "come first, [:, rows, columns].",
+        ),
+    ),
 )
 def frame_patches(
     frame1: Tensor,
@@ -703,6 +782,28 @@ frame_patches.mistakes = (
         but(("first, second = second, first", "first = second")),
         but(("first, second = second, first", "second = first")),
         likely="input and target the same",
+    ),
+    Mistake(
+        "Every patch is there twice, in both directions: there are N of them, and `swapped` says "
+        "which direction each one has.",
+        """
+        ones, others = (
+            [frame[:, row : row + size, column : column + size] for row, column in corners]
+            for frame in (frame1, frame2)
+        )
+        return torch.stack(ones + others), torch.stack(others + ones)
+        """,
+    ),
+    Mistake(
+        "The frames stay exchanged after the first patch that is swapped: exchange the two pieces, "
+        "or two names of this patch, and leave frame1 and frame2 as they are.",
+        but(
+            ("    if swap:\n        first, second = second, first\n", ""),
+            (
+                "    first = frame1[",
+                "    if swap:\n        frame1, frame2 = frame2, frame1\n    first = frame1[",
+            ),
+        ),
     ),
     Mistake(
         "Both pieces come from frame1. Their noise is the same, so the network would learn to do "
@@ -839,6 +940,24 @@ level_by_brightness.mistakes = (
         "use the mean of both.",
         but(("(frame1 + frame2) / 2,", "frame1,")),
         likely="sorted by one frame",
+    ),
+    Mistake(
+        "std takes the mean of the differences away and divides by n - 1. The mean of the noise is "
+        "0 without that: take the mean square, halve it, and take the root.",
+        but(
+            ("(difference[inside].square().mean() / 2).sqrt()", "difference[inside].std() / 2**0.5")
+        ),
+        likely="std",
+    ),
+    Mistake(
+        "std takes the mean of the differences away, and is halved: take the mean square, halve "
+        "that, and take the root.",
+        but(("(difference[inside].square().mean() / 2).sqrt()", "difference[inside].std() / 2")),
+    ),
+    Mistake(
+        "Pixels are sorted by the mean of their colours: each value of each channel has a "
+        "brightness of its own.",
+        but(("(frame1 + frame2) / 2,", "((frame1 + frame2) / 2).mean(0).expand_as(frame1),")),
     ),
     Mistake(
         "Pixels are sorted by the sum of the frames: the mean is half of it.",

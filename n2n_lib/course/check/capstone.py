@@ -78,6 +78,21 @@ def _count_case(name: str, *shapes: tuple[int, ...], twice: bool = False) -> Cas
         _count_case("no parameters"),
         _count_case("a weight in two places", (3, 3), (5,), twice=True),
     ),
+    errors=(
+        *(
+            (
+                part,
+                "`in` and `==` compare the values of two tensors, entry by entry. Whether they are "
+                "one tensor is told by `is`, or by id(...).",
+            )
+            for part in ("must match the size", "Boolean value of Tensor")
+        ),
+        (
+            "non-empty list",
+            "A network without parameters has nothing to put together: add up numel() instead. "
+            "(And a tensor that is listed twice counts once.)",
+        ),
+    ),
 )
 def count_parameters(network: Module) -> int:
     """Check ``count_parameters(network) -> count``.
@@ -119,6 +134,7 @@ count_parameters.mistakes = (
     Mistake(
         "It counts the entries of the first dimension only: len(tensor) is its first size.",
         but(("parameter.numel()", "len(parameter)")),
+        "return sum(len(parameter) for parameter, _ in network.param())",
         likely="len",
     ),
     Mistake(
@@ -221,6 +237,19 @@ score.mistakes = (
         "The peak is taken for 1: these images are 0-255.",
         but(("255**2 / errors", "1 / errors")),
         likely="peak 1",
+    ),
+    Mistake(
+        "The output is limited to 0-1, and the peak is 1: these images are 0-255.",
+        but((".clamp(0, 255)", ".clamp(0, 1)"), ("255**2 / errors", "1 / errors")),
+    ),
+    Mistake(
+        "The mean runs over the images first, so every place has an error: it is the image that "
+        "has one, a mean over channels, rows and columns.",
+        but((".mean((1, 2, 3))", ".mean(0)")),
+    ),
+    Mistake(
+        "The peak is the brightest value of each picture: it is 255 for all.",
+        but(("255**2 / errors", "clean.amax((1, 2, 3)) ** 2 / errors")),
     ),
     Mistake(
         "The peak is not squared: the error is.",
@@ -379,6 +408,15 @@ def _build_case(name: str, seed: int, images: int, height: int, width: int) -> C
             "What is returned needs the three methods of “Gradients”: forward, backward and param, "
             "which lists pairs (parameter, gradient). A network of torch.nn has no param.",
         ),
+        (
+            "must match the size",
+            "A sum needs an output as large as the picture: pad every convolution by half of its "
+            "window.",
+        ),
+        (
+            "must be torch.Generator, not int",
+            "A seed is no generator yet: torch.Generator().manual_seed(seed) makes one of it.",
+        ),
     ),
 )
 def build_network(seed: int) -> Module:
@@ -424,6 +462,7 @@ build_network.mistakes = (
     Mistake(
         "The output is smaller than the picture: pad every convolution by half of its window.",
         but((", padding=1", ""), ("return Residual(", "return (")),
+        but((", padding=1", ""), ("return Residual(", "return ("), (" third, ReLU(),", "")),
         likely="no padding",
     ),
     Mistake(
@@ -468,12 +507,24 @@ build_network.mistakes = (
 # ------------------------------------------------------------------------------------ train_network
 
 
-def _tiny_network() -> Residual:
-    source = _seeded(163)
-    first = Conv2d(3, 6, 3, padding=1, generator=source)
-    last = Conv2d(6, 3, 3, padding=1, generator=source)
-    last.weight *= 0.1
-    return Residual(Sequential(first, ReLU(), last))
+class _Tiny(Residual):
+    """A small network that notes whether its gradients were cleared between two steps.
+
+    Not before each backward: a step may add up the gradients of several small batches.
+    """
+
+    def __init__(self) -> None:
+        source = _seeded(163)
+        first = Conv2d(3, 6, 3, padding=1, generator=source)
+        last = Conv2d(6, 3, 3, padding=1, generator=source)
+        last.weight *= 0.1
+        super().__init__(Sequential(first, ReLU(), last))
+        self.runs, self.cleared = 0, False
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        self.cleared |= self.runs > 0 and not any(bool(grad.any()) for _, grad in self.param())
+        self.runs += 1
+        return super().backward(grad_output)
 
 
 def _loss_of(network: Any, x: Tensor, t: Tensor) -> float:
@@ -486,7 +537,7 @@ def _rules_of_train(answer: Callable[..., Any], steps: int, seed: int) -> tuple[
     even = 0.2 + 0.6 * torch.rand(24, 3, 1, 1, generator=draw)
     noisy1, noisy2 = (even + 0.25 * torch.randn(24, 3, 8, 8, generator=draw) for _ in range(2))
     before = [noisy1.clone(), noisy2.clone()]
-    networks = [_tiny_network() for _ in range(5)]
+    networks = [_Tiny() for _ in range(5)]
     start = _loss_of(networks[0], noisy1, noisy2)
     losses = answer(networks[0], noisy1, noisy2, steps, seed)
     for network, other_seed in zip(networks[1:4], (seed, seed, seed + 1), strict=True):
@@ -501,7 +552,8 @@ def _rules_of_train(answer: Callable[..., Any], steps: int, seed: int) -> tuple[
         len(losses) if isinstance(losses, (list, tuple)) else -1,
         int(finite),
         int(finite and len(losses) > 0 and 0.5 * start < losses[0] < 2 * start),
-        int(not _equal(weights[0], _parameters(_tiny_network()))),
+        int(not _equal(weights[0], _parameters(_Tiny()))),
+        int(networks[0].cleared or networks[0].runs < 2),
         int(not _equal(weights[1], weights[4])),
         -1 if not end <= 1.1 * start else int(end < 0.94 * start),
         int(_equal(weights[1], weights[2])),
@@ -529,6 +581,7 @@ def _rules_of_train(answer: Callable[..., Any], steps: int, seed: int) -> tuple[
         "losses are finite floats",
         "first loss: mean squared error",
         "parameters move",
+        "gradients are cleared",
         "the second copy matters",
         "loss falls",
         "same seed, same result",
@@ -574,6 +627,11 @@ train_network.mistakes = (
         "No step is taken: the parameters are as they were.",
         but(("    optimiser.step()\n", "")),
         likely="no step",
+    ),
+    Mistake(
+        "Gradients pile up from step to step: nothing clears those of the step before.",
+        but(("    optimiser.zero_grad()\n", "")),
+        likely="no zero_grad",
     ),
     Mistake(
         "The loss rises: the step goes along the gradient, it has to go against it.",
@@ -622,6 +680,11 @@ train_network.mistakes = (
         "The first loss is not a mean squared error on the scale 0-1: a sum, or another scale?",
         but(("float(criterion(network(x), t))", "x.numel() * float(criterion(network(x), t))")),
         likely="a sum",
+    ),
+    Mistake(
+        "The pictures are in 0-1 already: divided by 255 once more they are nearly black, and so "
+        "the loss is far too small.",
+        but(("noisy1[rows], noisy2[rows]", "noisy1[rows] / 255, noisy2[rows] / 255")),
     ),
     Mistake(
         "The seed is ignored, so that no two runs agree: draw the batches from a generator of "

@@ -249,6 +249,7 @@ weight_grad_sizes.mistakes = (
             ("forward[:k].prod() * backward[k + 1 :].prod()", "forward[:k].sum() + 0"),
             ("forward[:k].sum() + 0", "forward[:k].sum() + backward[k + 1 :].sum()"),
         ),
+        but((".prod()", ".sum()")),
     ),
     Mistake(
         "The two sides are added: the gradient of a weight is a product of both.",
@@ -349,6 +350,11 @@ autocorrelation.mistakes = (
         "It divides by the number of values, so these are covariances: divide by the sum of "
         "squares.",
         but(("d.square().sum()", "len(d)")),
+    ),
+    Mistake(
+        "It divides by the variance, which is the sum of squares divided by n - 1 already: divide "
+        "by the sum itself.",
+        but(("d.square().sum()", "d.var()")),
     ),
     Mistake(
         "Each piece lost its own mean: our r takes away that of the whole sequence, once.",
@@ -452,6 +458,15 @@ def _block_case(name: str, share: float, *shape: int, dtype: torch.dtype = torch
             "its output.",
         ),
         (
+            "values to unpack",
+            "param returns the pairs of f as they are, a list of (parameter, gradient): "
+            "self.f.param(), with no list around it.",
+        ),
+        (
+            "'method' object",
+            "A method is called with parentheses: self.f.param().",
+        ),
+        (
             "NoneType",
             "Nothing came where a tensor should. It does so if f ran backwards before it ran "
             "forwards, or if a method ends without a `return`.",
@@ -528,6 +543,10 @@ ScaledResidual.mistakes = (
         "grad_output.",
         but(("self.f.backward(self.share * grad_output)", "self.f.backward(grad_output)")),
         likely="no share backwards",
+    ),
+    Mistake(
+        "It calls f where f.backward belongs: a gradient goes through f backwards.",
+        but(("self.f.backward(self.share * grad_output)", "self.share * self.f(grad_output)")),
     ),
     Mistake(
         "share is forgotten in forward: it multiplies f's output.",

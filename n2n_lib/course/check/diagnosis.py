@@ -36,6 +36,7 @@ from n2n_lib.course.check.known import known_mistakes
 from n2n_lib.course.check.outcome import Outcome
 from n2n_lib.course.check.showing import differing, in_full, size_of
 from n2n_lib.course.check.table import WIDTH, cut, describe
+from n2n_lib.course.check.watch import is_students
 from n2n_lib.course.check.words import listed, with_article
 
 ERRORS = (
@@ -46,6 +47,17 @@ ERRORS = (
     ),
     ("NoneType", "A value is None that should not be: does a step before return nothing?"),
     ("must be tuple of ints", "Sizes are whole numbers: divide them with `//`."),
+    ("name 'math' is not defined", "Write `import math` above the answer, in the same cell."),
+    (
+        "does not require grad",
+        "Autograd is off in this course, so a tensor has no backward: that of the loss, or of the "
+        "module, computes the gradients.",
+    ),
+    (
+        "could not infer output dtype",
+        "Whole numbers and truth values have no mean: turn them into other numbers before, "
+        "`.to(x.dtype)`.",
+    ),
     *(
         (
             f"must be Tensor, not {kind}",
@@ -261,14 +273,17 @@ class Diagnosis:
         if first is None:
             return None
         message = _upper(self._raised(first)) + self._but_right()
-        sentence = self._meaning(first) or self._edit()
+        sentence = self._meaning(first)
+        if not sentence and _is_in_answer(first.error):  # an edit raises in the answer, too
+            sentence = self._edit()
         return f"{message} {sentence}" if sentence else message
 
     def _raised(self, outcome: Outcome) -> str:
         error = outcome.error
         text = (str(error).strip().splitlines() or [""])[0]
         what = type(error).__name__ + (f": {textwrap.shorten(text, 160)}" if text else "")
-        message = f"the case “{outcome.case.name}” with {_arguments(outcome.case)} raised {what}"
+        given = _arguments(outcome.case)
+        message = f"the case “{outcome.case.name}”{given and ' with ' + given} raised {what}"
         message = message.rstrip(".") + "."
         line = _line(error, self.exercise)
         return f"{message} The line is `{line}`." if line else message
@@ -444,12 +459,13 @@ class Diagnosis:
         pairs = dict.fromkeys((expected.dtype, got.dtype) for _, expected, got in found)
         told = [f"{expected}, that of the input, got {got}" for expected, got in pairs]
         casts = " or ".join(f"`{_CASTS[got]}`" for _, got in pairs if got in _CASTS)
-        without = f"Leave any {casts} out, and make" if casts else "Make"
+        without = f"Leave any {casts} out, make" if casts else "Make"
         given = self.exercise.cases[0].arguments.items()
         like = next((name for name, value in given if isinstance(value, Tensor)), "x")
         return (
             f"The numbers are right, but the dtype should be {', and elsewhere '.join(told)}. "
-            f"{without} new tensors with `torch.zeros_like(...)` or `dtype={like}.dtype`."
+            f"{without} new tensors with `torch.zeros_like(...)` or `dtype={like}.dtype`, and turn "
+            f"others with `.to({like}.dtype)`."
         )
 
     def _factor(self) -> str | None:
@@ -696,6 +712,13 @@ def _line(error: Exception, exercise: Exercise) -> str:
         return ""
     own = [frame for frame in frames if frame.filename == frames[0].filename]
     return cut(own[-1].line or "", WIDTH)
+
+
+def _is_in_answer(error: Exception) -> bool:
+    """Whether an exception comes out of the student's code, not of what the check does later."""
+    if hasattr(error, "student_line"):
+        return bool(error.student_line)
+    return any(is_students(frame.f_code) for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _arguments(case: Case) -> str:

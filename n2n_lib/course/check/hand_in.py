@@ -273,6 +273,8 @@ class HandIn:
             return Verdict(False, f"{self.name}: not written yet. {TO_WRITE.split(';')[0]}.")
         except Exception as error:  # whatever a student's code may raise
             said = f"{type(error).__name__}: {error}"[:300]
+            if "is invalid for input of size" in said:
+                said += f". Are the {len(self.numbers)} numbers those of this design?"
             return Verdict(False, f"{self.name}: the network raised {said}", table=said)
         return self._measured(pictures, torch.cat(outputs), looked, list(used))
 
@@ -303,7 +305,11 @@ class HandIn:
             return self._refused(f"the network holds more numbers than it may. {said}")
         share = share_of(reached, pictures)
         if share == 0:
-            return self._refused(f"no better than doing nothing. {said}")
+            return self._refused(
+                "no better than doing nothing. If the network that was saved is better, its "
+                "numbers are not in their places here: write them in, in the order of param(). "
+                f"{said}"
+            )
         if used or ready_made:
             what = ", ".join(used[:3]) or "a ready-made layer"
             return self._refused(

@@ -52,6 +52,11 @@ def _noise_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -> C
             "return_types",
             "median(dim=1) returns two tensors, .values and .indices: the values are wanted.",
         ),
+        (
+            "non-zero size",
+            "Nothing is left to take a median of. Two rows and two columns have one double "
+            "difference: subtract once along each of the two dimensions.",
+        ),
     ),
 )
 def noise_level(noisy: Tensor) -> Tensor:
@@ -163,7 +168,13 @@ noise_level.mistakes = (
         "It is one number for all images: each has noise of its own, so take the median over "
         "everything but the first dimension, flatten(1).",
         but((".flatten(1).median(dim=1).values", ".median().expand(len(noisy))")),
+        but((".flatten(1).median(dim=1).values", ".median()")),
         likely="one for all",
+    ),
+    Mistake(
+        "Each channel has a median of its own, of which the mean is taken: all channels and places "
+        "of an image count alike, so take one median of all, flatten(1).",
+        but((".flatten(1).median(dim=1).values", ".flatten(2).median(dim=2).values.mean(1)")),
     ),
     Mistake(
         "The last column is compared with the first one, as torch.roll goes round: there are only "
@@ -459,6 +470,11 @@ recorrupt.mistakes = (
         likely="times in both",
     ),
     Mistake(
+        "The second copy gets 1 - alpha times the noise: its covariance with the first is then "
+        "(1 - alpha (1 - alpha)) sigma^2, which is not 0. Which factor makes it 0?",
+        but(("noise / alpha", "(1 - alpha) * noise")),
+    ),
+    Mistake(
         "Both copies get the noise divided by alpha: the first one gets alpha times it.",
         but(("alpha * noise", "noise / alpha")),
         likely="divided in both",
@@ -548,6 +564,8 @@ def _use_adapt(answer: Any, weight: Tensor, patches: Tensor, noises: Tensor, alp
     criterion, optimiser = MSELoss(network), SGD(network, 0.01)
     draw = _Drawn(patches, noises)
     losses = answer(network, criterion, optimiser, draw, len(patches), alpha)
+    if isinstance(losses, float):
+        raise TypeError("expected a list with a loss for each step, got a float")
     if isinstance(losses, list):
         losses = torch.tensor([float(loss) for loss in losses], dtype=weight.dtype)
     return losses, network.weight
@@ -661,6 +679,16 @@ adapt.mistakes = (
             ("losses = []\n", "losses = []\npatches, noise = draw()\n"),
         ),
         likely="drawn once",
+    ),
+    Mistake(
+        "It draws twice in each step, patches from one draw and noise from the other: call draw() "
+        "once, it returns both.",
+        but(("patches, noise = draw()", "patches, noise = draw()[0], draw()[1]")),
+    ),
+    Mistake(
+        "The weights are right, but the losses are those after the step: keep the loss of which "
+        "the gradients were taken.",
+        but(("float(loss)", "float(criterion(network(first), second))")),
     ),
     Mistake(
         "The step is taken before the backward of its loss: it uses the gradients of the step "

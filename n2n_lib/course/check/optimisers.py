@@ -64,6 +64,9 @@ ERRORS = (
 )
 
 
+PAIRS = "param() lists pairs (parameter, gradient): take each apart, `for p, _ in network.param()`."
+
+
 def _momentum_case(
     name: str,
     lr: float,
@@ -199,6 +202,12 @@ momentum_step.mistakes = (
         but(("add_(grad)", "add_(lr * grad)"), ("lr * velocity", "velocity")),
     ),
     Mistake(
+        "lr and the minus are inside the velocity, as some books have it. While lr stays the same "
+        "that is the same path, but our velocity is momentum * velocity + grad, and the parameter "
+        "loses lr * velocity.",
+        but(("add_(grad)", "sub_(lr * grad)"), ("sub_(lr * velocity)", "add_(velocity)")),
+    ),
+    Mistake(
         "lr counts twice: once in the velocity and once in the step. It belongs in the step.",
         but(("add_(grad)", "add_(lr * grad)")),
     ),
@@ -312,6 +321,17 @@ best_momentum.mistakes = (
         "Both numbers are those of plain SGD, 2 / (smallest + largest) and the factor that this "
         "leaves. Look at the ends of the floor instead.",
         "return 2 / (smallest + largest), (largest - smallest) / (largest + smallest)",
+        "return 2 / (smallest + largest), ((largest - smallest) / (largest + smallest)) ** 2",
+    ),
+    Mistake(
+        "Both numbers are the roots of what is asked for: square both.",
+        "flat, steep = smallest**0.5, largest**0.5\n"
+        "return 2 / (flat + steep), (steep - flat) / (steep + flat)",
+    ),
+    Mistake(
+        "The momentum is right, but of the learning rate only the 2 is squared: the sum of the "
+        "roots below it belongs inside the square, too.",
+        but(("(2 / (flat + steep)) ** 2", "4 / (flat + steep)")),
     ),
     Mistake(
         "The learning rate puts the lower end of the floor on the largest curvature. It belongs "
@@ -445,6 +465,22 @@ nesterov_step.mistakes = (
     Mistake(
         "The velocity enters the step whole: of it only the share momentum is decided already.",
         but(("grad + momentum * velocity", "grad + velocity")),
+    ),
+    Mistake(
+        "The parameter is moved ahead by the old velocity, and then along the new one. It is the "
+        "place ahead already: one move takes it to the next, lr * (grad + momentum * velocity).",
+        """
+        for (parameter, grad), velocity in zip(params, velocities):
+            parameter.sub_(lr * momentum * velocity)
+            velocity.mul_(momentum).add_(grad)
+            parameter.sub_(lr * velocity)
+        """,
+    ),
+    Mistake(
+        "This is the way from the place to the new place ahead, lr * (1 + momentum) * velocity. "
+        "The parameter is the place ahead: put in phi + lr * mu * v for theta, and see what "
+        "cancels.",
+        but(("grad + momentum * velocity", "velocity + momentum * velocity")),
     ),
     Mistake(
         "momentum multiplies the gradient as well: in the step the gradient enters whole.",
@@ -815,6 +851,20 @@ adam_step.mistakes = (
         but(("beta1**t", "beta1"), ("beta2**t", "beta2")),
     ),
     Mistake(
+        "The power is taken of 1 - beta: it is 1 - beta ** t, where only beta has the power.",
+        but(("(1 - beta1**t)", "(1 - beta1) ** t"), ("(1 - beta2**t)", "(1 - beta2) ** t")),
+    ),
+    Mistake(
+        "eps is added to the root before this is corrected, as in the shorter form of the paper: "
+        "here the mean square is corrected first, then comes the root, then eps.",
+        but(
+            (
+                "(square / (1 - beta2**t)).sqrt() + eps",
+                "(square.sqrt() + eps) / (1 - beta2**t) ** 0.5",
+            )
+        ),
+    ),
+    Mistake(
         "The correction counts one step too many: t is 1 in the first step, so it is 1 - beta ** "
         "t, not ** (t + 1).",
         but(("beta1**t", "beta1**(t + 1)"), ("beta2**t", "beta2**(t + 1)")),
@@ -921,8 +971,8 @@ class _Numbers(Module):
     """A weight and a bias that are there to be changed."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.weight, self.weight_grad = weight, torch.zeros_like(weight)
-        self.bias, self.bias_grad = bias, torch.zeros_like(bias)
+        self.weight, self.weight_grad = weight, 0.5 * weight  # of an earlier training
+        self.bias, self.bias_grad = bias, 0.5 * bias
 
 
 def _three_steps(answer, network, lr, betas, eps, grads):
@@ -985,6 +1035,7 @@ adam_step = adam_step.solution  # from here on what a student calls
             "The class takes network, lr, betas and eps, step nothing, and adam_step seven "
             "arguments: pairs, means, mean squares, number of the step, lr, betas, eps.",
         ),
+        ("must be Tensor, not tuple", PAIRS),
     ),
 )
 class AdamOptimiser:
@@ -1057,6 +1108,10 @@ AdamOptimiser.mistakes = (
     Mistake(
         "The memory does not begin at 0, which is what the correction of both means assumes.",
         but(("zeros_like", "ones_like")),
+        but(
+            ("[torch.zeros_like(p) for p, _", "[g.clone() for _, g"),
+            ("squares = [g.clone() for", "squares = [g**2 for"),
+        ),
     ),
     Mistake(
         "The learning rate is read once: in later steps it should be the present `self.lr`, which "
@@ -1191,6 +1246,10 @@ warmup_cosine.mistakes = (
         but((" * done)) / 2", " * done))")),
     ),
     Mistake(
+        "This is a whole wave, which is back at 1 in the end: half of it, from 0 to pi, falls.",
+        but(("math.pi * done", "2 * math.pi * done")),
+    ),
+    Mistake(
         "Without the 1 the fall ends below zero: the cosine goes from 1 to -1.",
         but(("(1 + math.cos(math.pi * done)) / 2", "math.cos(math.pi * done)")),
     ),
@@ -1276,6 +1335,10 @@ averaged.mistakes = (
         "It takes the larger of the two shares: the smaller one forgets the start.",
         but(("min(", "max(")),
         likely="larger share",
+    ),
+    Mistake(
+        "The two shares are multiplied: the smaller one of them stays, min(decay, ...).",
+        but(("min(decay, (1 + t) / (10 + t))", "decay * (1 + t) / (10 + t)")),
     ),
     Mistake(
         "The shares are exchanged: beta is what stays of the mean, 1 - beta what enters anew.",

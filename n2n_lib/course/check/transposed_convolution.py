@@ -115,6 +115,7 @@ transposed_size.mistakes = (
         "This is the size of a convolution's output, the formula of lesson 04: here the map goes "
         "the other way, and the picture grows.",
         "return (size + 2 * padding - kernel) // stride + 1",
+        "return (size + 2 * padding - kernel) // stride + 1 + output_padding",
     ),
     Mistake(
         "It only multiplies by the stride, which is right if kernel is stride + 2 * padding: "

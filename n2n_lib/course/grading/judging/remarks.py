@@ -22,6 +22,7 @@ ALLOWED = re.compile(
     r"torch\.nn\.functional(\.(pad|fold|unfold|one_hot))?"
     r"|torch\.nn"  # alone, on the way to these
     r"|n2n_lib(\.course)?(\.check(\.(answers|go_on_with|mine|progress)(\..*)?)?)?"
+    r"|n2n_lib(\.framework(\.module)?)?\.Module"  # what lessons derive their classes from
 )
 """Names that every lesson uses."""
 
