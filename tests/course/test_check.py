@@ -1194,7 +1194,7 @@ FURTHER: dict[str, list[tuple]] = {
             "a quotient of whole numbers",
             but(("(gains > 0).to(gains.dtype).mean()", "(gains > 0).sum() / len(gains)")),
             "got torch.float32",
-            "`.to(x.dtype)`",
+            "`.to(ones.dtype)`",
         ),
     ],
     "to_mosaic": [
@@ -1221,7 +1221,7 @@ FURTHER: dict[str, list[tuple]] = {
         ),
     ],
     "level_by_brightness": [
-        ("a list", but(("torch.stack(levels)", "levels")), "got a list", "`torch.stack` makes one"),
+        ("a list", but(("torch.stack(levels)", "levels")), "got a list", "`torch.stack` makes a tensor"),
     ],
     "sum_to": [("only a view", "return grad.view(shape)", "has not as many values")],
     "Tape": [
