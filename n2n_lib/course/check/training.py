@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,6 +27,14 @@ class _Brighter:
         return 1.5 * images - 20
 
 
+class _Unchanged(_Brighter):
+    """Stand in for doing nothing: images of bytes, which it is given, remain bytes."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        super().__call__(images)
+        return images
+
+
 def _psnr_case(name: str, count: int, batch: int, dtype: torch.dtype = torch.float64) -> Case:
     clean = (90 * values((count, 3, 3, 2), 130, dtype) + 128).clamp(0, 255)
     noise = (
@@ -37,11 +46,21 @@ def _psnr_case(name: str, count: int, batch: int, dtype: torch.dtype = torch.flo
     )
 
 
+def _bytes_case(name: str, count: int, batch: int) -> Case:
+    case = _psnr_case(name, count, batch, torch.float32)
+    pictures = {key: case.arguments[key].clamp(0, 255).round() for key in ("noisy", "clean")}
+    return replace(case, arguments=case.arguments | {"denoise": _Unchanged(batch)} | pictures)
+
+
 def _use_psnr(
     answer: Callable[..., float], denoise: Callable, noisy: Tensor, clean: Tensor, batch: int
 ) -> Tensor:
     """Return a tensor, so that as many digits count as its dtype has."""
-    return clean.new_tensor(answer(denoise, noisy, clean, batch))
+    if isinstance(denoise, _Unchanged):
+        found = answer(denoise, noisy.byte(), clean.byte(), batch)
+    else:
+        found = answer(denoise, noisy, clean, batch)
+    return clean.new_tensor(found)
 
 
 @exercise(
@@ -63,6 +82,7 @@ def _use_psnr(
         _psnr_case("one batch of 4", 4, 4),
         _psnr_case("batches of 3, the last one smaller", 7, 3),
         _psnr_case("batches of 2, float32", 5, 2, torch.float32),
+        _bytes_case("images of uint8, and nothing done", 3, 2),
     ),
     use=_use_psnr,
     errors=(
@@ -70,6 +90,11 @@ def _use_psnr(
             "MemoryError",
             "That many images at once take too much memory: hand over `batch` images at a time, as "
             "noisy.split(batch) cuts them.",
+        ),
+        (
+            "Got: Byte",
+            "Images may be of uint8, whose difference and mean are no numbers to count with: "
+            "divide by 255 first, which makes floats of them.",
         ),
         (
             "object is not callable",
@@ -171,6 +196,15 @@ mean_psnr.mistakes = (
     Mistake(
         "It is the sum over the images: divide by their number.",
         but(("sum(found) / len(found)", "sum(found)")),
+    ),
+    Mistake(
+        "Images may be of uint8, where a negative difference becomes a large number: divide by 255 "
+        "before you subtract, which makes floats of them.",
+        but(
+            ("(denoise(x) / 255).clamp(0, 1)", "denoise(x).clamp(0, 255)"),
+            ("(output - target / 255)", "((output - target) / 255)"),
+        ),
+        likely="uint8 subtracted",
     ),
 )
 
