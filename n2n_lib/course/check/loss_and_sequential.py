@@ -99,7 +99,6 @@ mse_forward.mistakes = (
         "Only the target is squared: a power binds more tightly than a minus, so the difference "
         "needs parentheses.",
         "return (output - target**2).mean()",
-        likely="no parentheses",
     ),
     Mistake(
         "This is the norm, the root of the sum of the squares: square it, and divide by the number "
@@ -907,7 +906,6 @@ gradient_ratios.mistakes = (
             ("module.backward(grad_output)", "module.backward(torch.ones_like(grad_output))"),
             (" * grad_output", ""),
         ),
-        likely="grad_output not used",
     ),
 )
 

@@ -702,7 +702,6 @@ Residual.mistakes = (
         "The derivative of the direct way is 1, and 1 times dL/dy is grad_output: add this to what "
         "f.backward returns, and not the 1.",
         but(("grad_output + self.f.backward", "1 + self.f.backward")),
-        likely="1 added",
     ),
     Mistake(
         "grad_output comes in twice: what f.backward returns is multiplied by it already, so the "
@@ -1037,7 +1036,6 @@ train_denoiser.mistakes = (
             ("    for _, grad in network.param():\n        grad.zero_()\n", ""),
             ("losses = []\n", "losses = []\nfor _, grad in network.param():\n    grad.zero_()\n"),
         ),
-        likely="cleared once",
     ),
     Mistake(
         "Only the gradient of the first parameter is cleared: go through all pairs.",
@@ -1058,7 +1056,6 @@ train_denoiser.mistakes = (
             )
         ),
         but(("torch.randint(len(x)", "torch.randint(batch")),
-        likely="other rows",
     ),
     Mistake(
         "The gradients are cleared after each step, so the first one uses what was in them before: "
@@ -1292,7 +1289,6 @@ clean_up.mistakes = (
                 "(255 * torch.cat(parts).clamp(0, 1)).to(images)",
             )
         ),
-        likely="uint8 kept",
     ),
     Mistake(
         "The result is cut to whole numbers: keep the fractions, they are part of the estimate.",

@@ -650,7 +650,6 @@ train.mistakes = (
         "There is one step an epoch, after the last batch: it belongs in the loop over the "
         "batches. Look at its indentation.",
         but(("        optimiser.step()", "    optimiser.step()")),
-        likely="step outside the inner loop",
     ),
     Mistake(
         "The step comes before backward, so it uses the gradients of the batch before.",
@@ -824,7 +823,6 @@ choose_rate.mistakes = (
     Mistake(
         "0.2 is added to the lowest loss: the floor goes up to 1.2 times the lowest.",
         but(("1.2 * lowest", "lowest + 0.2")),
-        likely="0.2 added",
     ),
     Mistake(
         "It is the middle one of the rates on the floor, which leans to where more were tried: "

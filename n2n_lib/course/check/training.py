@@ -60,7 +60,7 @@ def _use_psnr(
         found = answer(denoise, noisy.byte(), clean.byte(), batch)
     else:
         found = answer(denoise, noisy, clean, batch)
-    return clean.new_tensor(found)
+    return torch.as_tensor(found, dtype=clean.dtype)
 
 
 @exercise(
@@ -194,6 +194,18 @@ mean_psnr.mistakes = (
         but(("found = []\n", ""), ("    output =", "    found = []\n    output =")),
     ),
     Mistake(
+        "Each colour has a PSNR of its own: the error of an image is averaged over its colours "
+        "too, (1, 2, 3).",
+        but(("mean((1, 2, 3))", "mean((2, 3)).flatten()")),
+    ),
+    Mistake(
+        "A last batch that is smaller than the others is left out: all images count.",
+        but(
+            ("noisy.split", "noisy[: len(noisy) // batch * batch].split"),
+            ("clean.split", "clean[: len(clean) // batch * batch].split"),
+        ),
+    ),
+    Mistake(
         "It is the sum over the images: divide by their number.",
         but(("sum(found) / len(found)", "sum(found)")),
     ),
@@ -204,7 +216,6 @@ mean_psnr.mistakes = (
             ("(denoise(x) / 255).clamp(0, 1)", "denoise(x).clamp(0, 255)"),
             ("(output - target / 255)", "((output - target) / 255)"),
         ),
-        likely="uint8 subtracted",
     ),
 )
 
