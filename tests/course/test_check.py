@@ -1050,6 +1050,24 @@ FURTHER: dict[str, list[tuple]] = {
             but(("for key in one if key", "for key in ('network', 'optimiser', 'seed') if key")),
             "differ from lesson to lesson",
         ),
+        ("quotes", but(("one[factor]", "one['factor']")), "without quotes"),
+        (
+            "psnr taken out",
+            but(('other["psnr"] - one["psnr"]', 'other.pop("psnr") - one.pop("psnr")')),
+            "the runs were changed",
+            "still needs them as they were",
+        ),
+        ("the mean alone", but(("0.0), len(gains)", "0.0)")), "Return two values"),
+        (
+            "nothing without a pair",
+            but(("return (sum", "if gains: return (sum")),
+            "Without a fair pair return 0.0 and 0",
+        ),
+        (
+            "the best gain, with the words of the case",
+            but(("sum(gains) / len(gains)", "max(gains)")),
+            "factor = 'optimiser', before = 'sgd', after = 'adam'",
+        ),
     ],
     "frame_patches": [
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -259,8 +260,11 @@ def _gain_case(name: str, runs: list[Run], factor: str, before: Any, after: Any)
 def _use_gain(
     answer: Callable[..., tuple], runs: list[Run], factor: str, before: Any, after: Any
 ) -> tuple[float, int]:
-    """Take both as plain numbers: a mean of tensors is as good."""
+    """Take both as plain numbers: a mean of tensors is as good. The runs stay as they were."""
+    kept = copy.deepcopy(runs)
     mean, pairs = answer(runs, factor, before, after)
+    if runs != kept:
+        raise ValueError("the runs were changed")
     return float(mean), int(pairs)
 
 
@@ -295,6 +299,28 @@ def _use_gain(
         (
             "NaN",
             "Without a fair pair there is nothing to average: return 0.0 and 0.",
+        ),
+        (
+            "the runs were changed",
+            "Whoever gave you the runs still needs them as they were: read them, and change none.",
+        ),
+        (
+            "StatisticsError",
+            "Without a fair pair there is nothing to average: return 0.0 and 0.",
+        ),
+        (
+            "cannot unpack non-iterable NoneType",
+            "Is there a way through it on which no `return` is reached? Without a fair pair return "
+            "0.0 and 0.",
+        ),
+        ("cannot unpack non-iterable", "Return two values, the mean gain and the number of pairs."),
+        (
+            "KeyError: 'factor'",
+            "factor holds the name of a setting: write one[factor], without quotes.",
+        ),
+        (
+            "KeyError: 'psnr'",
+            "Is 'psnr' taken out of a run, as by `pop` or `del`? The next pair still needs it.",
         ),
         (
             "KeyError",
@@ -352,6 +378,27 @@ gain.mistakes = (
             (
                 "one[factor] == before and other[factor] == after",
                 "{one[factor], other[factor]} == {before, after}",
+            )
+        ),
+    ),
+    Mistake(
+        "It is enough there that one other setting is equal: all of them have to be.",
+        but(("same = all(", "same = any(")),
+    ),
+    Mistake(
+        "Only pairs whose run with `before` stands first in the list are found: try every run as "
+        "the one with every run as the other.",
+        but(
+            ("for one in runs:", "for place, one in enumerate(runs):"),
+            ("for other in runs:", "for other in runs[place:]:"),
+        ),
+    ),
+    Mistake(
+        "The two results are exchanged: the mean comes first, then the number of pairs.",
+        but(
+            (
+                "(sum(gains) / len(gains) if gains else 0.0), len(gains)",
+                "len(gains), (sum(gains) / len(gains) if gains else 0.0)",
             )
         ),
     ),
