@@ -688,6 +688,7 @@ FURTHER: dict[str, list[tuple]] = {
         ),
         ("no gradient", but(("backward(torch.ones_like(x))", "backward()")), "torch.ones_like(x)"),
     ],
+    "ELU": [("no return", but(("return self.output\n", "pass\n")), "Does forward end in")],
     "fit_curve": [
         ("all that lstsq returns", but((".solution", "")), "its `.solution`"),
     ],
@@ -707,6 +708,12 @@ FURTHER: dict[str, list[tuple]] = {
             "end in a `return`",
         ),
         ("no return", but(("return pairs", "pass")), "no list, but NoneType"),
+        (
+            "the names of a layer",
+            but(("pairs += module.param()", "pairs.append((module.weight, module.weight_grad))")),
+            "ask each of them",
+        ),
+        ("itself", but(("return pairs", "return self.param()")), "calls itself"),
         (
             "turned round in place",
             but(("reversed(self.layers)", "self.layers.reverse()")),
@@ -978,6 +985,11 @@ FURTHER: dict[str, list[tuple]] = {
         ),
         ("no star", but(("self.modules = modules", "self.modules = modules[0]")), "with the star"),
         ("called", but(("module.forward(x)", "module(x)")), "cannot be called", "module.forward"),
+        (
+            "the names of a layer",
+            but(("for pair in module.param()]", "for pair in [(module.weight, module.bias)]]")),
+            "ask each of them",
+        ),
         (
             "a generator",
             but(
@@ -2174,7 +2186,7 @@ BY_TORCH: dict[str, Callable] = {
     "Residual": residual_by_torch,
     "small_network": network_by_torch,
     "train_denoiser": train_by_torch,
-    "clean_up": lambda network, images, whole: (1.6 * images - 0.3 * 255).clamp(0, 255),
+    "clean_up": lambda network, images: (1.6 * images - 0.3 * 255).clamp(0, 255),
 }
 
 

@@ -642,6 +642,7 @@ def use_activation(
         _elu_case("batch, float32", (3, 2, 4, 2), 0.25, torch.float32),
     ),
     errors=(
+        ("'NoneType' object has no attribute 'clone'", "Does forward end in a `return`?"),
         (
             "Boolean value of Tensor",
             "Python's `if`, `min` and `max` want one truth value, and x has many: torch.where "

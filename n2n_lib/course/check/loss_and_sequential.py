@@ -544,6 +544,11 @@ def use_chain(
             "the last, backward from the last to the first.",
         ),
         (
+            "object has no attribute 'weight'",
+            "A chain knows nothing of the names in its modules: ask each of them for its param().",
+        ),
+        ("RecursionError", "It calls itself without end: ask the modules, module.param()."),
+        (
             "param returned no list",
             "param returns one list of pairs (parameter, gradient): does it collect them, and end "
             "in a `return` of the list?",

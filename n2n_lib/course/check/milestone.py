@@ -470,6 +470,10 @@ def _joined(pairs: list[tuple[Tensor, Tensor]], like: Tensor) -> tuple[int, Tens
             "backwards with module.backward(...).",
         ),
         (
+            "object has no attribute 'weight'",
+            "A chain knows nothing of the names in its modules: ask each of them for its param().",
+        ),
+        (
             "has no len",
             "param returns a list of pairs: collect them, and return them at the end.",
         ),
@@ -1176,18 +1180,23 @@ class _Contrast(_Plain):
         return 1.6 * input - 0.3
 
 
-def _clean_up_case(
-    name: str, *shape: int, dtype: torch.dtype = torch.float64, whole: bool = False
-) -> Case:
-    """Some images; if they are `whole` numbers, the answer gets them as uint8."""
-    images = (40 * values(shape, 120, dtype) + 128).clamp(0, 255)
-    images = images.round() if whole else images
-    return Case(name, {"network": _Contrast(), "images": images, "whole": whole})
+class _ContrastOfBytes(_Contrast):
+    """The same, in the case whose images the answer gets as uint8."""
 
 
-def _use_clean_up(answer: Any, network: Module, images: Tensor, whole: bool) -> Tensor:
+def _clean_up_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -> Case:
+    images = 40 * values(shape, 120, dtype) + 128
+    return Case(name, {"network": _Contrast(), "images": images.clamp(0, 255)})
+
+
+def _bytes_case(name: str, *shape: int) -> Case:
+    images = _clean_up_case(name, *shape, dtype=torch.float32).arguments["images"].round()
+    return Case(name, {"network": _ContrastOfBytes(), "images": images})
+
+
+def _use_clean_up(answer: Any, network: Module, images: Tensor) -> Tensor:
     """Clean images up; of those that are given as uint8, any floats may come back."""
-    if not whole:
+    if not isinstance(network, _ContrastOfBytes):
         return answer(network, images)
     cleaned = answer(network, images.byte())
     return cleaned.to(images.dtype) if cleaned.is_floating_point() else cleaned
@@ -1210,7 +1219,7 @@ def _use_clean_up(answer: Any, network: Module, images: Tensor, whole: bool) -> 
         _clean_up_case("one image", 1, 3, 4, 5),
         _clean_up_case("three images", 3, 3, 2, 2),
         _clean_up_case("250 images, float32", 250, 3, 2, 2, dtype=torch.float32),
-        _clean_up_case("uint8", 2, 3, 3, 2, dtype=torch.float32, whole=True),
+        _bytes_case("images of uint8", 2, 3, 3, 2),
     ),
     use=_use_clean_up,
     errors=(
