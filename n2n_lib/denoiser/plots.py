@@ -232,8 +232,9 @@ def show_training(
     left.set(xlabel="step", ylabel="mean squared error (values 0–1)")
     left.set_title("loss against noisy targets")
     right.plot(range(1, len(val_psnr) + 1), val_psnr, "o-", ms=4, label="our network")
-    for colour, (name, value) in zip(cycle(COLOURS[1:]), (levels or {}).items(), strict=False):
-        right.axhline(value, color=colour, lw=1.2, ls="--", label=name)
+    looks = zip(cycle(COLOURS[1:]), cycle(("--", ":", "-.")))
+    for (name, value), (colour, style) in zip((levels or {}).items(), looks, strict=False):
+        right.axhline(value, color=colour, lw=1.4, ls=style, label=name)
     right.set(xlabel="epoch", ylabel="PSNR in dB (mean over images)")
     right.xaxis.get_major_locator().set_params(integer=True)
     right.set_title("validation against clean images")

@@ -735,6 +735,7 @@ FURTHER: dict[str, list[tuple]] = {
         ("assigned only", "grad_input = grad_output * output * (1 - output)", "returned nothing"),
     ],
     "mse_backward": [
+        ("not called", but(("numel()", "numel")), "it needs parentheses"),
         (
             "changes output",
             """
@@ -798,6 +799,16 @@ FURTHER: dict[str, list[tuple]] = {
             "grad_output",
         ),
         (
+            "turned round in place",
+            """
+            for module in modules.reverse():
+                grad_output = module.backward(grad_output)
+            return grad_output
+            """,
+            "raised TypeError",
+            "go through reversed(...)",
+        ),
+        (
             "called with no argument",
             """
             for module in reversed(modules):
@@ -840,6 +851,13 @@ FURTHER: dict[str, list[tuple]] = {
             "in place",
         ),
         (
+            "a slice",
+            but(("parameter.sub_(lr * grad)", "parameter[:] = parameter - lr * grad")),
+            "raised IndexError",
+            "no dimension",
+        ),
+        ("a dictionary", but(("in params", "in params.items()")), "takes each apart"),
+        (
             "the attribute of autograd",
             """
             for parameter, _ in params:
@@ -849,6 +867,62 @@ FURTHER: dict[str, list[tuple]] = {
             "second",
             "pair",
         ),
+    ],
+    "train": [
+        (
+            "the backward of autograd",
+            but(("criterion.backward()", "loss.backward()")),
+            "raised RuntimeError",
+            "Autograd is off",
+        ),
+        (
+            "two backwards",
+            but(("criterion.backward()", "network.backward(criterion.backward())")),
+            "no other backward",
+        ),
+    ],
+    "surviving_part": [
+        (
+            "made once more",
+            but(("activation.forward(x)", "activation().forward(x)")),
+            "is a module already",
+        ),
+        ("no gradient", but(("backward(torch.ones_like(x))", "backward()")), "torch.ones_like(x)"),
+    ],
+    "ELU": [("no return", but(("return self.output\n", "pass\n")), "Does forward end in")],
+    "fit_curve": [
+        ("all that lstsq returns", but((".solution", "")), "its `.solution`"),
+    ],
+    "mse_forward": [
+        ("a hat", "return ((output - target) ^ 2).mean()", "`^` is no power"),
+        (
+            "a layer of the library",
+            "from n2n_lib import MSELoss\nreturn MSELoss()(output, target)",
+            "`losses of n2n_lib`",
+        ),
+    ],
+    "Sequential": [
+        (
+            "a generator",
+            but(("return pairs", "return iter(pairs)")),
+            "no list",
+            "end in a `return`",
+        ),
+        ("no return", but(("return pairs", "pass")), "no list, but NoneType"),
+        (
+            "the names of a layer",
+            but(("pairs += module.param()", "pairs.append((module.weight, module.weight_grad))")),
+            "ask each of them",
+        ),
+        ("itself", but(("return pairs", "return self.param()")), "calls itself"),
+        (
+            "turned round in place",
+            but(("reversed(self.layers)", "self.layers.reverse()")),
+            "go through reversed(...)",
+        ),
+    ],
+    "hidden_values": [
+        ("not called", but(("module.modules()", "module.modules")), "“nothing hidden” raised"),
     ],
     "transposed_size": [
         ("a float", but(("2 * padding", "padding / 0.5")), "should be an int"),
@@ -1082,6 +1156,7 @@ FURTHER: dict[str, list[tuple]] = {
         ),
     ],
     "clean_up": [
+        ("called", but(("network.forward(", "network(")), "run with network.forward"),
         (
             "another dtype",
             but(("part / 255", "part.float() / 255")),
@@ -1127,6 +1202,22 @@ FURTHER: dict[str, list[tuple]] = {
             "with two parameters and with none",
         ),
         ("no star", but(("self.modules = modules", "self.modules = modules[0]")), "with the star"),
+        ("called", but(("module.forward(x)", "module(x)")), "cannot be called", "module.forward"),
+        (
+            "the names of a layer",
+            but(("for pair in module.param()]", "for pair in [(module.weight, module.bias)]]")),
+            "ask each of them",
+        ),
+        (
+            "a generator",
+            but(
+                (
+                    "return [pair for module in self.modules for pair in module.param()]",
+                    "return (pair for module in self.modules for pair in module.param())",
+                )
+            ),
+            "a list of pairs",
+        ),
     ],
     "Conv": [
         (
@@ -1135,7 +1226,22 @@ FURTHER: dict[str, list[tuple]] = {
             "__init__ makes",
         ),
     ],
+    "small_network": [
+        ("a class", but(("first, ReLU()", "first, ReLU")), "make one of it"),
+        (
+            "a list",
+            but(
+                (
+                    "Chain(first, ReLU(), second, ReLU(), last)",
+                    "Chain([first, ReLU(), second, ReLU(), last])",
+                )
+            ),
+            "one by one",
+        ),
+        ("no return", but(("return Residual", "Residual")), "end in a `return`"),
+    ],
     "Residual": [
+        ("called", but(("self.f.forward(x)", "self.f(x)")), "run with self.f.forward"),
         ("param not called", but(("self.f.param()", "self.f.param")), "with parentheses"),
         ("param returns nothing", but(("return self.f.param()", "pass")), "a list, that of f"),
     ],
@@ -1148,15 +1254,49 @@ FURTHER: dict[str, list[tuple]] = {
             ),
             "anything that `for` can go through",
         ),
+        ("called", but(("network.forward(", "network(")), "run with network.forward"),
+        (
+            "the library's zero_grad",
+            but(("for _, grad in network.param():\n        grad.zero_()", "network.zero_grad()")),
+            "have no zero_grad",
+        ),
     ],
     "mean_psnr": [
         ("parts of 4", but(("split(batch)", "split(4)")), "`batch` images at a time"),
+        (
+            "the mean of bytes",
+            but(
+                ("(denoise(x) / 255).clamp(0, 1)", "denoise(x).clamp(0, 255)"),
+                ("(output - target / 255).square().mean", "(output - target).square().mean"),
+                ("1 / errors", "255**2 / errors"),
+            ),
+            "Got: Byte",
+            "divide by 255 first",
+        ),
     ],
     "gain": [
         (
             "the settings of one lesson",
             but(("for key in one if key", "for key in ('network', 'optimiser', 'seed') if key")),
             "differ from lesson to lesson",
+        ),
+        ("quotes", but(("one[factor]", "one['factor']")), "without quotes"),
+        (
+            "psnr taken out",
+            but(('other["psnr"] - one["psnr"]', 'other.pop("psnr") - one.pop("psnr")')),
+            "the runs were changed",
+            "still needs them as they were",
+        ),
+        ("the mean alone", but(("0.0), len(gains)", "0.0)")), "Return two values"),
+        (
+            "nothing without a pair",
+            but(("return (sum", "if gains: return (sum")),
+            "Without a fair pair return 0.0 and 0",
+        ),
+        (
+            "the best gain, with the words of the case",
+            but(("sum(gains) / len(gains)", "max(gains)")),
+            "factor = 'optimiser', before = 'sgd', after = 'adam'",
         ),
     ],
     "AdamOptimiser": [
@@ -1221,7 +1361,12 @@ FURTHER: dict[str, list[tuple]] = {
         ),
     ],
     "level_by_brightness": [
-        ("a list", but(("torch.stack(levels)", "levels")), "got a list", "`torch.stack` makes a tensor"),
+        (
+            "a list",
+            but(("torch.stack(levels)", "levels")),
+            "got a list",
+            "`torch.stack` makes a tensor",
+        ),
     ],
     "sum_to": [("only a view", "return grad.view(shape)", "has not as many values")],
     "Tape": [
@@ -1280,6 +1425,11 @@ def test_a_wrong_answer_is_explained(name: str, answer: Answer, words: list[str]
     assert not missing, message
     check_message(name, message)
     check_table(name, capsys.readouterr().out)
+
+
+def test_arguments_that_a_function_lacks_are_not_taken_for_those_of_a_method():
+    message = judge("Conv", student("Conv", but(("self.bias, 1, 1)", "self.bias)"))))
+    assert message.endswith("missing 2 required positional arguments: 'stride' and 'padding'.")
 
 
 def check_message(name: str, message: str) -> None:
@@ -2067,17 +2217,17 @@ def network_by_torch(width, x, g):
 
 def train_by_torch(network, x, t, batch, rates):
     generator, losses = torch.Generator().manual_seed(110), []
-    matrix = network.matrix.clone().requires_grad_()
-    optimiser = torch.optim.SGD([matrix])
+    matrix, bias = (p.clone().requires_grad_() for p, _ in network.param())
+    optimiser = torch.optim.SGD([matrix, bias])
     for optimiser.param_groups[0]["lr"] in rates:
         rows = torch.randint(len(x), (batch,), generator=generator)
         with torch.enable_grad():
-            loss = functional.mse_loss(x[rows] @ matrix, t[rows])
+            loss = functional.mse_loss(x[rows] @ matrix + bias, t[rows])
             optimiser.zero_grad()
             loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    return x.new_tensor(losses), matrix.detach()
+    return x.new_tensor(losses), torch.cat([matrix.flatten(), bias]).detach()
 
 
 def converter(electrons, gaps, normal, read_noise, gain, black, white):

@@ -303,6 +303,7 @@ def test_training_curves_show_the_numbers():
     assert [float(line.get_ydata()[0]) for line in right.lines[1:]] == [19.5, 22.5]
     names = [text.get_text() for text in right.get_legend().get_texts()]
     assert names == ["our network", "do nothing", "tv"]
+    assert len({line.get_linestyle() for line in right.lines}) == 3  # told apart without colours
     assert "dB" in right.get_ylabel() and "mean over images" in right.get_ylabel()
     assert all(
         axes.get_xlabel() and axes.get_ylabel() and axes.get_title() for axes in (left, right)

@@ -140,6 +140,10 @@ def _curve_case(name: str, points: int, bends: int, dtype: torch.dtype = torch.f
             "lstsq wants a matrix on both sides: target[:, None] is (n, 1).",
         ),
         (
+            "return_types.linalg_lstsq",
+            "lstsq returns several things: the weights are its `.solution`.",
+        ),
+        (
             "expected m1 and m2 to have the same dtype",
             "All parts need the dtype of x: torch.ones_like(x) has it, torch.ones(n) has not.",
         ),
@@ -402,9 +406,20 @@ sigmoid_forward.mistakes = (
         likely="the other way",
     ),
     Mistake(
-        "exp(x) overflows to infinity for a large x, and 1 - 1 / (1 + exp(x)) loses its digits "
-        "for a negative one. Take the exponential of negative numbers only.",
+        "For a negative x it subtracts two nearly equal numbers, as 1 - 1 / (1 + exp(x)) does, and "
+        "loses its digits: look at x = -30.",
         "return 1 - 1 / (1 + torch.exp(x))",
+        "one = 1 / (1 + torch.exp(-x.abs())); return torch.where(x < 0, 1 - one, one)",
+    ),
+    Mistake(
+        "Each way is taken for the sign for which it overflows: 1 / (1 + exp(-x)) is safe for "
+        "x >= 0, and exp(x) / (1 + exp(x)) for x < 0.",
+        "return torch.where(x < 0, 1 / (1 + torch.exp(-x)), torch.exp(x) / (1 + torch.exp(x)))",
+    ),
+    Mistake(
+        "Parentheses are missing around the denominator: in `a / 1 + b` only the 1 divides.",
+        "return 1 / 1 + torch.exp(-x)",
+        "return torch.exp(x.clamp(max=0)) / 1 + torch.exp(-x.abs())",
     ),
     Mistake(
         "The sign of x is wrong: this is sigmoid(-x), which falls where it should rise.",
@@ -447,8 +462,10 @@ sigmoid_forward.mistakes = (
         """,
     ),
     Mistake(
-        "This is exp(-|x|) in the numerator for both signs: for x >= 0 the numerator is 1.",
+        "For x >= 0 this is sigmoid(-x): there the numerator is 1, and the denominator 1 + "
+        "exp(-x), which is 1 + exp(-|x|) for both signs.",
         "return torch.exp(-x.abs()) / (1 + torch.exp(-x.abs()))",
+        "return torch.exp(x.clamp(max=0)) / (1 + torch.exp(x))",
     ),
     Mistake(
         "The sign of x is lost: 1 / (1 + exp(-|x|)) is right for x >= 0 only. For a negative x "
@@ -537,9 +554,10 @@ sigmoid_backward.mistakes = (
         "return grad_output * (1 - output**2)",
     ),
     Mistake(
-        "Parentheses are missing: `grad_output * y - y` or `y * 1 - y` subtracts too late. The "
+        "Parentheses are missing: grad_output multiplies the first term of a difference alone. The "
         "slope is a product of y and (1 - y).",
         "return grad_output * output * 1 - output",
+        "return grad_output * output - output**2",
     ),
     Mistake(
         "The slope is added to grad_output: the chain rule multiplies by it.",
@@ -624,6 +642,7 @@ def use_activation(
         _elu_case("batch, float32", (3, 2, 4, 2), 0.25, torch.float32),
     ),
     errors=(
+        ("'NoneType' object has no attribute 'clone'", "Does forward end in a `return`?"),
         (
             "Boolean value of Tensor",
             "Python's `if`, `min` and `max` want one truth value, and x has many: torch.where "
@@ -686,6 +705,12 @@ ELU.mistakes = (
         "The 1 is not subtracted: below zero the value is alpha * (exp(x) - 1), so that the curve "
         "goes through zero.",
         but(("torch.expm1(x.clamp(max=0))", "torch.exp(x.clamp(max=0))")),
+    ),
+    Mistake(
+        "alpha multiplies exp(x) alone: below zero the value is alpha * (exp(x) - 1), with "
+        "parentheses.",
+        but(("torch.expm1(x.clamp(max=0))", "torch.exp(x.clamp(max=0)) - 1")),
+        likely="no parentheses",
     ),
     Mistake(
         "The slope below zero is alpha * exp(x), which is output + alpha: alpha is not added.",
@@ -778,8 +803,12 @@ def _surviving_case(name: str, activation: Module, *shapes: tuple[int, ...]) -> 
             "backward belongs to the last forward: call activation.forward(x) before it.",
         ),
         (
-            "missing 1 required positional argument",
+            "backward() missing 1 required positional argument",
             "backward wants the gradient of the output: torch.ones_like(x).",
+        ),
+        (
+            "forward() missing 1 required positional argument",
+            "activation is a module already, such as ReLU(): call activation.forward(x).",
         ),
     ),
 )

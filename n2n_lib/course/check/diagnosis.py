@@ -66,6 +66,18 @@ ERRORS = (
         for kind in ("int", "float")
     ),
     (
+        "bitwise_xor",
+        "`^` is no power, but compares bits: write `** 2`, or square().",
+    ),
+    (
+        "builtin_function_or_method",
+        "A method is named there and not called: it needs parentheses, as in x.numel().",
+    ),
+    (
+        "cannot be converted to Scalar",
+        "One number is wanted there, as by `.item()`, and this tensor has several.",
+    ),
+    (
         "converted to Python scalars",
         "One number is wanted there, by `math`, `float` or `torch.tensor`, and this tensor has "
         "several: tensors have torch.exp and so on.",
@@ -296,6 +308,8 @@ class Diagnosis:
             line = _line(outcome.error, self.exercise)
             of_classes = ((missing, UNSET if line else UNDEFINED), *CLASS_ERRORS)
         said = f"{type(outcome.error).__name__}: {outcome.error}"
+        if f"{self.exercise.name}." not in said:  # Python names the method that was called
+            of_classes = tuple(each for each in of_classes if each[1] is not _ARGUMENTS)
         for part, sentence in (*self.exercise.errors, *of_classes, *ERRORS):
             if part in said:
                 return sentence
@@ -780,7 +794,8 @@ def _names_of(names: list[str]) -> str:
         text = next((new for old, new in known.items() if name.startswith(old)), name)
         module, _, function = name.partition(":")
         if function:
-            text = f"{function.removesuffix('.__init__').rpartition('.')[2]} of n2n_lib"
+            own = function.removesuffix(".__init__").rpartition(".")[2]
+            text = f"{module.rpartition('.')[2] if own.startswith('_') else own} of n2n_lib"
         shown.append(f"`{text}`")
     return listed(list(dict.fromkeys(shown)))
 

@@ -96,6 +96,17 @@ mse_forward.mistakes = (
         likely="squared too late",
     ),
     Mistake(
+        "Only the target is squared: a power binds more tightly than a minus, so the difference "
+        "needs parentheses.",
+        "return (output - target**2).mean()",
+    ),
+    Mistake(
+        "This is the norm, the root of the sum of the squares: square it, and divide by the number "
+        "of all values.",
+        "return (output - target).norm()",
+        "return (output - target).norm() / output.numel()",
+    ),
+    Mistake(
         "This is the mean absolute error: take the square of each difference.",
         "return (output - target).abs().mean()",
     ),
@@ -249,6 +260,10 @@ mse_backward.mistakes = (
 
 # ----------------------------------------------------------------------------- sequential_backward
 
+_REVERSED = (
+    "`.reverse()` turns the list itself round, and returns nothing: go through reversed(...) of it."
+)
+
 
 class _Matrix(Module):
     """Multiply every row by a matrix ``(I, O)``: a small module whose order in a chain matters.
@@ -318,6 +333,7 @@ def _chain_case(
             "UnboundLocalError",
             "With no module the loop does not run: then the result is grad_output.",
         ),
+        ("'NoneType' object is not iterable", _REVERSED),
         (
             "is still needed",
             "Backward adds to the gradients of the parameters: who clears them is the optimiser, "
@@ -479,6 +495,8 @@ def use_chain(
     output = chain.forward(x)
     grad_input = chain.backward(grad_output)
     pairs = chain.param()
+    if not isinstance(pairs, (list, tuple)):
+        raise TypeError(f"param returned no list, but {type(pairs).__name__}")
     grads = torch.cat([grad.flatten() for _, grad in pairs]) if pairs else x.new_zeros(0)
     for parameter, grad in pairs:
         parameter.sub_(0.125 * grad)
@@ -525,6 +543,17 @@ def use_chain(
             "A tensor reached a module that it does not fit: forward runs from the first module to "
             "the last, backward from the last to the first.",
         ),
+        (
+            "object has no attribute 'weight'",
+            "A chain knows nothing of the names in its modules: ask each of them for its param().",
+        ),
+        ("RecursionError", "It calls itself without end: ask the modules, module.param()."),
+        (
+            "param returned no list",
+            "param returns one list of pairs (parameter, gradient): does it collect them, and end "
+            "in a `return` of the list?",
+        ),
+        ("'NoneType' object is not iterable", _REVERSED),
         (
             "takes 1 positional argument",
             "The modules come one by one, Sequential(conv, relu): `def __init__(self, *modules)`.",
@@ -707,6 +736,11 @@ class _Minus(_Layer):
         return -(grad @ self.weight)
 
 
+class _LastRow(_Layer):
+    def grad_bias(self, grad: Tensor) -> Tensor:
+        return grad[-1]
+
+
 SUSPECTS = {
     1: "the gradient of the input is computed with the transposed weight",
     2: "the gradient of the bias is a mean over the batch instead of a sum",
@@ -772,6 +806,7 @@ def _layer(kind: type[_Layer], seed: int) -> _Layer:
         _ratio_case("a layer that is right", _layer(_Layer, 94), 2),
         _ratio_case("a weight's gradient twice as large", _layer(_Twice, 96), 4),
         _ratio_case("the sign of the input's gradient wrong", _layer(_Minus, 100), 2),
+        _ratio_case("the bias's gradient of one row alone", _layer(_LastRow, 102), 3),
         _ratio_case("gradients left from before", _layer(_Layer, 98), 3, used=True),
         _ratio_case("no parameter", Sigmoid(), 2),
     ),
@@ -852,7 +887,8 @@ gradient_ratios.mistakes = (
         but(("grad / numeric", "grad.abs() / numeric.abs()")),
     ),
     Mistake(
-        "It is the mean of the ratios: of one wrong among many entries it would tell little.",
+        "It is one number for a whole tensor, such as the mean of its ratios: of one wrong among "
+        "many entries it would tell little.",
         but(("grad / numeric", "(grad / numeric).mean()")),
         likely="mean",
     ),
@@ -867,6 +903,14 @@ gradient_ratios.mistakes = (
     Mistake(
         "backward gets a gradient of ones: it starts from grad_output, as the other side does.",
         but(("module.backward(grad_output)", "module.backward(torch.ones_like(grad_output))")),
+    ),
+    Mistake(
+        "grad_output is not used: both sides are the gradient of the sum of the outputs, which is "
+        "one question among many, and not the one that was asked.",
+        but(
+            ("module.backward(grad_output)", "module.backward(torch.ones_like(grad_output))"),
+            (" * grad_output", ""),
+        ),
     ),
 )
 
@@ -1070,8 +1114,17 @@ hidden_values.mistakes = (
         but(("not in listed", "in listed")),
     ),
     Mistake(
-        "It looks at the module alone: go through module.modules(), which yields those below too.",
+        "It finds nothing below the module: go through module.modules(), and compare with what the "
+        "param() of the whole module lists, not with that of each part.",
         but(("module.modules()", "[module]")),
+        but(
+            ("listed = {id(parameter) for parameter, _ in module.param()}\n", ""),
+            (
+                "    for name, value",
+                "    listed = {id(parameter) for parameter, _ in part.param()}\n"
+                "    for name, value",
+            ),
+        ),
         likely="module alone",
     ),
     Mistake(

@@ -335,7 +335,20 @@ ReLU.mistakes = (
 # ------------------------------------------------------------------------------------------- Chain
 
 
-class _Stretch(Module):
+class _Plain(Module):
+    """A module as the lesson's own are: it has forward, backward and param, and nothing else.
+
+    An answer that calls it, or asks it for `zero_grad`, would fail on the student's own modules.
+    """
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__!r} object is not callable")
+
+    def zero_grad(self) -> None:
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute 'zero_grad'")
+
+
+class _Stretch(_Plain):
     """Multiply with a matrix, whose gradient is kept: a small module whose order matters.
 
     The gradient does not begin at zero: backward has to add to it.
@@ -368,7 +381,7 @@ class _Shifted(_Stretch):
         return super().backward(grad_output)
 
 
-class _Turned(Module):
+class _Turned(_Plain):
     """Reverse the columns: a module with nothing to learn."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -450,6 +463,19 @@ def _joined(pairs: list[tuple[Tensor, Tensor]], like: Tensor) -> tuple[int, Tens
             "'_Stretch' object is not iterable",
             "A chain is made as Chain(first, second, third): `def __init__(self, *modules)`, with "
             "the star, makes a tuple of them.",
+        ),
+        (
+            "object is not callable",
+            "Modules of yours cannot be called: they are run with module.forward(...), and "
+            "backwards with module.backward(...).",
+        ),
+        (
+            "object has no attribute 'weight'",
+            "A chain knows nothing of the names in its modules: ask each of them for its param().",
+        ),
+        (
+            "has no len",
+            "param returns a list of pairs: collect them, and return them at the end.",
         ),
         (
             "object is not reversible",
@@ -677,6 +703,21 @@ Residual.mistakes = (
         ),
     ),
     Mistake(
+        "The derivative of the direct way is 1, and 1 times dL/dy is grad_output: add this to what "
+        "f.backward returns, and not the 1.",
+        but(("grad_output + self.f.backward", "1 + self.f.backward")),
+    ),
+    Mistake(
+        "grad_output comes in twice: what f.backward returns is multiplied by it already, so the "
+        "two gradients are added.",
+        but(
+            (
+                "grad_output + self.f.backward(grad_output)",
+                "grad_output * (1 + self.f.backward(grad_output))",
+            )
+        ),
+    ),
+    Mistake(
         "The two gradients are multiplied: the derivative of a sum is a sum, and x + f(x) is one.",
         but(("grad_output + self.f.backward", "grad_output * self.f.backward")),
     ),
@@ -750,6 +791,18 @@ def _network_case(name: str, width: int, *rest: int, dtype: torch.dtype = torch.
     ),
     use=_use_network,
     errors=(
+        (
+            "missing 1 required positional argument: 'self'",
+            "A class stands where a module belongs: make one of it, `ReLU()`, with parentheses.",
+        ),
+        (
+            "'list' object has no attribute",
+            "A chain takes its modules one by one, Chain(first, second, third), and no list.",
+        ),
+        (
+            "'NoneType' object has no attribute",
+            "Does small_network end in a `return` of the network?",
+        ),
         (
             "Expected size for first two dimensions",
             "The channels of two convolutions do not fit: 3 to width, width to width, width to 3.",
@@ -869,9 +922,9 @@ small_network.mistakes = (
 def _use_train(
     answer: Any, network: Module, x: Tensor, t: Tensor, batch: int, rates: list[float]
 ) -> tuple:
-    """Train a small module, and return the losses and what has become of its parameter."""
+    """Train a small module, and return the losses and what has become of its two parameters."""
     losses = answer(network, x, t, batch, rates, torch.Generator().manual_seed(110))
-    return row_of_floats(losses, x), network.matrix
+    return row_of_floats(losses, x), torch.cat([p.flatten() for p, _ in network.param()])
 
 
 def _train_case(
@@ -884,7 +937,7 @@ def _train_case(
 ) -> Case:
     """So many pairs, and a step for each rate; `once`: rates without a length and an index."""
     arguments = {
-        "network": _Stretch(0.4 * values((3, 3), 111, dtype)),
+        "network": _Shifted(0.4 * values((3, 3), 111, dtype)),
         "x": values((count, 3), 112, dtype),
         "t": values((count, 3), 113, dtype),
         "batch": batch,
@@ -906,7 +959,7 @@ def _train_case(
         "t[rows]).item())`, `network.backward(mse_backward(output, t[rows]))`, "
         "`sgd_step(network.param(), rate)`; `grad.zero_()` comes in between.",
     ),
-    returns=("losses", "parameter afterwards"),
+    returns=("losses", "parameters afterwards"),
     cases=(
         _train_case("one step, one pair", 1, 1, 0.3),
         _train_case("one step of 4", 8, 4, 0.5),
@@ -926,6 +979,11 @@ def _train_case(
             "'float' object is not iterable",
             "A single number is no list: train_denoiser returns one loss for each step, all in a "
             "list.",
+        ),
+        (
+            "has no attribute 'zero_grad'",
+            "Modules of yours have no zero_grad: set every gradient that param lists to zero, with "
+            "grad.zero_().",
         ),
         (
             "_iterator'",
@@ -974,6 +1032,34 @@ train_denoiser.mistakes = (
         "(lesson 08).",
         but(("grad.zero_()", "pass")),
         likely="no zero_grad",
+    ),
+    Mistake(
+        "The gradients are cleared once, before the first step, so each later step uses the sum of "
+        "those before it: clear them in every step.",
+        but(
+            ("    for _, grad in network.param():\n        grad.zero_()\n", ""),
+            ("losses = []\n", "losses = []\nfor _, grad in network.param():\n    grad.zero_()\n"),
+        ),
+    ),
+    Mistake(
+        "Only the gradient of the first parameter is cleared: go through all pairs.",
+        but(
+            (
+                "for _, grad in network.param():\n        grad.zero_()",
+                "network.param()[0][1].zero_()",
+            )
+        ),
+    ),
+    Mistake(
+        "Other rows are drawn than asked for: torch.randint(len(x), (batch,), "
+        "generator=generator), once in every step.",
+        but(
+            (
+                "torch.randint(len(x), (batch,), generator=generator)",
+                "torch.randperm(len(x), generator=generator)[:batch]",
+            )
+        ),
+        but(("torch.randint(len(x)", "torch.randint(batch")),
     ),
     Mistake(
         "The gradients are cleared after each step, so the first one uses what was in them before: "
@@ -1085,7 +1171,7 @@ AT_ONCE = 100
 """Images that `clean_up` may hand to the network at one time."""
 
 
-class _Contrast(Module):
+class _Contrast(_Plain):
     """Make dark values darker and bright ones brighter, beyond 0 and 1, of few images at once."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -1094,9 +1180,26 @@ class _Contrast(Module):
         return 1.6 * input - 0.3
 
 
+class _ContrastOfBytes(_Contrast):
+    """The same, in the case whose images the answer gets as uint8."""
+
+
 def _clean_up_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -> Case:
     images = 40 * values(shape, 120, dtype) + 128
     return Case(name, {"network": _Contrast(), "images": images.clamp(0, 255)})
+
+
+def _bytes_case(name: str, *shape: int) -> Case:
+    images = _clean_up_case(name, *shape, dtype=torch.float32).arguments["images"].round()
+    return Case(name, {"network": _ContrastOfBytes(), "images": images})
+
+
+def _use_clean_up(answer: Any, network: Module, images: Tensor) -> Tensor:
+    """Clean images up; of those that are given as uint8, any floats may come back."""
+    if not isinstance(network, _ContrastOfBytes):
+        return answer(network, images)
+    cleaned = answer(network, images.byte())
+    return cleaned.to(images.dtype) if cleaned.is_floating_point() else cleaned
 
 
 @exercise(
@@ -1116,7 +1219,9 @@ def _clean_up_case(name: str, *shape: int, dtype: torch.dtype = torch.float64) -
         _clean_up_case("one image", 1, 3, 4, 5),
         _clean_up_case("three images", 3, 3, 2, 2),
         _clean_up_case("250 images, float32", 250, 3, 2, 2, dtype=torch.float32),
+        _bytes_case("images of uint8", 2, 3, 3, 2),
     ),
+    use=_use_clean_up,
     errors=(
         (
             "MemoryError",
@@ -1176,6 +1281,28 @@ clean_up.mistakes = (
     Mistake(
         "The clamp to 0 and 1 comes after the multiplication by 255: almost every value becomes 1.",
         but(("255 * torch.cat(parts).clamp(0, 1)", "(255 * torch.cat(parts)).clamp(0, 1)")),
+    ),
+    Mistake(
+        "The result of uint8 images is made of whole numbers again: return floats. What is made "
+        "like images has their dtype.",
+        """
+        cleaned = torch.empty_like(images)
+        for start in range(0, len(images), 100):
+            part = network.forward(images[start : start + 100] / 255)
+            cleaned[start : start + 100] = 255 * part.clamp(0, 1)
+        return cleaned
+        """,
+        but(
+            (
+                "255 * torch.cat(parts).clamp(0, 1)",
+                "(255 * torch.cat(parts).clamp(0, 1)).to(images)",
+            )
+        ),
+    ),
+    Mistake(
+        "The result is cut to whole numbers: keep the fractions, they are part of the estimate.",
+        but(("255 * torch.cat(parts).clamp(0, 1)", "(255 * torch.cat(parts).clamp(0, 1)).floor()")),
+        but(("255 * torch.cat(parts).clamp(0, 1)", "(255 * torch.cat(parts).clamp(0, 1)).byte()")),
     ),
     Mistake(
         "The result is rounded: keep the fractions, they are part of the estimate.",

@@ -140,8 +140,10 @@ xavier_std.mistakes = (
         FANS + "return math.sqrt((fan_in + fan_out) / 2)",
     ),
     Mistake(
-        "The root is taken of the sum of fans alone: the 2 belongs under it too.",
+        "It is 2 / sqrt(fan_in + fan_out), too large by the root of 2. Under the root stands one "
+        "over the mean of both fans, which is 2 / (fan_in + fan_out).",
         FANS + "return 2 / math.sqrt(fan_in + fan_out)",
+        FANS + "return math.sqrt(2 / ((fan_in + fan_out) / 2))",
     ),
 )
 
@@ -189,9 +191,14 @@ def _sgd_case(name: str, lr: float, *shapes: tuple[int, ...], dtype=torch.float6
             "has no attribute 'grad'",
             "The gradient is the second of each pair: `for parameter, grad in params`.",
         ),
+        *(
+            (part, "params is a list of pairs: `for parameter, grad in params` takes each apart.")
+            for part in ("'tuple'", "values to unpack", "no attribute 'items'")
+        ),
         (
-            "'tuple'",
-            "params is a list of pairs: `for parameter, grad in params` takes each apart.",
+            "0-dim tensor",
+            "A parameter may have no dimension, and then `[:]` has nothing to slice: write "
+            "`[...] =`, or use copy_.",
         ),
     ),
 )
@@ -570,6 +577,15 @@ def _train_case(
         ("iteration over a 0-d tensor", "Return the losses of all steps, a list."),
         ("expected a list of floats", "`loss.item()` makes a number of a tensor."),
         (
+            "does not require grad",
+            "Autograd is off, so the loss knows nothing of the network: criterion.backward() does.",
+        ),
+        (
+            "expected a gradient of shape",
+            "criterion.backward() runs the network backwards by itself, and that of the last "
+            "forward: run network(inputs[rows]) on the rows alone, and no other backward.",
+        ),
+        (
             "positional argument",
             "criterion takes the network's output and the target, network takes the inputs, and "
             "zero_grad, backward and step take nothing.",
@@ -629,6 +645,11 @@ train.mistakes = (
         but(("        criterion.backward()\n", "")),
         but(("    optimiser.step()", "    pass")),
         likely="cleared before the step",
+    ),
+    Mistake(
+        "There is one step an epoch, after the last batch: it belongs in the loop over the "
+        "batches. Look at its indentation.",
+        but(("        optimiser.step()", "    optimiser.step()")),
     ),
     Mistake(
         "The step comes before backward, so it uses the gradients of the batch before.",
@@ -731,12 +752,17 @@ def _sweep_case(name: str, rates: list[float], losses: list[float]) -> Case:
             [math.nan, 0.5, 0.42, math.nan, math.inf],
         ),
         _sweep_case("the lowest at the edge", [1.0, 3.0, 9.0, 27.0], [2.0, 1.19, 1.0, 7.0]),
+        _sweep_case(
+            "small losses, three on the floor",
+            [0.1, 0.3, 1.0, 2.0, 4.0],
+            [0.057, 0.023, 0.0265, 0.027, 0.045],
+        ),
     ),
     errors=tuple(
         (
             part,
-            "No rate is on the floor: the lowest of a list that begins with nan is nan to `min`, "
-            "and no loss is at most nan. Leave every nan out first; `math.isnan` finds it.",
+            "No rate is on the floor. Of a list that begins with nan the lowest is nan to `min`, "
+            "and no loss is at most nan: leave every nan out first; `math.isnan` finds it.",
         )
         for part in ("IndexError", "empty")
     ),
@@ -793,6 +819,29 @@ choose_rate.mistakes = (
         "The floor is too wide: only a loss up to 1.2 times the lowest belongs to it.",
         but(("1.2 * lowest", "2 * lowest")),
         but(("1.2 * lowest", "1.5 * lowest")),
+    ),
+    Mistake(
+        "0.2 is added to the lowest loss: the floor goes up to 1.2 times the lowest.",
+        but(("1.2 * lowest", "lowest + 0.2")),
+    ),
+    Mistake(
+        "It is the middle one of the rates on the floor, which leans to where more were tried: "
+        "take the middle of the two ends.",
+        but(("(floor[0] * floor[-1]) ** 0.5", "floor[len(floor) // 2]")),
+        but(
+            (
+                "(floor[0] * floor[-1]) ** 0.5",
+                "(floor[(len(floor) - 1) // 2] + floor[len(floor) // 2]) / 2",
+            )
+        ),
+    ),
+    Mistake(
+        "`** 1 / 2` takes the power 1 and then divides by 2: write `** 0.5` or math.sqrt.",
+        but(("** 0.5", "** 1 / 2")),
+    ),
+    Mistake(
+        "The root is taken of the last rate alone: put parentheses around the product.",
+        but(("(floor[0] * floor[-1])", "floor[0] * floor[-1]")),
     ),
     Mistake(
         "The root is missing: the product of two rates is no rate.",

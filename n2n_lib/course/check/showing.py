@@ -99,6 +99,8 @@ def _argument(name: str, value: Any, most: int) -> str:
         )
     if isinstance(value, (int, float)):
         return f"{name} = {number(value)}"
+    if isinstance(value, str):
+        return f"{name} = {value!r}"
     if isinstance(value, (tuple, list)):
         if all(isinstance(each, (int, float)) for each in value):
             return f"{name} = {value}"

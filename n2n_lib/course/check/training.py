@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,6 +28,14 @@ class _Brighter:
         return 1.5 * images - 20
 
 
+class _Unchanged(_Brighter):
+    """Stand in for doing nothing: images of bytes, which it is given, remain bytes."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        super().__call__(images)
+        return images
+
+
 def _psnr_case(name: str, count: int, batch: int, dtype: torch.dtype = torch.float64) -> Case:
     clean = (90 * values((count, 3, 3, 2), 130, dtype) + 128).clamp(0, 255)
     noise = (
@@ -37,11 +47,21 @@ def _psnr_case(name: str, count: int, batch: int, dtype: torch.dtype = torch.flo
     )
 
 
+def _bytes_case(name: str, count: int, batch: int) -> Case:
+    case = _psnr_case(name, count, batch, torch.float32)
+    pictures = {key: case.arguments[key].clamp(0, 255).round() for key in ("noisy", "clean")}
+    return replace(case, arguments=case.arguments | {"denoise": _Unchanged(batch)} | pictures)
+
+
 def _use_psnr(
     answer: Callable[..., float], denoise: Callable, noisy: Tensor, clean: Tensor, batch: int
 ) -> Tensor:
     """Return a tensor, so that as many digits count as its dtype has."""
-    return clean.new_tensor(answer(denoise, noisy, clean, batch))
+    if isinstance(denoise, _Unchanged):
+        found = answer(denoise, noisy.byte(), clean.byte(), batch)
+    else:
+        found = answer(denoise, noisy, clean, batch)
+    return torch.as_tensor(found, dtype=clean.dtype)
 
 
 @exercise(
@@ -63,6 +83,7 @@ def _use_psnr(
         _psnr_case("one batch of 4", 4, 4),
         _psnr_case("batches of 3, the last one smaller", 7, 3),
         _psnr_case("batches of 2, float32", 5, 2, torch.float32),
+        _bytes_case("images of uint8, and nothing done", 3, 2),
     ),
     use=_use_psnr,
     errors=(
@@ -70,6 +91,11 @@ def _use_psnr(
             "MemoryError",
             "That many images at once take too much memory: hand over `batch` images at a time, as "
             "noisy.split(batch) cuts them.",
+        ),
+        (
+            "Got: Byte",
+            "Images may be of uint8, whose difference and mean are no numbers to count with: "
+            "divide by 255 first, which makes floats of them.",
         ),
         (
             "object is not callable",
@@ -169,8 +195,28 @@ mean_psnr.mistakes = (
         but(("found = []\n", ""), ("    output =", "    found = []\n    output =")),
     ),
     Mistake(
+        "Each colour has a PSNR of its own: the error of an image is averaged over its colours "
+        "too, (1, 2, 3).",
+        but(("mean((1, 2, 3))", "mean((2, 3)).flatten()")),
+    ),
+    Mistake(
+        "A last batch that is smaller than the others is left out: all images count.",
+        but(
+            ("noisy.split", "noisy[: len(noisy) // batch * batch].split"),
+            ("clean.split", "clean[: len(clean) // batch * batch].split"),
+        ),
+    ),
+    Mistake(
         "It is the sum over the images: divide by their number.",
         but(("sum(found) / len(found)", "sum(found)")),
+    ),
+    Mistake(
+        "Images may be of uint8, where a negative difference becomes a large number: divide by 255 "
+        "before you subtract, which makes floats of them.",
+        but(
+            ("(denoise(x) / 255).clamp(0, 1)", "denoise(x).clamp(0, 255)"),
+            ("(output - target / 255)", "((output - target) / 255)"),
+        ),
     ),
 )
 
@@ -214,8 +260,11 @@ def _gain_case(name: str, runs: list[Run], factor: str, before: Any, after: Any)
 def _use_gain(
     answer: Callable[..., tuple], runs: list[Run], factor: str, before: Any, after: Any
 ) -> tuple[float, int]:
-    """Take both as plain numbers: a mean of tensors is as good."""
+    """Take both as plain numbers: a mean of tensors is as good. The runs stay as they were."""
+    kept = copy.deepcopy(runs)
     mean, pairs = answer(runs, factor, before, after)
+    if runs != kept:
+        raise ValueError("the runs were changed")
     return float(mean), int(pairs)
 
 
@@ -250,6 +299,28 @@ def _use_gain(
         (
             "NaN",
             "Without a fair pair there is nothing to average: return 0.0 and 0.",
+        ),
+        (
+            "the runs were changed",
+            "Whoever gave you the runs still needs them as they were: read them, and change none.",
+        ),
+        (
+            "StatisticsError",
+            "Without a fair pair there is nothing to average: return 0.0 and 0.",
+        ),
+        (
+            "cannot unpack non-iterable NoneType",
+            "Is there a way through it on which no `return` is reached? Without a fair pair return "
+            "0.0 and 0.",
+        ),
+        ("cannot unpack non-iterable", "Return two values, the mean gain and the number of pairs."),
+        (
+            "KeyError: 'factor'",
+            "factor holds the name of a setting: write one[factor], without quotes.",
+        ),
+        (
+            "KeyError: 'psnr'",
+            "Is 'psnr' taken out of a run, as by `pop` or `del`? The next pair still needs it.",
         ),
         (
             "KeyError",
@@ -307,6 +378,27 @@ gain.mistakes = (
             (
                 "one[factor] == before and other[factor] == after",
                 "{one[factor], other[factor]} == {before, after}",
+            )
+        ),
+    ),
+    Mistake(
+        "It is enough there that one other setting is equal: all of them have to be.",
+        but(("same = all(", "same = any(")),
+    ),
+    Mistake(
+        "Only pairs whose run with `before` stands first in the list are found: try every run as "
+        "the one with every run as the other.",
+        but(
+            ("for one in runs:", "for place, one in enumerate(runs):"),
+            ("for other in runs:", "for other in runs[place:]:"),
+        ),
+    ),
+    Mistake(
+        "The two results are exchanged: the mean comes first, then the number of pairs.",
+        but(
+            (
+                "(sum(gains) / len(gains) if gains else 0.0), len(gains)",
+                "len(gains), (sum(gains) / len(gains) if gains else 0.0)",
             )
         ),
     ),
