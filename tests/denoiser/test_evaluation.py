@@ -143,7 +143,7 @@ def test_an_unknown_method_and_a_bad_noise_level():
     noisy, clean = images()
     with pytest.raises(ValueError, match="expected a method among .*'median'.*, got 'bm4d'"):
         evaluate(noisy, clean, classical=["bm4d"])
-    with pytest.raises(ValueError, match="expected a finite sigma > 0 or None, got -1"):
+    with pytest.raises(ValueError, match="expected a finite sigma > 0, got -1"):
         evaluate(noisy, clean, sigma=-1)
 
 

@@ -427,24 +427,27 @@ class Linear(Module):
         return [(self.weight, self.weight_grad), (self.bias, self.bias_grad)]
 
 
+OVERWRITTEN = Mistake(
+    "The second backward overwrites the gradients of the first: they accumulate, so add with `+=`.",
+    but(("_grad += ", "_grad = ")),
+    but(("    self.weight_grad +=", "    self.zero_grad()\n    self.weight_grad +=")),
+    likely="overwritten",
+)
+NOT_IN_PLACE = Mistake(
+    "The gradients are right, but not in the tensors that param listed before: add in place, "
+    "with `+=`, since `total = total + new` makes another tensor, as a copy is one.",
+    but(
+        ("weight_grad += ", "weight_grad = self.weight_grad + "),
+        ("bias_grad += ", "bias_grad = self.bias_grad + "),
+    ),
+    but(("weight_grad += ", "weight_grad = self.weight_grad + ")),
+    but(("bias_grad += ", "bias_grad = self.bias_grad + ")),
+)
+"""What the authors of `Linear` and of `UpsampleConv` may both do."""
+
 Linear.mistakes = (
-    Mistake(
-        "The second backward overwrites the gradients of the first: they accumulate, so add with "
-        "`+=`.",
-        but(("_grad += ", "_grad = ")),
-        but(("    self.weight_grad +=", "    self.zero_grad()\n    self.weight_grad +=")),
-        likely="overwritten",
-    ),
-    Mistake(
-        "The gradients are right, but not in the tensors that param listed before: add in place, "
-        "with `+=`, since `total = total + new` makes another tensor, as a copy is one.",
-        but(
-            ("weight_grad += ", "weight_grad = self.weight_grad + "),
-            ("bias_grad += ", "bias_grad = self.bias_grad + "),
-        ),
-        but(("weight_grad += ", "weight_grad = self.weight_grad + ")),
-        but(("bias_grad += ", "bias_grad = self.bias_grad + ")),
-    ),
+    OVERWRITTEN,
+    NOT_IN_PLACE,
     Mistake(
         "param lists copies: whoever trains the module changes these, and the module stays as it "
         "is. List its own tensors.",

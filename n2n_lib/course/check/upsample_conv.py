@@ -10,7 +10,12 @@ from torch.nn.functional import unfold  # noqa: TID251 (a function, not a module
 
 from n2n_lib.course.check import convolution, upsampling
 from n2n_lib.course.check.exercise import Case, Mistake, but, values
-from n2n_lib.course.check.gradients import RETURNS, forward_and_two_backwards
+from n2n_lib.course.check.gradients import (
+    NOT_IN_PLACE,
+    OVERWRITTEN,
+    RETURNS,
+    forward_and_two_backwards,
+)
 from n2n_lib.course.check.registry import exercise
 from n2n_lib.framework.module import Module
 
@@ -145,23 +150,8 @@ class UpsampleConv(Module):
 
 
 UpsampleConv.mistakes = (
-    Mistake(
-        "The second backward overwrites the gradients of the first: they accumulate, so add with "
-        "`+=`.",
-        but(("_grad += ", "_grad = ")),
-        but(("    self.weight_grad +=", "    self.zero_grad()\n    self.weight_grad +=")),
-        likely="overwritten",
-    ),
-    Mistake(
-        "The gradients are right, but not in the tensors that param listed before: add in place, "
-        "with `+=`, since `total = total + new` makes another tensor.",
-        but(
-            ("weight_grad += ", "weight_grad = self.weight_grad + "),
-            ("bias_grad += ", "bias_grad = self.bias_grad + "),
-        ),
-        but(("weight_grad += ", "weight_grad = self.weight_grad + ")),
-        but(("bias_grad += ", "bias_grad = self.bias_grad + ")),
-    ),
+    OVERWRITTEN,
+    NOT_IN_PLACE,
     Mistake(
         "backward ends at the large picture: go through the copies too, last of all.",
         but(("upsample_backward(grad_large, self.scale)", "grad_large")),
